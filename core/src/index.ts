@@ -1,0 +1,50 @@
+// The words everyone shares: records, errors, time, randomness, and what a connector is.
+
+export { AssertionFailure, assert, assertCount, unreachable } from './assert.ts';
+export { type Cancel, type Clock, ManualClock, sleep, systemClock } from './clock.ts';
+export type {
+  BatchPreference,
+  OpenPartitionRequest,
+  PartitionReader,
+  ReadRequest,
+  ReadResult,
+  RecordFailure,
+  Sink,
+  SinkCapabilities,
+  SinkLaneState,
+  Source,
+  SourceCapabilities,
+  SourcePartition,
+  StageContext,
+  Transform,
+  TransformCapabilities,
+  TransformResult,
+  WriteResult,
+} from './connector.ts';
+export {
+  type ErrorCode,
+  type ErrorCodeInfo,
+  EtlError,
+  type EtlErrorOptions,
+  errorCodes,
+  type GrpcStatusName,
+  isEtlError,
+  toEtlError,
+} from './errors.ts';
+export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } from './log.ts';
+export { type Random, seededRandom, systemRandom } from './random.ts';
+export { BatchBuilder, type BatchHeader, RecordBatch } from './record/batch.ts';
+export type { RecordFields } from './record/codec.ts';
+export { parseJson, stringifyJson, stringifyJsonText } from './record/json.ts';
+export {
+  comparePositions,
+  countOfPosition,
+  type Lane,
+  laneKey,
+  positionOfCount,
+  type Record,
+  recordId,
+  type Timestamp,
+  timestampOfMs,
+  timestampToMs,
+} from './record/record.ts';

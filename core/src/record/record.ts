@@ -1,0 +1,105 @@
+// What a record is, in memory. On the wire it is etl.record.v1.Record (proto/etl/record/v1/record.proto);
+// codec.ts converts. Most records never take this form: stages read single fields off the wire (batch.ts).
+
+/** A point in time with nanoseconds: seconds since the Unix epoch, years 1 to 9999 (google.protobuf.Timestamp). */
+export interface Timestamp {
+  /** -62135596800 to 253402300799. */
+  readonly seconds: number;
+  /** 0 to 999999999, always counting forward. */
+  readonly nanos: number;
+}
+
+/** The unit of order, assignment, credit and acknowledgement. */
+export interface Lane {
+  /** `namespace/name` of the pipeline. */
+  readonly pipeline: string;
+  /** Name of the pipeline's stage that reads the records. */
+  readonly source: string;
+  /** The source's own name for one ordered sequence of records, such as a file or a table's shard. */
+  readonly partition: string;
+}
+
+/** One record. Absent strings and bytes are empty, as on the wire. */
+export interface Record {
+  /** Where the source found it; byte order is source order within the lane. Never empty once it left its source. */
+  readonly position: Uint8Array;
+  /** `.stage.ordinal` for each stage that made several records of one, else empty. */
+  readonly derivation: string;
+  /** Set when the record was sent again from the dead letters: the id it had then. Else empty. */
+  readonly originId: string;
+  /** What happened, such as `io.example.order.v1`. */
+  readonly type: string;
+  /** What it is about; equal keys keep their order within a lane. */
+  readonly key: Uint8Array;
+  readonly headers: ReadonlyMap<string, string>;
+  /** When it happened, by the source's clock. */
+  readonly eventTime: Timestamp | undefined;
+  /** When the pipeline first saw it. */
+  readonly ingestTime: Timestamp | undefined;
+  /** Media type of the payload, such as `application/json`. */
+  readonly contentType: string;
+  readonly payload: Uint8Array;
+}
+
+/** `pipeline/source/partition`, for logs and map keys; each part has `%` and `/` escaped but the pipeline's own `/`. */
+export function laneKey(lane: Lane): string {
+  return `${lane.pipeline}/${escapePart(lane.source)}/${escapePart(lane.partition)}`;
+}
+
+/**
+ * The id every replay of the same record has again: `source/partition/position-in-hex` and the derivation, or the
+ * id it was first given when it comes from the dead letters.
+ */
+export function recordId(
+  lane: Lane,
+  record: Pick<Record, 'position' | 'derivation' | 'originId'>,
+): string {
+  if (record.originId !== '') return record.originId;
+  return `${escapePart(lane.source)}/${escapePart(lane.partition)}/${toHex(record.position)}${record.derivation}`;
+}
+
+/** Order of positions: byte by byte, a prefix first. Negative, zero or positive. */
+export function comparePositions(a: Uint8Array, b: Uint8Array): number {
+  const shared = Math.min(a.length, b.length);
+  for (let index = 0; index < shared; index++) {
+    const difference = (a[index] as number) - (b[index] as number);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
+/** Encodes a count (0 to 2^53 - 1) as 8 big-endian bytes, so that byte order is numeric order. */
+export function positionOfCount(count: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, Math.floor(count / 0x1_0000_0000));
+  view.setUint32(4, count >>> 0);
+  return bytes;
+}
+
+/** The count of {@link positionOfCount}; undefined when `position` is not 8 bytes or passes 2^53 - 1. */
+export function countOfPosition(position: Uint8Array): number | undefined {
+  if (position.length !== 8) return undefined;
+  const view = new DataView(position.buffer, position.byteOffset, 8);
+  const count = view.getUint32(0) * 0x1_0000_0000 + view.getUint32(4);
+  return Number.isSafeInteger(count) ? count : undefined;
+}
+
+/** Milliseconds since the Unix epoch, rounded down. */
+export function timestampToMs(time: Timestamp): number {
+  return time.seconds * 1000 + Math.floor(time.nanos / 1_000_000);
+}
+
+/** The timestamp of a whole or fractional number of milliseconds since the Unix epoch. */
+export function timestampOfMs(ms: number): Timestamp {
+  const seconds = Math.floor(ms / 1000);
+  return { seconds, nanos: Math.min(999_999_999, Math.round((ms - seconds * 1000) * 1_000_000)) };
+}
+
+function escapePart(part: string): string {
+  return /[%/]/.test(part) ? part.replaceAll('%', '%25').replaceAll('/', '%2F') : part;
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+}
