@@ -1,0 +1,194 @@
+// Every setting of the router, once: its key in the file, its flag, its variable, its default, bounds and meaning.
+// The loader, `--help`, `--print-config` and docs/reference/configuration.md are made of this table.
+
+/** How a setting's text becomes a value, and what it may be. */
+export type SettingType =
+  | { readonly kind: 'integer'; readonly min: number; readonly max: number }
+  | { readonly kind: 'ratio' }
+  | { readonly kind: 'boolean' }
+  | { readonly kind: 'text'; readonly maxLength: number }
+  | { readonly kind: 'path' }
+  /** `host:port` or `[v6]:port`; `off` where allowed. A bare port in a variable keeps the default's host. */
+  | { readonly kind: 'address'; readonly offAllowed: boolean }
+  | { readonly kind: 'peers' }
+  | { readonly kind: 'choice'; readonly of: readonly string[] };
+
+export interface Setting {
+  /** Key in the file: `section.key`. */
+  readonly key: string;
+  readonly type: SettingType;
+  readonly defaultText: string;
+  readonly help: string;
+  /** Flag without dashes; absent: set by file or variable only. */
+  readonly flag?: string;
+  /** One letter. */
+  readonly short?: string;
+  /** Other names of the flag. */
+  readonly aliases?: readonly string[];
+  /** Variables, the first one that is set wins. */
+  readonly env?: readonly string[];
+}
+
+const count = (min: number, max: number): SettingType => ({ kind: 'integer', min, max });
+const address = (offAllowed: boolean): SettingType => ({ kind: 'address', offAllowed });
+
+/** All settings, in the order of the reference page. */
+export const settings: readonly Setting[] = [
+  {
+    key: 'node.id',
+    type: count(1, 2 ** 32),
+    defaultText: '1',
+    help: 'Number of this member. The default holds only without peers.',
+    flag: 'node-id',
+    short: 'n',
+    env: ['RAFT_NODE_ID'],
+  },
+  {
+    key: 'node.listen_addr',
+    type: address(false),
+    defaultText: '127.0.0.1:50051',
+    help: 'Address of the gRPC API.',
+    flag: 'listen-addr',
+    short: 'l',
+    env: ['ETL_LISTEN_ADDR', 'GRPC_PORT'],
+  },
+  {
+    key: 'node.raft_addr',
+    type: address(true),
+    defaultText: '127.0.0.1:50052',
+    help: 'Address for the other members of the cluster. A single node does not open it.',
+    flag: 'raft-addr',
+    env: ['ETL_RAFT_ADDR'],
+  },
+  {
+    key: 'node.http_addr',
+    type: address(true),
+    defaultText: '127.0.0.1:8080',
+    help: 'Address of GraphQL and /health; `off` closes it.',
+    flag: 'http-addr',
+    aliases: ['graphql-addr'],
+    env: ['ETL_HTTP_ADDR', 'GRAPHQL_PORT'],
+  },
+  {
+    key: 'node.metrics_addr',
+    type: address(true),
+    defaultText: '127.0.0.1:9090',
+    help: 'Address of metrics and probes; `off` closes it.',
+    flag: 'metrics-addr',
+    env: ['ETL_METRICS_ADDR'],
+  },
+  {
+    key: 'node.peers',
+    type: { kind: 'peers' },
+    defaultText: '',
+    help: 'Other members, comma-separated: host:port or id@host:port.',
+    flag: 'peers',
+    env: ['RAFT_PEERS'],
+  },
+  {
+    key: 'node.data_dir',
+    type: { kind: 'path' },
+    defaultText: './data',
+    help: 'Folder of log, state, dead letters and spill.',
+    flag: 'data-dir',
+    env: ['ETL_DATA_DIR', 'DATA_DIR'],
+  },
+  {
+    key: 'node.log_level',
+    type: { kind: 'choice', of: ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] },
+    defaultText: 'info',
+    help: 'How much is logged to standard error.',
+    flag: 'log-level',
+    env: ['ETL_LOG_LEVEL'],
+  },
+  {
+    key: 'cluster.election_timeout_ms',
+    type: count(10, 3_600_000),
+    defaultText: '1000',
+    help: 'Silence of the leader after which a follower campaigns. Below 10 heartbeats is warned about, 2 or less refused.',
+  },
+  {
+    key: 'cluster.heartbeat_interval_ms',
+    type: count(5, 60_000),
+    defaultText: '100',
+    help: 'Pause between two heartbeats of the leader.',
+  },
+  {
+    key: 'cluster.snapshot_interval',
+    type: count(100, 100_000_000),
+    defaultText: '10000',
+    help: 'Log entries between two snapshots.',
+  },
+  {
+    key: 'buffer.max_total_records',
+    type: count(1, 100_000_000),
+    defaultText: '100000',
+    help: 'Records in flight in the engine, all pipelines together. A router without an engine only prints it.',
+  },
+  {
+    key: 'buffer.max_per_stage',
+    type: count(1, 100_000_000),
+    defaultText: '10000',
+    help: 'Records in flight in one pipeline, unless its own limits are lower.',
+  },
+  {
+    key: 'buffer.max_per_source',
+    type: count(1, 100_000_000),
+    defaultText: '5000',
+    help: 'Records in flight of one lane.',
+  },
+  {
+    key: 'buffer.max_total_bytes',
+    type: count(1_048_576, 2 ** 40),
+    defaultText: '134217728',
+    help: 'Bytes in flight in the engine, all pipelines together.',
+  },
+  {
+    key: 'buffer.backpressure_threshold',
+    type: { kind: 'ratio' },
+    defaultText: '0.8',
+    help: 'Share of the buffer at which sources are slowed down.',
+  },
+  {
+    key: 'buffer.backpressure_resume_threshold',
+    type: { kind: 'ratio' },
+    defaultText: '0.6',
+    help: 'Share of the buffer below which they run freely again; less than the threshold.',
+  },
+  {
+    key: 'grpc.max_message_size',
+    type: count(65_536, 1_073_741_824),
+    defaultText: '16777216',
+    help: 'Bytes of one gRPC message, received or sent.',
+  },
+  {
+    key: 'grpc.keepalive_interval_secs',
+    type: count(1, 7200),
+    defaultText: '30',
+    help: 'Pause between two keepalive pings of an idle connection.',
+  },
+  {
+    key: 'grpc.keepalive_timeout_secs',
+    type: count(1, 600),
+    defaultText: '10',
+    help: 'Silence after a ping that closes the connection.',
+  },
+  {
+    key: 'metrics.enabled',
+    type: { kind: 'boolean' },
+    defaultText: 'true',
+    help: 'Whether metrics and probes are served.',
+  },
+  {
+    key: 'metrics.port',
+    type: count(1, 65_535),
+    defaultText: '9090',
+    help: 'Port of node.metrics_addr, where that is not set itself.',
+  },
+  {
+    key: 'metrics.path',
+    type: { kind: 'text', maxLength: 256 },
+    defaultText: '/metrics',
+    help: 'Path of the metrics.',
+  },
+];

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isEtlError } from '@etl-router/core';
+import { loadConfig } from '../../src/config/config.ts';
+
+const sample = `cluster:
+  election_timeout_ms: 300
+  heartbeat_interval_ms: 100
+  snapshot_interval: 10000
+
+buffer:
+  max_total_records: 100000
+  max_per_stage: 10000
+  backpressure_threshold: 0.8
+
+grpc:
+  max_message_size: 16777216
+  keepalive_interval_secs: 30
+`;
+
+function load(parts: {
+  flags?: object;
+  env?: object;
+  text?: string;
+}): ReturnType<typeof loadConfig> {
+  return loadConfig({
+    flags: { ...parts.flags },
+    env: { ...parts.env },
+    file: parts.text === undefined ? undefined : { name: 'router.yaml', text: parts.text },
+  });
+}
+
+function faultsOf(parts: Parameters<typeof load>[0]): string {
+  try {
+    load(parts);
+  } catch (error) {
+    assert.ok(isEtlError(error) && error.code === 'ETL_CONFIG_INVALID');
+    return error.message;
+  }
+  assert.fail('the configuration was taken');
+}
+
+test('the sample file of the earlier system loads, takes effect and is warned about', () => {
+  const { config, warnings } = load({ text: sample });
+  assert.equal(config.cluster.electionTimeoutMs, 300);
+  assert.equal(config.buffer.backpressureThreshold, 0.8);
+  assert.equal(config.grpc.keepaliveIntervalMs, 30_000);
+  assert.equal(warnings.length, 1);
+});
+
+test('a flag beats a variable, a variable beats the file, the file beats the default', () => {
+  const text = 'node: {listen_addr: "127.0.0.1:3"}';
+  const env = { GRPC_PORT: '2' };
+  const portOf = (parts: Parameters<typeof load>[0]): number =>
+    load(parts).config.listenAddress.port;
+  assert.equal(portOf({ flags: { 'listen-addr': '127.0.0.1:1' }, env, text }), 1);
+  assert.equal(portOf({ env, text }), 2);
+  assert.equal(portOf({ text }), 3);
+  assert.equal(portOf({}), 50051);
+});
+
+test('the documented variables are honoured', () => {
+  const { config } = load({
+    env: {
+      GRPC_PORT: '6001',
+      GRAPHQL_PORT: '6002',
+      RAFT_NODE_ID: '7',
+      RAFT_PEERS: '127.0.0.1:50053,9@[::1]:50054',
+    },
+  });
+  assert.deepEqual(config.listenAddress, { host: '127.0.0.1', port: 6001 });
+  assert.deepEqual(config.httpAddress, { host: '127.0.0.1', port: 6002 });
+  assert.equal(config.nodeId, 7);
+  assert.deepEqual(config.peers, [
+    { nodeId: undefined, address: { host: '127.0.0.1', port: 50053 } },
+    { nodeId: 9, address: { host: '::1', port: 50054 } },
+  ]);
+});
+
+test('--graphql-addr is --http-addr, and off closes it', () => {
+  assert.equal(load({ flags: { 'graphql-addr': 'off' } }).config.httpAddress, undefined);
+});
+
+test('every fault is told at once, each with its place', () => {
+  const message = faultsOf({
+    flags: { 'node-id': '0' },
+    env: { GRAPHQL_PORT: 'http' },
+    text: 'cluster: {electon_timeout_ms: 5}\nbuffer: {max_per_stage: "many"}\nraft: {}',
+  });
+  for (const part of [
+    '5 faults',
+    '--node-id',
+    'GRAPHQL_PORT',
+    'cluster.electon_timeout_ms',
+    'buffer.max_per_stage',
+    'raft: there is no such section',
+  ]) {
+    assert.ok(message.includes(part), `${part} in ${message}`);
+  }
+});
+
+const bad: readonly (readonly [string, Parameters<typeof load>[0]])[] = [
+  ['peers without a node id', { flags: { peers: '127.0.0.1:50053' } }],
+  ['a peer without a port', { flags: { 'node-id': '1', peers: 'localhost' } }],
+  ['a peer named twice', { flags: { 'node-id': '1', peers: 'a:1,a:1' } }],
+  ['an id named twice', { flags: { 'node-id': '1', peers: '2@a:1,2@b:1' } }],
+  ['an election timeout of two heartbeats', { text: 'cluster: {election_timeout_ms: 200}' }],
+  ['two APIs on one port', { flags: { 'http-addr': '127.0.0.1:50051' } }],
+  ['IPv6 without brackets', { flags: { 'listen-addr': '::1:50051' } }],
+  ['a port above 65535', { flags: { 'listen-addr': '127.0.0.1:65536' } }],
+  ['a duplicate key', { text: 'cluster: {snapshot_interval: 200, snapshot_interval: 300}' }],
+  ['a number written as text', { text: 'cluster: {snapshot_interval: "200"}' }],
+  ['a fraction for a whole number', { text: 'cluster: {snapshot_interval: 200.5}' }],
+  ['a threshold above 1', { text: 'buffer: {backpressure_threshold: 1.5}' }],
+  ['a threshold of 0', { text: 'buffer: {backpressure_threshold: 0}' }],
+  ['a stage larger than all stages', { text: 'buffer: {max_per_stage: 200000}' }],
+  ['a message size of 3 GiB', { text: 'grpc: {max_message_size: 3221225472}' }],
+  ['a list at the top', { text: '- cluster' }],
+  ['text that is no YAML', { text: 'cluster: {' }],
+  ['a custom tag', { text: 'cluster: !!js/function "x"' }],
+  ['a file above 1 MiB', { text: `#${'x'.repeat(1_048_600)}` }],
+  ['an unknown log level', { flags: { 'log-level': 'loud' } }],
+];
+
+for (const [what, parts] of bad) {
+  test(`${what} is refused`, () => {
+    assert.ok(faultsOf(parts).length > 20);
+  });
+}
