@@ -4,6 +4,7 @@
 import { EtlError, errorCodes, isEtlError, toEtlError } from '@etl-router/core';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type CommandResult, type GlobalOptions, type Io, printable } from './io.ts';
+import { renderJson } from './output.ts';
 
 /** A command's work: options of the command line in, what to tell out. */
 type Work = (globals: GlobalOptions) => Promise<CommandResult>;
@@ -33,7 +34,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 function report(error: unknown, command: string, io: Io, output: string | undefined): number {
   const failure = toEtlError(error);
   if (output === 'json') {
-    io.out(envelope(command, false, failure.message, undefined, failure));
+    io.out(envelope({ command, summary: failure.message, error: failure }));
   } else {
     io.err(`error: ${printable(failure.message)}\n`);
     if (failure.code === 'ETL_INTERNAL')
@@ -42,21 +43,22 @@ function report(error: unknown, command: string, io: Io, output: string | undefi
   return isEtlError(error) ? errorCodes[failure.code].exitCode : 1;
 }
 
-function envelope(
-  command: string,
-  ok: boolean,
-  summary: string,
-  result: unknown,
-  error?: EtlError,
-): string {
-  const body = {
+interface Told {
+  readonly command: string;
+  readonly summary: string;
+  readonly result?: unknown;
+  readonly error?: EtlError;
+}
+
+/** The one object that a script reads from `-o json`. */
+function envelope({ command, summary, result, error }: Told, ok = error === undefined): string {
+  return renderJson({
     command,
     ok,
     summary,
     result: result ?? null,
     error: error === undefined ? null : { code: error.code, message: error.message },
-  };
-  return `${JSON.stringify(body, (_key, member: unknown) => (typeof member === 'bigint' ? String(member) : member), 2)}\n`;
+  });
 }
 
 function createProgram(io: Io, state: { exitCode: number }): Command {
@@ -78,6 +80,7 @@ function createProgram(io: Io, state: { exitCode: number }): Command {
   const act = (command: Command, work: Work, printed = false): Promise<void> =>
     execute({ command, work, printed, io, state });
   addObjectCommands(add(program), add, act, io);
+  addMoreObjectCommands(program, add, act, io);
   addPipelineCommands(program, add, act, io);
   addDeadLetterCommands(program, add, act, io);
   addOwnCommands(program, add, act, io);
@@ -103,7 +106,7 @@ async function execute({ command, work, printed, io, state }: Execution): Promis
     state.exitCode = outcome.exitCode ?? 0;
     if (printed) return;
     if (globals.output === 'json') {
-      io.out(envelope(name, state.exitCode === 0, outcome.summary, outcome.result));
+      io.out(envelope({ command: name, ...outcome }, state.exitCode === 0));
     } else if (outcome.summary !== '') {
       io.out(`${printable(outcome.summary).replaceAll('\\x0a', '\n')}\n`);
     }
@@ -251,6 +254,10 @@ function addObjectCommands(program: Command, add: Add, act: Act, io: Io): void {
           true,
         ),
     );
+}
+
+function addMoreObjectCommands(program: Command, add: Add, act: Act, io: Io): void {
+  const hidden = (): Option => new Option('--file <path>').argParser(collect).hideHelp();
   add(program.command('describe'))
     .description('show one object with its state')
     .argument('<resource>')

@@ -29,7 +29,7 @@ interface StoredObject {
   readonly createdAt: string;
   readonly generation: number;
   readonly manifest: { readonly spec: { readonly [key: string]: unknown } };
-  readonly status: { readonly [key: string]: unknown };
+  readonly status: { readonly pipelines?: number };
 }
 
 interface PipelineRow {
@@ -179,7 +179,7 @@ function renderConnectors(objects: readonly StoredObject[], request: GetRequest)
       ...(space ? [object.namespace] : []),
       object.name,
       Object.keys(object.manifest.spec)[0] ?? '-',
-      String(object.status['pipelines'] ?? '-'),
+      String(object.status.pipelines ?? '-'),
       renderAge(object.createdAt, request.io.clock),
     ]),
   );

@@ -1,0 +1,89 @@
+// Reads the manifests that `-f` names, whatever their dialect, and refuses all of them when one is wrong.
+
+import { EtlError } from '@etl-router/core';
+import {
+  type Finding,
+  formatFinding,
+  isErrorFinding,
+  type Manifest,
+  parseManifests,
+} from '@etl-router/pipeline';
+import { readInputs } from './files.ts';
+import { type GlobalOptions, type Io, printable } from './io.ts';
+
+export interface FileSelection {
+  readonly paths: readonly string[];
+  readonly recursive: boolean;
+}
+
+export interface ReadManifests {
+  readonly manifests: readonly Manifest[];
+  readonly findings: readonly (Finding & { readonly file: string })[];
+  readonly files: number;
+}
+
+/** Every manifest of every file with every finding. Throws ETL_INVALID_ARGUMENT when no file is named or readable. */
+export async function readManifests(
+  selection: FileSelection,
+  globals: GlobalOptions,
+  io: Io,
+): Promise<ReadManifests> {
+  if (selection.paths.length === 0) {
+    throw new EtlError(
+      'ETL_INVALID_ARGUMENT',
+      'name the manifests with -f: a file, a folder, or - for standard input',
+    );
+  }
+  const inputs = await readInputs(selection.paths, selection.recursive, io);
+  const manifests: Manifest[] = [];
+  const findings: (Finding & { readonly file: string })[] = [];
+  for (const { name, text } of inputs) {
+    const parsed = parseManifests(text, { namespace: globals.namespace ?? 'default' });
+    manifests.push(...parsed.manifests);
+    findings.push(...parsed.findings.map((finding) => ({ ...finding, file: name })));
+    if (parsed.manifests.length === 0 && parsed.findings.length === 0) {
+      throw new EtlError('ETL_INVALID_ARGUMENT', `-f ${name}: holds no object`);
+    }
+  }
+  for (const manifest of manifests) checkNamespace(manifest, globals);
+  return { manifests, findings, files: inputs.length };
+}
+
+/** The manifests, after printing what is wrong with any; throws when one has an error. */
+export async function loadManifests(
+  selection: FileSelection,
+  globals: GlobalOptions,
+  io: Io,
+): Promise<readonly Manifest[]> {
+  const { manifests, findings } = await readManifests(selection, globals, io);
+  printFindings(findings, io);
+  const errors = findings.filter(isErrorFinding).length;
+  if (errors > 0) {
+    throw new EtlError(
+      'ETL_INVALID_ARGUMENT',
+      `${errors} error${errors === 1 ? '' : 's'} in the manifests; nothing was sent`,
+    );
+  }
+  return manifests;
+}
+
+/** One line on standard error for each finding. */
+export function printFindings(
+  findings: readonly (Finding & { readonly file: string })[],
+  io: Io,
+): void {
+  for (const finding of findings) {
+    io.err(
+      `${finding.severity}: ${printable(`${finding.file}: ${formatFinding(finding)} [${finding.code}]`)}\n`,
+    );
+  }
+}
+
+function checkNamespace(manifest: Manifest, globals: GlobalOptions): void {
+  const { namespace, name } = manifest.metadata;
+  if (globals.namespace === undefined || namespace === globals.namespace) return;
+  throw new EtlError(
+    'ETL_INVALID_ARGUMENT',
+    `${manifest.kind} ${name} is of namespace ${namespace}, but --namespace says ${globals.namespace}; leave one out`,
+  );
+}
