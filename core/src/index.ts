@@ -21,6 +21,7 @@ export type {
   TransformResult,
   WriteResult,
 } from './connector.ts';
+export { formatDuration, parseDuration } from './duration.ts';
 export {
   type ErrorCode,
   type ErrorCodeInfo,
@@ -31,7 +32,9 @@ export {
   isEtlError,
   toEtlError,
 } from './errors.ts';
+export { type Limits, limits } from './limits.ts';
 export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } from './log.ts';
+export { formatQuantity, parseQuantity } from './quantity.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
 export { BatchBuilder, type BatchHeader, RecordBatch } from './record/batch.ts';
 export type { RecordFields } from './record/codec.ts';
