@@ -9,7 +9,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 
-const pages = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.md'], { encoding: 'utf8' })
+const pages = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.md'], {
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((page) => page !== '' && existsSync(page));
 
@@ -52,7 +54,9 @@ test('every relative link in the docs leads to a file', () => {
 
 test('every file that the docs name in backticks exists', () => {
   const broken = pages.flatMap((page) => {
-    const names = readFileSync(page, 'utf8').matchAll(/`((?:core|proto|pipeline|connectors|sdk|router|sidecar|cli|standalone|scripts|docs|examples|bench)\/[\w./-]+)`/g);
+    const names = readFileSync(page, 'utf8').matchAll(
+      /`((?:core|proto|pipeline|connectors|sdk|router|sidecar|cli|standalone|scripts|docs|examples|bench)\/[\w./-]+)`/g,
+    );
     return Array.from(names, (match) => match[1] as string)
       .filter((name) => !existsSync(name.replace(/\/$/, '')))
       .map((name) => `${page}: ${name}`);

@@ -37,7 +37,9 @@ const stale = pages.filter((page) => {
   return true;
 });
 for (const page of stale) {
-  process.stdout.write(check ? `${page.path} is stale: run npm run generate\n` : `${page.path} written\n`);
+  process.stdout.write(
+    check ? `${page.path} is stale: run npm run generate\n` : `${page.path} written\n`,
+  );
 }
 if (check && stale.length > 0) process.exitCode = 1;
 
