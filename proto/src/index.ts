@@ -125,6 +125,8 @@ export {
   type StoredPair,
   StoredPairSchema,
   StoredPipelineState,
+  type StoredPlacement,
+  StoredPlacementSchema,
   type StoredRequest,
   StoredRequestSchema,
   type StoredService,

@@ -9,10 +9,11 @@ import {
   type RevokePipeline,
   StoredAssignmentSchema,
   StoredPipelineState,
+  type StoredPlacement,
 } from '@etl-router/proto';
 import { existingPipeline } from './keys.ts';
-import { maxPipelineJsonBytes } from './limits.ts';
-import { checkBytes, invalid } from './names.ts';
+import { maxPipelineJsonBytes, maxPlacements } from './limits.ts';
+import { checkBytes, checkCount, checkId, checkLabel, checkText, invalid } from './names.ts';
 import { conflict, done, notFound, type Outcome } from './refusal.ts';
 import type { Context } from './tables.ts';
 
@@ -23,15 +24,19 @@ export function assignPipeline(context: Context, command: AssignPipeline): Outco
   if (object.pipelineState === StoredPipelineState.STOPPED) {
     throw conflict(`pipeline ${pipeline} is stopped and can not be assigned`, { pipeline });
   }
-  if (object.generation !== command.generation) {
+  if (object.generation !== command.observedGeneration) {
     throw conflict(
-      `pipeline ${pipeline} is at generation ${object.generation}, the plan was made from ${command.generation}`,
+      `pipeline ${pipeline} is at generation ${object.generation}, the plan was made from ${command.observedGeneration}`,
       { pipeline },
     );
+  }
+  if (command.generation < 1n || command.generation > object.generation) {
+    throw invalid('generation', `must be 1 to ${object.generation}`);
   }
   if (sidecars.get(sidecarId) === undefined) throw notFound('sidecar', sidecarId);
   if (command.pipelineJson.length === 0) throw invalid('pipeline_json', 'must not be empty');
   checkBytes('pipeline_json', command.pipelineJson.length, maxPipelineJsonBytes);
+  checkPlacements(command.placements);
   checkPlanVersion(context, pipeline, command.previousVersion);
   const planVersion = context.revise();
   assignments.put(
@@ -43,6 +48,7 @@ export function assignPipeline(context: Context, command: AssignPipeline): Outco
       generation: command.generation,
       pipelineJson: command.pipelineJson,
       assignedAtNs: context.nowNs,
+      placements: command.placements,
     }),
   );
   return { case: 'assignPipeline', value: create(AssignPipelineResultSchema, { planVersion }) };
@@ -75,6 +81,15 @@ export function checkHolder(
     `pipeline ${holder.pipeline} ${truth}, not to ${holder.sidecarId} at ${holder.planVersion}`,
     { details: { pipeline: holder.pipeline, planVersion: String(row?.planVersion ?? 0n) } },
   );
+}
+
+function checkPlacements(placements: readonly StoredPlacement[]): void {
+  checkCount('placements', placements.length, maxPlacements);
+  for (const { stage, sidecarId, endpoint } of placements) {
+    checkLabel('placements.stage', stage);
+    checkId('placements.sidecar_id', sidecarId);
+    checkText('placements.endpoint', endpoint);
+  }
 }
 
 function checkPlanVersion(context: Context, pipeline: string, expected: bigint): void {

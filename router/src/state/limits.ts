@@ -14,6 +14,8 @@ export const maxProposalBytes: number = 1024 * 1024;
 export const maxManifestBytes: number = maxProposalBytes - 4 * 1024;
 /** The normalised pipeline in an assignment. */
 export const maxPipelineJsonBytes: number = maxProposalBytes - 4 * 1024;
+/** Stages with a place in an assignment. */
+export const maxPlacements = 1000;
 /** Ids of services, sidecars, groups, members, sessions and requests; names of objects. */
 export const maxIdLength = 253;
 /** Namespaces and stages. */

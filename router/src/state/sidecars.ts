@@ -74,7 +74,7 @@ function checkDescription(description: SidecarDescription): void {
   checkLabel('namespace', description.namespace);
   checkOptionalId('zone', description.zone);
   checkText('endpoint', description.endpoint, maxIdLength + 10);
-  checkIds('connectors', description.connectors);
+  checkIds('offers', description.offers);
   checkOptionalId('version', description.version);
   checkTtl('lease_ttl_ms', description.leaseTtlMs);
 }

@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file etl/router/v1/state.proto.
  */
 export const file_etl_router_v1_state: GenFile = /*@__PURE__*/
-  fileDesc("ChlldGwvcm91dGVyL3YxL3N0YXRlLnByb3RvEg1ldGwucm91dGVyLnYxIikKClN0b3JlZFBhaXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSIvCgpTdG9yZWRNZXRhEg8KB3RpbWVfbnMYASABKAMSEAoIcmV2aXNpb24YAiABKAQiywIKDFN0b3JlZE9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIMCgRuYW1lGAMgASgJEgsKA3VpZBgEIAEoCRIYChByZXNvdXJjZV92ZXJzaW9uGAUgASgEEhIKCmdlbmVyYXRpb24YBiABKAQSFQoNY3JlYXRlZF9hdF9ucxgHIAEoAxIVCg11cGRhdGVkX2F0X25zGAggASgDEikKBmxhYmVscxgJIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIuCgthbm5vdGF0aW9ucxgKIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIMCgRzcGVjGAsgASgMEjoKDnBpcGVsaW5lX3N0YXRlGAwgASgOMiIuZXRsLnJvdXRlci52MS5TdG9yZWRQaXBlbGluZVN0YXRlIjkKDlN0b3JlZEVuZHBvaW50EgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDRILCgN0bHMYAyABKAgi/wIKElNlcnZpY2VEZXNjcmlwdGlvbhISCgpzZXJ2aWNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoEdHlwZRgDIAEoDjIgLmV0bC5yb3V0ZXIudjEuU3RvcmVkU2VydmljZVR5cGUSLwoIZW5kcG9pbnQYBCABKAsyHS5ldGwucm91dGVyLnYxLlN0b3JlZEVuZHBvaW50EikKBmxhYmVscxgFIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIQCghncm91cF9pZBgGIAEoCRIPCgd2ZXJzaW9uGAcgASgJEhQKDGNhcGFiaWxpdGllcxgIIAMoCRIUCgxyZWNvcmRfdHlwZXMYCSADKAkSHwoXbWF4X2NvbmN1cnJlbnRfcmVxdWVzdHMYCiABKA0SDgoGd2VpZ2h0GAsgASgNEhIKCnNpZGVjYXJfaWQYDCABKAkSFAoMbGVhc2VfdHRsX21zGA0gASgNEhEKCW5hbWVzcGFjZRgOIAEoCSLvAQoNU3RvcmVkU2VydmljZRI2CgtkZXNjcmlwdGlvbhgBIAEoCzIhLmV0bC5yb3V0ZXIudjEuU2VydmljZURlc2NyaXB0aW9uEhcKD3JlZ2lzdHJhdGlvbl9pZBgCIAEoBBIQCghyZXZpc2lvbhgDIAEoBBIrCgZoZWFsdGgYBCABKA4yGy5ldGwucm91dGVyLnYxLlN0b3JlZEhlYWx0aBIWCg5oZWFsdGhfbWVzc2FnZRgFIAEoCRIYChByZWdpc3RlcmVkX2F0X25zGAYgASgDEhwKFGhlYWx0aF9jaGFuZ2VkX2F0X25zGAcgASgDIqgBChJTaWRlY2FyRGVzY3JpcHRpb24SEgoKc2lkZWNhcl9pZBgBIAEoCRIQCghwb2RfbmFtZRgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDAoEem9uZRgEIAEoCRIQCghlbmRwb2ludBgFIAEoCRISCgpjb25uZWN0b3JzGAYgAygJEhQKDGxlYXNlX3R0bF9tcxgHIAEoDRIPCgd2ZXJzaW9uGAggASgJIrkBCg1TdG9yZWRTaWRlY2FyEjYKC2Rlc2NyaXB0aW9uGAEgASgLMiEuZXRsLnJvdXRlci52MS5TaWRlY2FyRGVzY3JpcHRpb24SFwoPcmVnaXN0cmF0aW9uX2lkGAIgASgEEhAKCHJldmlzaW9uGAMgASgEEisKBmhlYWx0aBgEIAEoDjIbLmV0bC5yb3V0ZXIudjEuU3RvcmVkSGVhbHRoEhgKEHJlZ2lzdGVyZWRfYXRfbnMYBSABKAMikQEKEFN0b3JlZEFzc2lnbm1lbnQSEAoIcGlwZWxpbmUYASABKAkSEgoKc2lkZWNhcl9pZBgCIAEoCRIUCgxwbGFuX3ZlcnNpb24YAyABKAQSEgoKZ2VuZXJhdGlvbhgEIAEoBBIVCg1waXBlbGluZV9qc29uGAUgASgMEhYKDmFzc2lnbmVkX2F0X25zGAYgASgDIr4BCgpTdG9yZWRMYW5lEhAKCHBpcGVsaW5lGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCglwYXJ0aXRpb24YAyABKAkSDQoFZXBvY2gYBCABKAQSEAoIcG9zaXRpb24YBSABKAwSFwoPY29tbWl0dGVkX2F0X25zGAYgASgDEi0KCXdhdGVybWFyaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKc2lkZWNhcl9pZBgIIAEoCSJFCg5Tb3VyY2VQb3NpdGlvbhIOCgZzb3VyY2UYASABKAkSEQoJcGFydGl0aW9uGAIgASgJEhAKCHBvc2l0aW9uGAMgASgMIpQBChBTdG9yZWRDaGVja3BvaW50EhIKCnNlcnZpY2VfaWQYASABKAkSFQoNY2hlY2twb2ludF9pZBgCIAEoCRIMCgRkYXRhGAMgASgMEjAKCXBvc2l0aW9ucxgEIAMoCzIdLmV0bC5yb3V0ZXIudjEuU291cmNlUG9zaXRpb24SFQoNY3JlYXRlZF9hdF9ucxgFIAEoAyJLCgxTdG9yZWRNZW1iZXISEQoJbWVtYmVyX2lkGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAkSFAoMam9pbmVkX2F0X25zGAMgASgDIoQBCgtTdG9yZWRHcm91cBIQCghncm91cF9pZBgBIAEoCRINCgVzdGFnZRgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgEEhIKCnBhcnRpdGlvbnMYBCADKAkSLAoHbWVtYmVycxgFIAMoCzIbLmV0bC5yb3V0ZXIudjEuU3RvcmVkTWVtYmVyInEKE1N0b3JlZEdyb3VwUG9zaXRpb24SEAoIZ3JvdXBfaWQYASABKAkSLwoIcG9zaXRpb24YAiABKAsyHS5ldGwucm91dGVyLnYxLlNvdXJjZVBvc2l0aW9uEhcKD2NvbW1pdHRlZF9hdF9ucxgDIAEoAyKEAQoNU3RvcmVkU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEg4KBmNsaWVudBgCIAEoCRIOCgZ0dGxfbXMYAyABKA0SFAoMb3BlbmVkX2F0X25zGAQgASgDEhcKD2xhc3Rfc2Vlbl9hdF9ucxgFIAEoAxIQCghyZXF1ZXN0cxgGIAEoBCJuCg1TdG9yZWRSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIPCgdvcmRpbmFsGAMgASgEEhQKDGNvbW1hbmRfaGFzaBgEIAEoBhIOCgZyZXN1bHQYBSABKAwqpAEKE1N0b3JlZFBpcGVsaW5lU3RhdGUSJQohU1RPUkVEX1BJUEVMSU5FX1NUQVRFX1VOU1BFQ0lGSUVEEAASIQodU1RPUkVEX1BJUEVMSU5FX1NUQVRFX1JVTk5JTkcQARIgChxTVE9SRURfUElQRUxJTkVfU1RBVEVfUEFVU0VEEAISIQodU1RPUkVEX1BJUEVMSU5FX1NUQVRFX1NUT1BQRUQQAyq5AQoRU3RvcmVkU2VydmljZVR5cGUSIwofU1RPUkVEX1NFUlZJQ0VfVFlQRV9VTlNQRUNJRklFRBAAEh4KGlNUT1JFRF9TRVJWSUNFX1RZUEVfU09VUkNFEAESIQodU1RPUkVEX1NFUlZJQ0VfVFlQRV9UUkFOU0ZPUk0QAhIcChhTVE9SRURfU0VSVklDRV9UWVBFX1NJTksQAxIeChpTVE9SRURfU0VSVklDRV9UWVBFX0xPT0tVUBAEKp0BCgxTdG9yZWRIZWFsdGgSHQoZU1RPUkVEX0hFQUxUSF9VTlNQRUNJRklFRBAAEhkKFVNUT1JFRF9IRUFMVEhfSEVBTFRIWRABEhoKFlNUT1JFRF9IRUFMVEhfREVHUkFERUQQAhIbChdTVE9SRURfSEVBTFRIX1VOSEVBTFRIWRADEhoKFlNUT1JFRF9IRUFMVEhfRFJBSU5JTkcQBGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChlldGwvcm91dGVyL3YxL3N0YXRlLnByb3RvEg1ldGwucm91dGVyLnYxIikKClN0b3JlZFBhaXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSIvCgpTdG9yZWRNZXRhEg8KB3RpbWVfbnMYASABKAMSEAoIcmV2aXNpb24YAiABKAQiywIKDFN0b3JlZE9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIMCgRuYW1lGAMgASgJEgsKA3VpZBgEIAEoCRIYChByZXNvdXJjZV92ZXJzaW9uGAUgASgEEhIKCmdlbmVyYXRpb24YBiABKAQSFQoNY3JlYXRlZF9hdF9ucxgHIAEoAxIVCg11cGRhdGVkX2F0X25zGAggASgDEikKBmxhYmVscxgJIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIuCgthbm5vdGF0aW9ucxgKIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIMCgRzcGVjGAsgASgMEjoKDnBpcGVsaW5lX3N0YXRlGAwgASgOMiIuZXRsLnJvdXRlci52MS5TdG9yZWRQaXBlbGluZVN0YXRlIjkKDlN0b3JlZEVuZHBvaW50EgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDRILCgN0bHMYAyABKAgi/wIKElNlcnZpY2VEZXNjcmlwdGlvbhISCgpzZXJ2aWNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoEdHlwZRgDIAEoDjIgLmV0bC5yb3V0ZXIudjEuU3RvcmVkU2VydmljZVR5cGUSLwoIZW5kcG9pbnQYBCABKAsyHS5ldGwucm91dGVyLnYxLlN0b3JlZEVuZHBvaW50EikKBmxhYmVscxgFIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIQCghncm91cF9pZBgGIAEoCRIPCgd2ZXJzaW9uGAcgASgJEhQKDGNhcGFiaWxpdGllcxgIIAMoCRIUCgxyZWNvcmRfdHlwZXMYCSADKAkSHwoXbWF4X2NvbmN1cnJlbnRfcmVxdWVzdHMYCiABKA0SDgoGd2VpZ2h0GAsgASgNEhIKCnNpZGVjYXJfaWQYDCABKAkSFAoMbGVhc2VfdHRsX21zGA0gASgNEhEKCW5hbWVzcGFjZRgOIAEoCSLvAQoNU3RvcmVkU2VydmljZRI2CgtkZXNjcmlwdGlvbhgBIAEoCzIhLmV0bC5yb3V0ZXIudjEuU2VydmljZURlc2NyaXB0aW9uEhcKD3JlZ2lzdHJhdGlvbl9pZBgCIAEoBBIQCghyZXZpc2lvbhgDIAEoBBIrCgZoZWFsdGgYBCABKA4yGy5ldGwucm91dGVyLnYxLlN0b3JlZEhlYWx0aBIWCg5oZWFsdGhfbWVzc2FnZRgFIAEoCRIYChByZWdpc3RlcmVkX2F0X25zGAYgASgDEhwKFGhlYWx0aF9jaGFuZ2VkX2F0X25zGAcgASgDIqQBChJTaWRlY2FyRGVzY3JpcHRpb24SEgoKc2lkZWNhcl9pZBgBIAEoCRIQCghwb2RfbmFtZRgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDAoEem9uZRgEIAEoCRIQCghlbmRwb2ludBgFIAEoCRIOCgZvZmZlcnMYBiADKAkSFAoMbGVhc2VfdHRsX21zGAcgASgNEg8KB3ZlcnNpb24YCCABKAkiuQEKDVN0b3JlZFNpZGVjYXISNgoLZGVzY3JpcHRpb24YASABKAsyIS5ldGwucm91dGVyLnYxLlNpZGVjYXJEZXNjcmlwdGlvbhIXCg9yZWdpc3RyYXRpb25faWQYAiABKAQSEAoIcmV2aXNpb24YAyABKAQSKwoGaGVhbHRoGAQgASgOMhsuZXRsLnJvdXRlci52MS5TdG9yZWRIZWFsdGgSGAoQcmVnaXN0ZXJlZF9hdF9ucxgFIAEoAyJGCg9TdG9yZWRQbGFjZW1lbnQSDQoFc3RhZ2UYASABKAkSEgoKc2lkZWNhcl9pZBgCIAEoCRIQCghlbmRwb2ludBgDIAEoCSLFAQoQU3RvcmVkQXNzaWdubWVudBIQCghwaXBlbGluZRgBIAEoCRISCgpzaWRlY2FyX2lkGAIgASgJEhQKDHBsYW5fdmVyc2lvbhgDIAEoBBISCgpnZW5lcmF0aW9uGAQgASgEEhUKDXBpcGVsaW5lX2pzb24YBSABKAwSFgoOYXNzaWduZWRfYXRfbnMYBiABKAMSMgoKcGxhY2VtZW50cxgHIAMoCzIeLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGxhY2VtZW50Ir4BCgpTdG9yZWRMYW5lEhAKCHBpcGVsaW5lGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCglwYXJ0aXRpb24YAyABKAkSDQoFZXBvY2gYBCABKAQSEAoIcG9zaXRpb24YBSABKAwSFwoPY29tbWl0dGVkX2F0X25zGAYgASgDEi0KCXdhdGVybWFyaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKc2lkZWNhcl9pZBgIIAEoCSJFCg5Tb3VyY2VQb3NpdGlvbhIOCgZzb3VyY2UYASABKAkSEQoJcGFydGl0aW9uGAIgASgJEhAKCHBvc2l0aW9uGAMgASgMIpQBChBTdG9yZWRDaGVja3BvaW50EhIKCnNlcnZpY2VfaWQYASABKAkSFQoNY2hlY2twb2ludF9pZBgCIAEoCRIMCgRkYXRhGAMgASgMEjAKCXBvc2l0aW9ucxgEIAMoCzIdLmV0bC5yb3V0ZXIudjEuU291cmNlUG9zaXRpb24SFQoNY3JlYXRlZF9hdF9ucxgFIAEoAyJLCgxTdG9yZWRNZW1iZXISEQoJbWVtYmVyX2lkGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAkSFAoMam9pbmVkX2F0X25zGAMgASgDIoQBCgtTdG9yZWRHcm91cBIQCghncm91cF9pZBgBIAEoCRINCgVzdGFnZRgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgEEhIKCnBhcnRpdGlvbnMYBCADKAkSLAoHbWVtYmVycxgFIAMoCzIbLmV0bC5yb3V0ZXIudjEuU3RvcmVkTWVtYmVyInEKE1N0b3JlZEdyb3VwUG9zaXRpb24SEAoIZ3JvdXBfaWQYASABKAkSLwoIcG9zaXRpb24YAiABKAsyHS5ldGwucm91dGVyLnYxLlNvdXJjZVBvc2l0aW9uEhcKD2NvbW1pdHRlZF9hdF9ucxgDIAEoAyKEAQoNU3RvcmVkU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEg4KBmNsaWVudBgCIAEoCRIOCgZ0dGxfbXMYAyABKA0SFAoMb3BlbmVkX2F0X25zGAQgASgDEhcKD2xhc3Rfc2Vlbl9hdF9ucxgFIAEoAxIQCghyZXF1ZXN0cxgGIAEoBCJuCg1TdG9yZWRSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIPCgdvcmRpbmFsGAMgASgEEhQKDGNvbW1hbmRfaGFzaBgEIAEoBhIOCgZyZXN1bHQYBSABKAwqpAEKE1N0b3JlZFBpcGVsaW5lU3RhdGUSJQohU1RPUkVEX1BJUEVMSU5FX1NUQVRFX1VOU1BFQ0lGSUVEEAASIQodU1RPUkVEX1BJUEVMSU5FX1NUQVRFX1JVTk5JTkcQARIgChxTVE9SRURfUElQRUxJTkVfU1RBVEVfUEFVU0VEEAISIQodU1RPUkVEX1BJUEVMSU5FX1NUQVRFX1NUT1BQRUQQAyq5AQoRU3RvcmVkU2VydmljZVR5cGUSIwofU1RPUkVEX1NFUlZJQ0VfVFlQRV9VTlNQRUNJRklFRBAAEh4KGlNUT1JFRF9TRVJWSUNFX1RZUEVfU09VUkNFEAESIQodU1RPUkVEX1NFUlZJQ0VfVFlQRV9UUkFOU0ZPUk0QAhIcChhTVE9SRURfU0VSVklDRV9UWVBFX1NJTksQAxIeChpTVE9SRURfU0VSVklDRV9UWVBFX0xPT0tVUBAEKp0BCgxTdG9yZWRIZWFsdGgSHQoZU1RPUkVEX0hFQUxUSF9VTlNQRUNJRklFRBAAEhkKFVNUT1JFRF9IRUFMVEhfSEVBTFRIWRABEhoKFlNUT1JFRF9IRUFMVEhfREVHUkFERUQQAhIbChdTVE9SRURfSEVBTFRIX1VOSEVBTFRIWRADEhoKFlNUT1JFRF9IRUFMVEhfRFJBSU5JTkcQBGIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * A name and a value, such as a label. Lists of them are sorted by name and have no name twice.
@@ -425,11 +425,11 @@ export type SidecarDescription = Message<"etl.router.v1.SidecarDescription"> & {
   endpoint: string;
 
   /**
-   * Connector types it can run itself, such as `file`. Sorted.
+   * What it can run beside the services of its pod, such as `connectors`. Sorted.
    *
-   * @generated from field: repeated string connectors = 6;
+   * @generated from field: repeated string offers = 6;
    */
-  connectors: string[];
+  offers: string[];
 
   /**
    * Longest silence before it counts as unhealthy.
@@ -503,6 +503,41 @@ export const StoredSidecarSchema: GenMessage<StoredSidecar> = /*@__PURE__*/
   messageDesc(file_etl_router_v1_state, 7);
 
 /**
+ * Where one stage of a pipeline runs.
+ *
+ * @generated from message etl.router.v1.StoredPlacement
+ */
+export type StoredPlacement = Message<"etl.router.v1.StoredPlacement"> & {
+  /**
+   * Name of the stage.
+   *
+   * @generated from field: string stage = 1;
+   */
+  stage: string;
+
+  /**
+   * Sidecar that runs it.
+   *
+   * @generated from field: string sidecar_id = 2;
+   */
+  sidecarId: string;
+
+  /**
+   * Where its gRPC service answers, `host:port`; empty for a built-in connector.
+   *
+   * @generated from field: string endpoint = 3;
+   */
+  endpoint: string;
+};
+
+/**
+ * Describes the message etl.router.v1.StoredPlacement.
+ * Use `create(StoredPlacementSchema)` to create a new message.
+ */
+export const StoredPlacementSchema: GenMessage<StoredPlacement> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_state, 8);
+
+/**
  * Which sidecar runs a pipeline, and what exactly it runs.
  *
  * @generated from message etl.router.v1.StoredAssignment
@@ -516,7 +551,7 @@ export type StoredAssignment = Message<"etl.router.v1.StoredAssignment"> & {
   pipeline: string;
 
   /**
-   * Sidecar that runs it.
+   * Sidecar that holds its lanes.
    *
    * @generated from field: string sidecar_id = 2;
    */
@@ -530,7 +565,7 @@ export type StoredAssignment = Message<"etl.router.v1.StoredAssignment"> & {
   planVersion: bigint;
 
   /**
-   * Generation of the pipeline it was made from.
+   * Generation of the pipeline that `pipeline_json` says. Older than the object's while its spec can not run.
    *
    * @generated from field: uint64 generation = 4;
    */
@@ -549,6 +584,13 @@ export type StoredAssignment = Message<"etl.router.v1.StoredAssignment"> & {
    * @generated from field: int64 assigned_at_ns = 6;
    */
   assignedAtNs: bigint;
+
+  /**
+   * Where each stage runs, in the pipeline's order.
+   *
+   * @generated from field: repeated etl.router.v1.StoredPlacement placements = 7;
+   */
+  placements: StoredPlacement[];
 };
 
 /**
@@ -556,7 +598,7 @@ export type StoredAssignment = Message<"etl.router.v1.StoredAssignment"> & {
  * Use `create(StoredAssignmentSchema)` to create a new message.
  */
 export const StoredAssignmentSchema: GenMessage<StoredAssignment> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_state, 8);
+  messageDesc(file_etl_router_v1_state, 9);
 
 /**
  * How far a lane is.
@@ -626,7 +668,7 @@ export type StoredLane = Message<"etl.router.v1.StoredLane"> & {
  * Use `create(StoredLaneSchema)` to create a new message.
  */
 export const StoredLaneSchema: GenMessage<StoredLane> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_state, 9);
+  messageDesc(file_etl_router_v1_state, 10);
 
 /**
  * A position in one partition of a source.
@@ -661,7 +703,7 @@ export type SourcePosition = Message<"etl.router.v1.SourcePosition"> & {
  * Use `create(SourcePositionSchema)` to create a new message.
  */
 export const SourcePositionSchema: GenMessage<SourcePosition> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_state, 10);
+  messageDesc(file_etl_router_v1_state, 11);
 
 /**
  * The last state a service asked to keep.
@@ -710,7 +752,7 @@ export type StoredCheckpoint = Message<"etl.router.v1.StoredCheckpoint"> & {
  * Use `create(StoredCheckpointSchema)` to create a new message.
  */
 export const StoredCheckpointSchema: GenMessage<StoredCheckpoint> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_state, 11);
+  messageDesc(file_etl_router_v1_state, 12);
 
 /**
  * A member of a consumer group and what it owns.
@@ -745,7 +787,7 @@ export type StoredMember = Message<"etl.router.v1.StoredMember"> & {
  * Use `create(StoredMemberSchema)` to create a new message.
  */
 export const StoredMemberSchema: GenMessage<StoredMember> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_state, 12);
+  messageDesc(file_etl_router_v1_state, 13);
 
 /**
  * A consumer group.
@@ -794,7 +836,7 @@ export type StoredGroup = Message<"etl.router.v1.StoredGroup"> & {
  * Use `create(StoredGroupSchema)` to create a new message.
  */
 export const StoredGroupSchema: GenMessage<StoredGroup> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_state, 13);
+  messageDesc(file_etl_router_v1_state, 14);
 
 /**
  * How far a consumer group is in one partition.
@@ -829,7 +871,7 @@ export type StoredGroupPosition = Message<"etl.router.v1.StoredGroupPosition"> &
  * Use `create(StoredGroupPositionSchema)` to create a new message.
  */
 export const StoredGroupPositionSchema: GenMessage<StoredGroupPosition> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_state, 14);
+  messageDesc(file_etl_router_v1_state, 15);
 
 /**
  * A client whose retried requests apply once.
@@ -885,7 +927,7 @@ export type StoredSession = Message<"etl.router.v1.StoredSession"> & {
  * Use `create(StoredSessionSchema)` to create a new message.
  */
 export const StoredSessionSchema: GenMessage<StoredSession> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_state, 15);
+  messageDesc(file_etl_router_v1_state, 16);
 
 /**
  * A request of a session and what it was answered.
@@ -934,7 +976,7 @@ export type StoredRequest = Message<"etl.router.v1.StoredRequest"> & {
  * Use `create(StoredRequestSchema)` to create a new message.
  */
 export const StoredRequestSchema: GenMessage<StoredRequest> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_state, 16);
+  messageDesc(file_etl_router_v1_state, 17);
 
 /**
  * Whether a pipeline runs.
