@@ -1,0 +1,34 @@
+// Runs etlctl in the test's own process with streams that are kept.
+
+import { ManualClock } from '@etl-router/core';
+import type { Io } from '../src/io.ts';
+import { run } from '../src/program.ts';
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs one command line; standard input is `stdin`. */
+export async function etlctl(
+  args: readonly string[],
+  stdin = '',
+  env: Io['env'] = {},
+): Promise<Ran> {
+  const texts = { out: '', err: '' };
+  const code = await run(args, {
+    out: (text) => {
+      texts.out += text;
+    },
+    err: (text) => {
+      texts.err += text;
+    },
+    readStdin: async () => stdin,
+    env,
+    clock: new ManualClock(Date.parse('2026-01-01T00:00:00Z')),
+    isTty: false,
+    signal: new AbortController().signal,
+  });
+  return { code, ...texts };
+}
