@@ -1,5 +1,16 @@
 // The pipeline model: what people write, what it means, whether it can run and where.
 
+export { readCondition, readConditionTree } from './condition-tree.ts';
+export type { ExpressionNeeds } from './expression/cel.ts';
+export {
+  type CompiledCondition,
+  type CompiledExpression,
+  compileCondition,
+  compileExpression,
+} from './expression/condition.ts';
+export { EvaluationFailure, type FailureCode, isEvaluationFailure } from './expression/failure.ts';
+export { compilePattern, type LinearPattern } from './expression/linear-pattern.ts';
+export { Fields, openFields, type Placed } from './field-reader.ts';
 export {
   type Finding,
   type FindingCode,
