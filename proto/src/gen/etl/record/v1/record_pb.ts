@@ -53,7 +53,7 @@ export const LaneSchema: GenMessage<Lane> = /*@__PURE__*/
   messageDesc(file_etl_record_v1_record, 0);
 
 /**
- * One record. Lossless to and from CloudEvents 1.0 (docs/specs/record.md).
+ * One record. Lossless to and from CloudEvents 1.0 (docs/specs/0002-wire.md).
  * Its id is derived, so a replay has it again: `source/partition/hex(position)` and the derivation.
  *
  * @generated from message etl.record.v1.Record

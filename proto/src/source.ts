@@ -1,0 +1,33 @@
+// SourceService and its messages: etl.source.v1.
+// Every name of the generated code is listed by hand here; nothing of gen/ is importable from outside.
+
+export {
+  type AcknowledgeRequest,
+  AcknowledgeRequestSchema,
+  type AcknowledgeResponse,
+  AcknowledgeResponseSchema,
+  type Backlog,
+  BacklogSchema,
+  type End,
+  EndSchema,
+  type GetCapabilitiesRequest,
+  GetCapabilitiesRequestSchema,
+  type GetCapabilitiesResponse,
+  GetCapabilitiesResponseSchema,
+  type Idle,
+  IdleSchema,
+  type ListPartitionsRequest,
+  ListPartitionsRequestSchema,
+  type ListPartitionsResponse,
+  ListPartitionsResponseSchema,
+  type OpenPartition,
+  OpenPartitionSchema,
+  Ordering,
+  type Partition,
+  PartitionSchema,
+  type PullRecordsRequest,
+  PullRecordsRequestSchema,
+  type PullRecordsResponse,
+  PullRecordsResponseSchema,
+  SourceService,
+} from './gen/etl/source/v1/source_pb.ts';
