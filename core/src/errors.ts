@@ -87,6 +87,12 @@ export const errorCodes = {
     exitCode: 4,
     help: 'No object of that kind and name exists. List the kind to see the names.',
   },
+  ETL_PERMISSION_DENIED: {
+    retryable: false,
+    grpc: 'PERMISSION_DENIED',
+    exitCode: 1,
+    help: 'The caller is known and may not do this. The message names the permission that is missing.',
+  },
   ETL_PORT_IN_USE: {
     retryable: false,
     grpc: 'FAILED_PRECONDITION',
@@ -116,6 +122,12 @@ export const errorCodes = {
     grpc: 'DEADLINE_EXCEEDED',
     exitCode: 124,
     help: 'No answer in time; the operation may still have taken effect. Repeat it with the same request id.',
+  },
+  ETL_UNAUTHENTICATED: {
+    retryable: false,
+    grpc: 'UNAUTHENTICATED',
+    exitCode: 1,
+    help: 'The caller showed no credentials, or none that are valid. Present a certificate or token that is.',
   },
   ETL_UNAVAILABLE: {
     retryable: true,
