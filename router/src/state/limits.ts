@@ -16,8 +16,10 @@ export const maxManifestBytes: number = maxProposalBytes - 4 * 1024;
 export const maxPipelineJsonBytes: number = maxProposalBytes - 4 * 1024;
 /** Stages with a place in an assignment. */
 export const maxPlacements = 1000;
-/** Ids of services, sidecars, groups, members, sessions and requests; names of objects. */
-export const maxIdLength = 253;
+/** Ids of services, sidecars, groups, members, sessions and requests; `namespace/name` fits. */
+export const maxIdLength = 317;
+/** Names of objects. */
+export const maxNameLength = 253;
 /** Namespaces and stages. */
 export const maxLabelLength = 63;
 /** A partition's name in UTF-8. */
@@ -43,7 +45,7 @@ export const maxGroupPartitions = 10_000;
 /** Members of a consumer group. */
 export const maxGroupMembers = 1000;
 /** Answers kept for a session; the oldest is forgotten first. */
-export const maxRequestsPerSession = 128;
+export const maxRequestsPerSession = 1000;
 /** Longest lease and session silence. */
 export const maxTtlMs: number = 24 * 60 * 60 * 1000;
 /** Shortest lease and session silence. */

@@ -5,6 +5,7 @@ import { EtlError } from '@etl-router/core';
 import {
   maxIdLength,
   maxLabelLength,
+  maxNameLength,
   maxPairs,
   maxPartitionBytes,
   maxPositionBytes,
@@ -40,10 +41,10 @@ export function checkLabel(field: string, value: string): void {
 
 /** Throws unless `value` is an RFC 1123 subdomain, such as the name of an object. */
 export function checkSubdomain(field: string, value: string): void {
-  if (value.length <= maxIdLength && subdomain.test(value)) return;
+  if (value.length <= maxNameLength && subdomain.test(value)) return;
   throw invalid(
     field,
-    `must be 1 to ${maxIdLength} lower-case letters, digits, "-" and ".", with a letter or digit at both ends`,
+    `must be 1 to ${maxNameLength} lower-case letters, digits, "-" and ".", with a letter or digit at both ends`,
   );
 }
 

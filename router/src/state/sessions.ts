@@ -10,6 +10,7 @@ import {
   type OpenSession,
   OpenSessionResultSchema,
   type Proposal,
+  type StoredRequest,
   StoredRequestSchema,
   type StoredSession,
   StoredSessionSchema,
@@ -96,14 +97,13 @@ export function keepAnswer(context: Context, proposal: Proposal, result: Command
   if (requests.groupSize(sessionId) > maxRequestsPerSession) forgetOldest(context, session);
 }
 
-function forgetOldest(context: Context, session: StoredSession): void {
+function forgetOldest(context: Context, { sessionId }: StoredSession): void {
   const { requests } = context.tables;
-  let oldest: { readonly key: string; readonly ordinal: bigint } | undefined;
-  for (const key of requests.group(session.sessionId)) {
-    const ordinal = requests.get(key)?.ordinal ?? 0n;
-    if (oldest === undefined || ordinal < oldest.ordinal) oldest = { key, ordinal };
+  let oldest: StoredRequest | undefined;
+  for (const row of requests.groupRows(sessionId)) {
+    if (oldest === undefined || row.ordinal < oldest.ordinal) oldest = row;
   }
-  if (oldest !== undefined) requests.delete(oldest.key);
+  if (oldest !== undefined) requests.delete(joinKey(sessionId, oldest.requestId));
 }
 
 function see(context: Context, session: StoredSession, requests: bigint): void {

@@ -142,6 +142,13 @@ export class Table<Schema extends DescMessage> implements Journalled {
     return sortKeys(this.#groups.get(joinKey(...parts)) ?? []);
   }
 
+  /** The rows whose keys start with the given parts, in no order: for what does not depend on one. */
+  *groupRows(...parts: readonly string[]): Generator<MessageShape<Schema>> {
+    for (const key of this.#groups.get(joinKey(...parts)) ?? []) {
+      yield this.#rows.get(key) as MessageShape<Schema>;
+    }
+  }
+
   /** Number of keys that start with the given parts. */
   groupSize(...parts: readonly string[]): number {
     return this.#groups.get(joinKey(...parts))?.size ?? 0;

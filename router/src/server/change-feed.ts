@@ -1,0 +1,38 @@
+// Tells who is interested which rows changed, after they changed. Listeners read the rows themselves: what they are
+// told is where to look, so a listener that is told twice or late loses nothing.
+
+import type { Cancel } from '@etl-router/core';
+import type { Touched } from '../state/table.ts';
+import type { Tables } from '../state/tables.ts';
+
+/** Tables that can be watched. */
+export type TableName = Exclude<keyof Tables, 'all' | 'clock' | 'journal'>;
+
+/** Called with the keys of one table that one entry changed. Must not throw. */
+export type ChangeListener = (keys: readonly string[]) => void;
+
+/** Listeners by table. */
+export class ChangeFeed {
+  readonly #listeners = new Map<string, Set<ChangeListener>>();
+
+  /** Calls `listener` for every change of `table` from now on. */
+  on(table: TableName, listener: ChangeListener): Cancel {
+    const listeners = this.#listeners.get(table) ?? new Set();
+    this.#listeners.set(table, listeners.add(listener));
+    return () => listeners.delete(listener);
+  }
+
+  /** Tells the listeners of an applied entry. */
+  publish(touched: readonly Touched[]): void {
+    const byTable = new Map<string, string[]>();
+    for (const { table, key } of touched) {
+      if ((this.#listeners.get(table)?.size ?? 0) === 0) continue;
+      const keys = byTable.get(table);
+      if (keys === undefined) byTable.set(table, [key]);
+      else keys.push(key);
+    }
+    for (const [table, keys] of byTable) {
+      for (const listener of this.#listeners.get(table) ?? []) listener(keys);
+    }
+  }
+}

@@ -1,0 +1,134 @@
+// The one way from the server's objects into the log: stamps a command, waits until it is applied, and turns a
+// refusal back into the error it was.
+
+import type { Clock, Random } from '@etl-router/core';
+import { EtlError, isEtlError } from '@etl-router/core';
+import type { CommandResult } from '@etl-router/proto';
+import {
+  acceptedResult,
+  type CommandBody,
+  encodeProposal,
+  type ProposalStamps,
+} from '../state/proposal.ts';
+import { nsOfMs } from './numbers.ts';
+
+/** What the proposer needs of consensus: an entry's answer once it is committed and applied. */
+export interface Log {
+  propose(
+    entry: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<{ readonly index: number; readonly result: Uint8Array }>;
+}
+
+export interface ProposeOptions {
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Makes a repeat of the request apply once. Without a session the id is remembered among the latest 1,000 such
+   * requests of the cluster; use ids that nobody else uses, such as a UUID.
+   */
+  readonly request?:
+    | { readonly requestId: string; readonly sessionId?: string | undefined }
+    | undefined;
+}
+
+/** The answer of one case, as a handler gives it. */
+export type Answer<Case extends CommandResult['outcome']['case']> =
+  Extract<CommandResult['outcome'], { case: Case }> extends { value: infer Value } ? Value : never;
+
+/** Session of the requests that name none. */
+const sharedSession = 'shared';
+const sharedSessionTtlMs = 24 * 60 * 60 * 1000;
+
+/** Proposes commands. */
+export class Proposer {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #random: Random;
+
+  constructor(parts: { readonly log: Log; readonly clock: Clock; readonly random: Random }) {
+    this.#log = parts.log;
+    this.#clock = parts.clock;
+    this.#random = parts.random;
+  }
+
+  /** Resolves when the command is applied; throws what it was refused with. */
+  async propose(body: CommandBody, options: ProposeOptions = {}): Promise<CommandResult> {
+    const { request, signal } = options;
+    if (request === undefined) return this.#send(body, undefined, signal);
+    if (request.sessionId !== undefined) {
+      const { requestId, sessionId } = request;
+      return this.#send(body, { requestId, sessionId }, signal);
+    }
+    const shared = { requestId: request.requestId, sessionId: sharedSession };
+    try {
+      return await this.#send(body, shared, signal);
+    } catch (error) {
+      if (!isMissingSession(error)) throw error;
+    }
+    await this.#openSharedSession(signal);
+    return this.#send(body, shared, signal);
+  }
+
+  /** Like {@link Proposer.propose}, and takes the answer's one message out. */
+  async ask<Case extends NonNullable<CommandResult['outcome']['case']>>(
+    expected: Case,
+    body: CommandBody,
+    options: ProposeOptions = {},
+  ): Promise<Answer<Case>> {
+    const { outcome } = await this.propose(body, options);
+    if (outcome.case === expected) return outcome.value as Answer<Case>;
+    throw new EtlError(
+      'ETL_INTERNAL',
+      `${body.case} was answered with ${outcome.case}, not ${expected}`,
+    );
+  }
+
+  async #send(
+    body: CommandBody,
+    request: { readonly requestId: string; readonly sessionId: string } | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<CommandResult> {
+    return this.#append(body, { uid: mintUid(this.#random), ...(request && { request }) }, signal);
+  }
+
+  async #append(
+    body: CommandBody,
+    stamps: Omit<ProposalStamps, 'proposedAtNs'>,
+    signal: AbortSignal | undefined,
+  ): Promise<CommandResult> {
+    const proposedAtNs = nsOfMs(this.#clock.wallMs());
+    const { result } = await this.#log.propose(
+      encodeProposal(body, { proposedAtNs, ...stamps }),
+      signal,
+    );
+    return acceptedResult(result);
+  }
+
+  async #openSharedSession(signal: AbortSignal | undefined): Promise<void> {
+    const value = { client: 'router', ttlMs: sharedSessionTtlMs };
+    try {
+      await this.#append({ case: 'openSession', value }, { uid: sharedSession }, signal);
+    } catch (error) {
+      if (!isEtlError(error) || error.code !== 'ETL_CONFLICT') throw error;
+    }
+  }
+}
+
+function isMissingSession(error: unknown): boolean {
+  return isEtlError(error) && error.code === 'ETL_NOT_FOUND' && error.details['what'] === 'session';
+}
+
+/** A random UUID of version 4. */
+function mintUid(random: Random): string {
+  const digits = Array.from({ length: 32 }, () => random.below(16).toString(16));
+  digits[12] = '4';
+  digits[16] = (8 + random.below(4)).toString(16);
+  const text = digits.join('');
+  return [
+    text.slice(0, 8),
+    text.slice(8, 12),
+    text.slice(12, 16),
+    text.slice(16, 20),
+    text.slice(20),
+  ].join('-');
+}
