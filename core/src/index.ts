@@ -36,7 +36,8 @@ export { type Limits, limits } from './limits.ts';
 export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } from './log.ts';
 export { formatQuantity, parseQuantity } from './quantity.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
-export { BatchBuilder, type BatchHeader, RecordBatch } from './record/batch.ts';
+export { type BatchHeader, RecordBatch } from './record/batch.ts';
+export { BatchBuilder } from './record/batch-builder.ts';
 export type { RecordFields } from './record/codec.ts';
 export { parseJson, stringifyJson, stringifyJsonText } from './record/json.ts';
 export {

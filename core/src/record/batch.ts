@@ -5,21 +5,15 @@
 //   5 records, repeated  6 watermark
 
 import { assert } from '../assert.ts';
-import {
-  type RecordFields,
-  readHeader,
-  readRecord,
-  readText,
-  readTimestamp,
-  recordTag,
-  writeRecord,
-  writeTimestamp,
-} from './codec.ts';
+import { readHeader, readRecord, readTimestamp, recordTag, writeTimestamp } from './codec.ts';
 import { parseJson } from './json.ts';
 import { type Lane, type Record, recordId, type Timestamp } from './record.ts';
+import { SpanList } from './spans.ts';
+import { readText } from './text.ts';
 import { malformed, WireReader, WireWriter } from './wire.ts';
 
-const recordsTag = 0x2a;
+/** Tag of RecordBatch.records. */
+export const recordsTag = 0x2a;
 
 /** Where and under which assignment a batch travels. */
 export interface BatchHeader {
@@ -235,6 +229,11 @@ export class RecordBatch {
    * copy of what it needs, so `message` may be reused. Throws ETL_INVALID_ARGUMENT on malformed bytes.
    */
   static decode(message: Uint8Array): RecordBatch {
+    return RecordBatch.adopt(Buffer.from(message));
+  }
+
+  /** Like {@link RecordBatch.decode}, but without a copy: nobody may write to `message` ever again. */
+  static adopt(message: Buffer): RecordBatch {
     return decodeBatch(message);
   }
 
@@ -324,58 +323,100 @@ function writeField(writer: WireWriter, tag: number, value: number): void {
   writer.varint(value);
 }
 
-function decodeBatch(message: Uint8Array): RecordBatch {
-  const reader = new WireReader(message);
+/** Neighbouring `records` fields of a message: nearly always one for all records. */
+interface Run {
+  /** Index of the first record in it. */
+  readonly first: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+function decodeBatch(source: Buffer): RecordBatch {
+  const reader = new WireReader(source);
   let lane: Lane = { pipeline: '', source: '', partition: '' };
-  let [epoch, firstSequence] = [0, 0];
-  const offsets: number[] = [];
+  let epoch = 0;
+  let firstSequence = 0;
   let watermark: Timestamp | undefined;
-  const source = Buffer.from(message.buffer, message.byteOffset, message.length);
-  const entries: number[] = [];
-  let size = 0;
+  const offsets: number[] = [];
+  const runs: Run[] = [];
+  const spans = new SpanList(source.length >>> 7);
   while (reader.at < reader.end) {
     const entry = reader.at;
     const tag = reader.varint();
     if (tag === recordsTag) {
-      const end = reader.lengthEnd();
-      entries.push(entry, reader.at, end);
-      size += end - entry;
-      reader.at = end;
+      reader.at = entry;
+      const first = spans.count;
+      readRun(reader, spans);
+      runs.push({ first, from: entry, to: reader.at });
     } else if (tag === 0x0a || tag === 0x22 || tag === 0x32) {
       const end = reader.lengthEnd();
       if (tag === 0x0a) lane = readLane(source, reader.at, end);
       else if (tag === 0x32) watermark = readTimestamp(source, reader.at, end);
-      else {
-        const packed = new WireReader(message, reader.at, end);
-        while (packed.at < end) offsets.push(packed.varint());
-      }
+      else readOffsets(source, reader.at, end, offsets);
       reader.at = end;
     } else if (tag === 0x10) epoch = reader.varint();
     else if (tag === 0x18) firstSequence = reader.varint();
     else if (tag === 0x20) offsets.push(reader.varint());
     else reader.skip(tag & 7);
   }
-  const count = entries.length / 3;
-  if (offsets.length > 0 && offsets.length !== count) {
-    throw malformed(`${offsets.length} sequence_offsets for ${count} records`);
-  }
-  const bytes = Buffer.allocUnsafeSlow(size);
-  const spans = new Uint32Array(count * 2);
-  let at = 0;
-  for (let i = 0; i < count; i++) {
-    const entry = entries[3 * i] as number;
-    const end = entries[3 * i + 2] as number;
-    spans[2 * i] = at + (entries[3 * i + 1] as number) - entry;
-    at += source.copy(bytes, at, entry, end);
-    spans[2 * i + 1] = at;
+  if (offsets.length > 0 && offsets.length !== spans.count) {
+    throw malformed(`${offsets.length} sequence_offsets for ${spans.count} records`);
   }
   const sequenceOffsets = offsets.length > 0 ? Uint32Array.from(offsets) : undefined;
-  return new RecordBatch({ lane, epoch, firstSequence, sequenceOffsets, watermark }, bytes, spans);
+  const header = { lane, epoch, firstSequence, sequenceOffsets, watermark };
+  const bounds = spans.take();
+  return new RecordBatch(header, gather(source, runs, bounds), bounds);
+}
+
+/** Notes the spans of the `records` fields from the reader on, up to the first field that is another. */
+function readRun(reader: WireReader, spans: SpanList): void {
+  const { bytes, end } = reader;
+  let at = reader.at;
+  while (at < end && bytes[at] === recordsTag) {
+    let length = bytes[at + 1] as number;
+    let start = at + 2;
+    if (length > 127 && start < end) {
+      length = (length & 127) | ((bytes[start++] as number) << 7);
+    }
+    if (start > end || length > 0x3fff) {
+      reader.at = at + 1;
+      length = reader.lengthEnd() - reader.at;
+      start = reader.at;
+    }
+    at = start + length;
+    if (at > end) throw malformed('length runs past the end');
+    spans.push(start, at);
+  }
+  reader.at = at;
+}
+
+/** The runs one after the other, and `spans` moved from the message's offsets to theirs. A single run is a view. */
+function gather(source: Buffer, runs: readonly Run[], spans: Uint32Array): Buffer {
+  const size = runs.reduce((total, run) => total + run.to - run.from, 0);
+  const copy = runs.length > 1 ? Buffer.allocUnsafeSlow(size) : undefined;
+  let at = 0;
+  for (const [index, run] of runs.entries()) {
+    const end = 2 * (runs[index + 1]?.first ?? spans.length / 2);
+    const shift = run.from - at;
+    for (let bound = 2 * run.first; bound < end; bound++) {
+      spans[bound] = (spans[bound] as number) - shift;
+    }
+    if (copy !== undefined) source.copy(copy, at, run.from, run.to);
+    at += run.to - run.from;
+  }
+  return copy ?? source.subarray(runs[0]?.from ?? 0, runs[0]?.to ?? 0);
+}
+
+function readOffsets(bytes: Buffer, from: number, to: number, offsets: number[]): void {
+  const reader = new WireReader(bytes, from, to);
+  while (reader.at < to) offsets.push(reader.varint());
 }
 
 function readLane(bytes: Buffer, from: number, to: number): Lane {
   const reader = new WireReader(bytes, from, to);
-  let [pipeline, source, partition] = ['', '', ''];
+  let pipeline = '';
+  let source = '';
+  let partition = '';
   while (reader.at < to) {
     const tag = reader.varint();
     if (tag !== 0x0a && tag !== 0x12 && tag !== 0x1a) {
@@ -390,88 +431,4 @@ function readLane(bytes: Buffer, from: number, to: number): Lane {
     else partition = text;
   }
   return { pipeline, source, partition };
-}
-
-/** Builds a batch record by record. One builder makes one batch after the other. */
-export class BatchBuilder {
-  readonly #writer: WireWriter;
-  readonly #scratch = new WireWriter(1024);
-  #spans: number[] = [];
-  #sequences: number[] | undefined;
-
-  /** `capacityBytes` is the first size of its buffer, which grows as needed. */
-  constructor(capacityBytes = 64 * 1024) {
-    this.#writer = new WireWriter(capacityBytes);
-  }
-
-  /** Records appended since the last build. */
-  get count(): number {
-    return this.#spans.length / 2;
-  }
-
-  /** Bytes appended since the last build. */
-  get byteLength(): number {
-    return this.#writer.length;
-  }
-
-  /** Appends a record. Its sequence is dense unless `sequence` is given, for every record of a batch or for none. */
-  append(record: RecordFields, sequence?: number): void {
-    const scratch = this.#scratch;
-    scratch.length = 0;
-    writeRecord(scratch, record);
-    this.#entry(scratch.buffer, 0, scratch.length, sequence);
-  }
-
-  /** Appends record `index` of `batch` as it is, keeping its sequence. */
-  appendFrom(batch: RecordBatch, index: number): void {
-    const start = batch.spans[2 * index] as number;
-    const end = batch.spans[2 * index + 1] as number;
-    this.#entry(batch.bytes, start, end, batch.sequence(index));
-  }
-
-  /**
-   * Appends record `index` of `batch` with another payload (and content type, where given), keeping everything
-   * else and its sequence: what a one-to-one transform does.
-   */
-  appendWithPayload(
-    batch: RecordBatch,
-    index: number,
-    payload: Uint8Array,
-    contentType?: string,
-  ): void {
-    const { contentType: before, ...record } = batch.record(index);
-    this.append({ ...record, payload, contentType: contentType ?? before }, batch.sequence(index));
-  }
-
-  /** The batch of what was appended; the builder starts over. */
-  build(header: Omit<BatchHeader, 'sequenceOffsets'>): RecordBatch {
-    const bytes = this.#writer.take();
-    const spans = Uint32Array.from(this.#spans);
-    const sequences = this.#sequences;
-    this.#spans = [];
-    this.#sequences = undefined;
-    if (sequences === undefined) {
-      return new RecordBatch({ ...header, sequenceOffsets: undefined }, bytes, spans);
-    }
-    const firstSequence = sequences[0] ?? header.firstSequence;
-    const sequenceOffsets = Uint32Array.from(sequences, (sequence) => sequence - firstSequence);
-    return new RecordBatch({ ...header, firstSequence, sequenceOffsets }, bytes, spans);
-  }
-
-  #entry(from: Buffer, start: number, end: number, sequence: number | undefined): void {
-    const known = this.#spans.length > 0;
-    assert(
-      !known || (this.#sequences === undefined) === (sequence === undefined),
-      'sequences for all or none',
-    );
-    if (sequence !== undefined) (this.#sequences ??= []).push(sequence);
-    const writer = this.#writer;
-    writer.reserve(end - start + 8);
-    writer.buffer[writer.length++] = recordsTag;
-    writer.varint(end - start);
-    this.#spans.push(writer.length);
-    from.copy(writer.buffer, writer.length, start, end);
-    writer.length += end - start;
-    this.#spans.push(writer.length);
-  }
 }

@@ -4,7 +4,8 @@
 //   7 event_time{1 seconds, 2 nanos}  8 ingest_time  9 content_type  10 payload
 
 import type { Record, Timestamp } from './record.ts';
-import { malformed, varintSize, WireReader, WireWriter, wireType } from './wire.ts';
+import { readText } from './text.ts';
+import { malformed, WireReader, type WireWriter, wireType } from './wire.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
 const noHeaders: ReadonlyMap<string, string> = new Map();
@@ -22,6 +23,18 @@ export const recordTag = {
   contentType: 0x4a,
   payload: 0x52,
 } as const;
+
+type Mutable<T> = { -readonly [Field in keyof T]: T[Field] };
+
+/** Tags of an entry of Record.headers. */
+const headerTag = { name: 0x0a, value: 0x12 } as const;
+
+/** Tags of google.protobuf.Timestamp. */
+const timestampTag = { seconds: 0x08, nanos: 0x10 } as const;
+
+const secondsMin = -62_135_596_800;
+const secondsMax = 253_402_300_799;
+const nanosMax = 999_999_999;
 
 /** What a producer says of a record; everything but the position may be left out. */
 export type RecordFields = Pick<Record, 'position'> & Partial<Record>;
@@ -45,31 +58,26 @@ export function writeRecord(writer: WireWriter, record: RecordFields): void {
 
 function writeHeaders(writer: WireWriter, headers: ReadonlyMap<string, string>): void {
   for (const [name, value] of headers) {
-    const nameSize = Buffer.byteLength(name);
-    const valueSize = Buffer.byteLength(value);
-    const size = 2 + varintSize(nameSize) + nameSize + varintSize(valueSize) + valueSize;
-    writer.reserve(size + 8);
-    writer.buffer[writer.length++] = recordTag.headers;
-    writer.varint(size);
-    writer.string(0x0a, name);
-    writer.string(0x12, value);
+    const lengthAt = writer.open(recordTag.headers, 1);
+    writer.string(headerTag.name, name);
+    writer.string(headerTag.value, value);
+    writer.close(lengthAt, 1);
   }
 }
 
 /** Appends a google.protobuf.Timestamp under `tag`. */
 export function writeTimestamp(writer: WireWriter, tag: number, time: Timestamp): void {
+  const lengthAt = writer.open(tag, 1);
   writer.reserve(24);
-  writer.buffer[writer.length++] = tag;
-  const lengthAt = writer.length++;
   if (time.seconds !== 0) {
-    writer.buffer[writer.length++] = 0x08;
+    writer.buffer[writer.length++] = timestampTag.seconds;
     writer.int64(time.seconds);
   }
   if (time.nanos !== 0) {
-    writer.buffer[writer.length++] = 0x10;
+    writer.buffer[writer.length++] = timestampTag.nanos;
     writer.varint(time.nanos);
   }
-  writer.buffer[lengthAt] = writer.length - lengthAt - 1;
+  writer.close(lengthAt, 1);
 }
 
 /**
@@ -77,90 +85,79 @@ export function writeTimestamp(writer: WireWriter, tag: number, time: Timestamp)
  * Unknown fields are skipped. Throws ETL_INVALID_ARGUMENT on anything that is not the message.
  */
 export function readRecord(bytes: Buffer, start: number, end: number): Record {
-  const reader = new WireReader(bytes, start, end);
-  let [position, key, payload] = [noBytes, noBytes, noBytes];
-  let [derivation, originId, type, contentType] = ['', '', '', ''];
+  const record: Mutable<Record> = {
+    position: noBytes,
+    derivation: '',
+    originId: '',
+    type: '',
+    key: noBytes,
+    headers: noHeaders,
+    eventTime: undefined,
+    ingestTime: undefined,
+    contentType: '',
+    payload: noBytes,
+  };
   let headers: Map<string, string> | undefined;
-  let eventTime: Timestamp | undefined;
-  let ingestTime: Timestamp | undefined;
-  while (reader.at < end) {
-    const tag = reader.varint();
-    if ((tag & 7) !== wireType.bytes) {
-      skipUnknown(reader, tag);
-      continue;
-    }
-    const to = reader.lengthEnd();
-    const from = reader.at;
-    reader.at = to;
+  let at = start;
+  while (at < end) {
+    let tag = bytes[at] as number;
+    let from = at + 2;
+    let to = at + 1 < end ? from + (bytes[at + 1] as number) : end + 1;
+    if (tag > 127 || (tag & 7) !== wireType.bytes || to > from + 127) {
+      const reader = new WireReader(bytes, at, end);
+      tag = reader.varint();
+      if ((tag & 7) !== wireType.bytes) {
+        skipUnknown(reader, tag);
+        at = reader.at;
+        continue;
+      }
+      to = reader.lengthEnd();
+      from = reader.at;
+    } else if (to > end) throw malformed('length runs past the end');
+    at = to;
     switch (tag) {
       case recordTag.position:
-        position = bytes.subarray(from, to);
+        record.position = bytes.subarray(from, to);
         break;
       case recordTag.derivation:
-        derivation = readText(bytes, from, to);
+        record.derivation = readText(bytes, from, to);
         break;
       case recordTag.originId:
-        originId = readText(bytes, from, to);
+        record.originId = readText(bytes, from, to);
         break;
       case recordTag.type:
-        type = readText(bytes, from, to);
+        record.type = readText(bytes, from, to);
         break;
       case recordTag.key:
-        key = bytes.subarray(from, to);
+        record.key = bytes.subarray(from, to);
         break;
       case recordTag.headers:
-        headers ??= new Map();
+        record.headers = headers ??= new Map();
         readHeader(bytes, from, to, headers);
         break;
       case recordTag.eventTime:
-        eventTime = readTimestamp(bytes, from, to);
+        record.eventTime = readTimestamp(bytes, from, to);
         break;
       case recordTag.ingestTime:
-        ingestTime = readTimestamp(bytes, from, to);
+        record.ingestTime = readTimestamp(bytes, from, to);
         break;
       case recordTag.contentType:
-        contentType = readText(bytes, from, to);
+        record.contentType = readText(bytes, from, to);
         break;
       case recordTag.payload:
-        payload = bytes.subarray(from, to);
+        record.payload = bytes.subarray(from, to);
         break;
       default:
+        if (tag < 8) throw malformed('field number 0');
     }
   }
-  return {
-    position,
-    derivation,
-    originId,
-    type,
-    key,
-    headers: headers ?? noHeaders,
-    eventTime,
-    ingestTime,
-    contentType,
-    payload,
-  };
+  return record;
 }
 
 function skipUnknown(reader: WireReader, tag: number): void {
   if (tag >>> 3 === 0) throw malformed('field number 0');
   if (tag >>> 3 <= 10) throw malformed(`field ${tag >>> 3} of Record has wire type ${tag & 7}`);
   reader.skip(tag & 7);
-}
-
-/** UTF-8 between two offsets; short ASCII avoids the call into the runtime. */
-export function readText(bytes: Buffer, from: number, to: number): string {
-  const length = to - from;
-  if (length === 0) return '';
-  if (length < 24) {
-    let text = '';
-    for (let at = from; at < to; at++) {
-      const code = bytes[at] as number;
-      if (code > 127) return bytes.toString('utf8', from, to);
-      text += String.fromCharCode(code);
-    }
-    return text;
-  }
-  return bytes.toString('utf8', from, to);
 }
 
 /** Adds the map entry between two offsets to `headers`. */
@@ -170,13 +167,37 @@ export function readHeader(
   to: number,
   headers: Map<string, string>,
 ): void {
-  let [name, value] = ['', ''];
+  const nameTo = from + 2 + (bytes[from + 1] as number);
+  const valueFrom = nameTo + 2;
+  if (
+    bytes[from] === headerTag.name &&
+    nameTo <= from + 129 &&
+    valueFrom <= to &&
+    bytes[nameTo] === headerTag.value &&
+    bytes[nameTo + 1] === to - valueFrom &&
+    to - valueFrom < 128
+  ) {
+    headers.set(readText(bytes, from + 2, nameTo), readText(bytes, valueFrom, to));
+  } else {
+    readAnyHeader(bytes, from, to, headers);
+  }
+}
+
+/** The map entry in whatever form protobuf allows: long, in another order, in parts, with unknown fields. */
+function readAnyHeader(
+  bytes: Buffer,
+  from: number,
+  to: number,
+  headers: Map<string, string>,
+): void {
+  let name = '';
+  let value = '';
   const reader = new WireReader(bytes, from, to);
   while (reader.at < to) {
     const tag = reader.varint();
-    if (tag === 0x0a || tag === 0x12) {
+    if (tag === headerTag.name || tag === headerTag.value) {
       const end = reader.lengthEnd();
-      if (tag === 0x0a) name = readText(bytes, reader.at, end);
+      if (tag === headerTag.name) name = readText(bytes, reader.at, end);
       else value = readText(bytes, reader.at, end);
       reader.at = end;
     } else {
@@ -188,15 +209,43 @@ export function readHeader(
 
 /** Decodes a google.protobuf.Timestamp; one outside years 1 to 9999 is refused. */
 export function readTimestamp(bytes: Buffer, from: number, to: number): Timestamp {
+  return readUsualTimestamp(bytes, from, to) ?? readAnyTimestamp(bytes, from, to);
+}
+
+/** One between 1978 and 3058: a tag, seconds of five bytes, a tag, nanos up to the end. Else undefined. */
+function readUsualTimestamp(bytes: Buffer, from: number, to: number): Timestamp | undefined {
+  const nanosTag = from + 6;
+  if (to < nanosTag + 2 || to > nanosTag + 6) return undefined;
+  if (bytes[from] !== timestampTag.seconds || bytes[nanosTag] !== timestampTag.nanos)
+    return undefined;
+  let low = 0;
+  for (let at = from + 1; at < from + 5; at++) {
+    const byte = bytes[at] as number;
+    if (byte < 128) return undefined;
+    low |= (byte & 127) << (7 * (at - from - 1));
+  }
+  const high = bytes[from + 5] as number;
+  let nanos = 0;
+  for (let at = to - 1; at > nanosTag; at--) {
+    const byte = bytes[at] as number;
+    if (byte < 128 !== (at === to - 1)) return undefined;
+    nanos = nanos * 128 + (byte & 127);
+  }
+  if (high > 127 || nanos > nanosMax) return undefined;
+  return { seconds: low + high * 0x1000_0000, nanos };
+}
+
+function readAnyTimestamp(bytes: Buffer, from: number, to: number): Timestamp {
   const reader = new WireReader(bytes, from, to);
-  let [seconds, nanos] = [0, 0];
+  let seconds = 0;
+  let nanos = 0;
   while (reader.at < to) {
     const tag = reader.varint();
-    if (tag === 0x08) seconds = reader.int64();
-    else if (tag === 0x10) nanos = reader.int64();
+    if (tag === timestampTag.seconds) seconds = reader.int64();
+    else if (tag === timestampTag.nanos) nanos = reader.int64();
     else reader.skip(tag & 7);
   }
-  if (seconds < -62135596800 || seconds > 253402300799 || nanos < 0 || nanos > 999_999_999) {
+  if (seconds < secondsMin || seconds > secondsMax || nanos < 0 || nanos > nanosMax) {
     throw malformed(`timestamp ${seconds}s ${nanos}ns is outside years 1 to 9999`);
   }
   return { seconds, nanos };

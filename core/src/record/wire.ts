@@ -73,33 +73,63 @@ export class WireWriter {
     this.buffer[this.length++] = Number(rest);
   }
 
+  /**
+   * Begins a field whose length is not known yet: writes the tag, leaves `slot` bytes for the length and returns
+   * where they are, for {@link close}. A good guess of the length's own size saves moving the contents.
+   */
+  open(tag: number, slot: number): number {
+    this.reserve(slot + 1);
+    this.buffer[this.length++] = tag;
+    const lengthAt = this.length;
+    this.length += slot;
+    return lengthAt;
+  }
+
+  /** Ends the field begun by {@link open}: everything written since is its contents. */
+  close(lengthAt: number, slot: number): void {
+    const from = lengthAt + slot;
+    const size = this.length - from;
+    const missing = varintSize(size) - slot;
+    if (missing !== 0) {
+      this.reserve(missing);
+      this.buffer.copyWithin(from + missing, from, this.length);
+    }
+    const end = this.length + missing;
+    this.length = lengthAt;
+    this.varint(size);
+    this.length = end;
+  }
+
   /** Writes tag, length and bytes. */
   bytes(tag: number, value: Uint8Array): void {
-    this.reserve(value.length + 8);
+    const size = value.length;
+    this.reserve(size + 8);
     this.buffer[this.length++] = tag;
-    this.varint(value.length);
-    this.buffer.set(value, this.length);
-    this.length += value.length;
+    this.varint(size);
+    const { buffer, length } = this;
+    if (size < 24)
+      for (let index = 0; index < size; index++) buffer[length + index] = value[index] as number;
+    else buffer.set(value, length);
+    this.length = length + size;
   }
 
   /** Writes tag, length and UTF-8. */
   string(tag: number, value: string): void {
     const length = value.length;
-    if (length < 32) {
-      this.reserve(length * 3 + 3);
+    if (length < 64) {
+      this.reserve(length + 2);
       const buffer = this.buffer;
-      const start = this.length;
-      let at = start + 2;
-      let index = 0;
-      for (; index < length; index++) {
+      const start = this.length + 2;
+      let seen = 0;
+      for (let index = 0; index < length; index++) {
         const code = value.charCodeAt(index);
-        if (code > 127) break;
-        buffer[at++] = code;
+        seen |= code;
+        buffer[start + index] = code;
       }
-      if (index === length) {
-        buffer[start] = tag;
-        buffer[start + 1] = length;
-        this.length = at;
+      if (seen < 128) {
+        buffer[start - 2] = tag;
+        buffer[start - 1] = length;
+        this.length = start + length;
         return;
       }
     }
@@ -121,11 +151,11 @@ export class WireWriter {
 
 /** Reads wire primitives from a span of bytes; {@link at} moves, and never past {@link end}. */
 export class WireReader {
-  bytes: Uint8Array;
+  readonly bytes: Buffer;
   at: number;
-  end: number;
+  readonly end: number;
 
-  constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
+  constructor(bytes: Buffer, start = 0, end: number = bytes.length) {
     this.bytes = bytes;
     this.at = start;
     this.end = end;
@@ -133,6 +163,17 @@ export class WireReader {
 
   /** An unsigned varint; values past 2^53 - 1 are refused, never rounded. */
   varint(): number {
+    if (this.at < this.end) {
+      const byte = this.bytes[this.at] as number;
+      if (byte < 128) {
+        this.at++;
+        return byte;
+      }
+    }
+    return this.#longVarint();
+  }
+
+  #longVarint(): number {
     const bytes = this.bytes;
     let value = 0;
     let scale = 1;
@@ -151,23 +192,38 @@ export class WireReader {
 
   /** An int64 within the safe range; others are refused, never rounded. */
   int64(): number {
-    const bytes = this.bytes;
-    let value = 0n;
+    const { bytes, at } = this;
     let low = 0;
-    let scale = 1;
+    let shift = 0;
+    const last = Math.min(this.end, at + 4);
+    for (let next = at; next < last; next++) {
+      const byte = bytes[next] as number;
+      low |= (byte & 127) << shift;
+      if (byte < 128) {
+        this.at = next + 1;
+        return low;
+      }
+      shift += 7;
+    }
+    const byte = at + 4 < this.end ? (bytes[at + 4] as number) : 128;
+    if (byte < 128) {
+      this.at = at + 5;
+      return low + byte * 0x1000_0000;
+    }
+    return this.#longInt64();
+  }
+
+  #longInt64(): number {
+    let value = 0n;
     for (let index = 0; index < 10; index++) {
       if (this.at >= this.end) throw malformed('truncated varint');
-      const byte = bytes[this.at++] as number;
-      if (index < 7) low += (byte & 127) * scale;
-      else value += BigInt(byte & 127) << BigInt(7 * index);
+      const byte = this.bytes[this.at++] as number;
+      value |= BigInt(byte & 127) << BigInt(7 * index);
       if (byte < 128) {
-        if (index < 7) return low;
-        const whole = BigInt.asIntN(64, value + BigInt(low));
-        const result = Number(whole);
+        const result = Number(BigInt.asIntN(64, value));
         if (!Number.isSafeInteger(result)) throw malformed('integer beyond 2^53 - 1');
         return result;
       }
-      scale *= 128;
     }
     throw malformed('varint longer than 10 bytes');
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BatchBuilder, positionOfCount, RecordBatch } from '@etl-router/core';
+import { BatchBuilder, EtlError, positionOfCount, RecordBatch } from '@etl-router/core';
 
 const lane = { pipeline: 'default/p', source: 's', partition: '0' };
 
@@ -26,4 +26,43 @@ test('a batch survives the wire, and a selection of it keeps sequences and conte
   assert.deepEqual(some.record(2).headers, new Map([['n', '7']]));
   assert.equal(some.id(2), 's/0/0000000000000007');
   assert.deepEqual(some.lane, lane);
+});
+
+test('records between other fields are one batch, and what it adopted is not copied', () => {
+  const builder = new BatchBuilder();
+  for (const type of ['a', 'b', 'c']) builder.append({ position: positionOfCount(1), type });
+  const whole = builder.build({ lane, epoch: 1, firstSequence: 0, watermark: undefined });
+  const entry = (index: number): Buffer => whole.select([index]).bytes;
+  const epoch = Buffer.of(0x10, 9);
+  const message = Buffer.concat([entry(0), epoch, entry(1), entry(2), epoch]);
+  for (const batch of [RecordBatch.decode(message), RecordBatch.adopt(message)]) {
+    assert.deepEqual(
+      [0, 1, 2].map((index) => batch.type(index)),
+      ['a', 'b', 'c'],
+    );
+    assert.equal(batch.epoch, 9);
+    assert.equal(batch.byteLength, whole.byteLength);
+  }
+  const sole = entry(0);
+  assert.equal(RecordBatch.adopt(sole).bytes.buffer, sole.buffer);
+  const copied = RecordBatch.decode(sole);
+  sole.fill(0);
+  assert.equal(copied.type(0), 'a');
+});
+
+test('a message cut off anywhere is malformed or holds fewer records', () => {
+  const builder = new BatchBuilder();
+  for (const size of [10, 200, 20_000]) {
+    builder.append({ position: positionOfCount(size), payload: Buffer.alloc(size, 1) });
+  }
+  const message = builder
+    .build({ lane, epoch: 1, firstSequence: 0, watermark: undefined })
+    .toBytes();
+  for (let end = 0; end < message.length; end += end < 400 ? 1 : 997) {
+    try {
+      assert.ok(RecordBatch.decode(message.subarray(0, end)).count < 3);
+    } catch (error) {
+      assert.ok(error instanceof EtlError, String(error));
+    }
+  }
 });
