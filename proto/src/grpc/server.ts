@@ -1,0 +1,196 @@
+// Generated services on a grpc-js server. A handler throws EtlErrors; whatever else it throws reaches the caller as
+// ETL_INTERNAL without its text, and the owner of the server in full.
+
+import type { EventEmitter } from 'node:events';
+import type { DescMessage, DescMethod, DescService, MessageInitShape } from '@bufbuild/protobuf';
+import { EtlError, isEtlError, toEtlError } from '@etl-router/core';
+import {
+  type ServerOptions as GrpcServerOptions,
+  Server,
+  type ServerCredentials,
+  type ServerDuplexStream,
+  type ServerReadableStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type sendUnaryData,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js';
+import { writeAll } from './flow.ts';
+import { decodeMessage, encodeMessage } from './messages.ts';
+import { methodPath } from './raw.ts';
+import { toStatus } from './status.ts';
+import { type CallContext, defaultMaxMessageBytes, type Implementation } from './types.ts';
+
+export interface ServerOptions {
+  /** Largest message taken or sent, in bytes. Default 16 MiB. */
+  readonly maxMessageBytes?: number;
+  /** Further options of grpc-js, in place of ours. */
+  readonly channelOptions?: GrpcServerOptions;
+}
+
+/** A server with our bounds: message size, 256 streams a connection, connections that are dead are closed. */
+export function createServer(options: ServerOptions = {}): Server {
+  const maxBytes = options.maxMessageBytes ?? defaultMaxMessageBytes;
+  return new Server({
+    'grpc.max_receive_message_length': maxBytes,
+    'grpc.max_send_message_length': maxBytes,
+    'grpc.max_concurrent_streams': 256,
+    'grpc.keepalive_time_ms': 30_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+    ...options.channelOptions,
+  });
+}
+
+/** Binds `server` to `address` (`host:port`; port 0 takes a free one) and returns the port. Rejects with the cause. */
+export function bindServer(
+  server: Server,
+  address: string,
+  credentials: ServerCredentials,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, port) => {
+      if (error === null) resolve(port);
+      else reject(error);
+    });
+  });
+}
+
+/** Takes no new calls, lets those in progress end until `signal` aborts, then cuts them off. */
+export function closeServer(server: Server, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const force = (): void => server.forceShutdown();
+    server.tryShutdown(() => {
+      signal.removeEventListener('abort', force);
+      resolve();
+    });
+    if (signal.aborted) force();
+    else signal.addEventListener('abort', force, { once: true });
+  });
+}
+
+export interface ServiceOptions {
+  /** Told of what a handler threw that is no EtlError. */
+  readonly onDefect?: (error: unknown, method: string) => void;
+}
+
+/** Serves `service` by `implementation`, which has one handler for each method. */
+export function addService<S extends DescService>(
+  server: Server,
+  service: S,
+  implementation: Implementation<S>,
+  options: ServiceOptions = {},
+): void {
+  const handlers: { [name: string]: UntypedHandleCall } = {};
+  for (const [name, method] of Object.entries<DescMethod>(service.method)) {
+    const handler = implementation[name as keyof S['method']] as unknown as UntypedHandler;
+    handlers[name] = serve(method, handler.bind(implementation), options);
+  }
+  server.addService(toServiceDefinition(service), handlers);
+}
+
+const identity = (bytes: Buffer): Buffer => bytes;
+
+/** `service` as grpc-js describes services; its messages are the bytes of ours. */
+export function toServiceDefinition(service: DescService): ServiceDefinition {
+  const methods = Object.entries<DescMethod>(service.method).map(([name, method]) => [
+    name,
+    {
+      path: methodPath(method),
+      originalName: name,
+      requestStream: !['unary', 'server_streaming'].includes(method.methodKind),
+      responseStream: !['unary', 'client_streaming'].includes(method.methodKind),
+      requestSerialize: identity,
+      requestDeserialize: identity,
+      responseSerialize: identity,
+      responseDeserialize: identity,
+    },
+  ]);
+  return Object.fromEntries(methods) as ServiceDefinition;
+}
+
+type UntypedHandler = (request: unknown, context: CallContext) => unknown;
+type Unary = ServerUnaryCall<Buffer, Buffer>;
+type ServerStream = ServerWritableStream<Buffer, Buffer>;
+type ClientStream = ServerReadableStream<Buffer, Buffer>;
+type BidiStream = ServerDuplexStream<Buffer, Buffer>;
+type Answer = sendUnaryData<Buffer>;
+
+function serve(
+  method: DescMethod,
+  handler: UntypedHandler,
+  options: ServiceOptions,
+): UntypedHandleCall {
+  const statusOf = (thrown: unknown): ReturnType<typeof toStatus> =>
+    toStatus(visibleError(thrown, methodPath(method), options));
+  const decode = (bytes: Buffer): object => decodeMessage(method.input, bytes);
+  const encode = (message: unknown): Buffer =>
+    encodeMessage(method.output, message as MessageInitShape<DescMessage>);
+  const answer = async (run: () => unknown, callback: Answer): Promise<void> => {
+    let bytes: Buffer;
+    try {
+      bytes = encode(await run());
+    } catch (error) {
+      callback(statusOf(error), null);
+      return;
+    }
+    callback(null, bytes);
+  };
+  const stream = async (
+    call: ServerStream | BidiStream,
+    run: (context: CallContext) => unknown,
+  ): Promise<void> => {
+    const context = contextOf(call);
+    try {
+      await writeAll(run(context) as AsyncIterable<unknown>, call, encode, context.signal);
+    } catch (error) {
+      if (!context.signal.aborted) call.emit('error', statusOf(error));
+      return;
+    }
+    if (!context.signal.aborted) call.end();
+  };
+  switch (method.methodKind) {
+    case 'unary':
+      return (call: Unary, callback: Answer) =>
+        void answer(() => handler(decode(call.request), contextOf(call)), callback);
+    case 'client_streaming':
+      return (call: ClientStream, callback: Answer) =>
+        void answer(() => handler(requestsOf(call, decode), contextOf(call)), callback);
+    case 'server_streaming':
+      return (call: ServerStream) =>
+        void stream(call, (context) => handler(decode(call.request), context));
+    case 'bidi_streaming':
+      return (call: BidiStream) =>
+        void stream(call, (context) => handler(requestsOf(call, decode), context));
+  }
+}
+
+/** The caller's messages. Leaving the loop over them early leaves the call as it is. */
+async function* requestsOf(
+  call: ClientStream | BidiStream,
+  decode: (bytes: Buffer) => object,
+): AsyncGenerator<object, void> {
+  try {
+    for await (const bytes of call.iterator({ destroyOnReturn: false })) {
+      yield decode(bytes as Buffer);
+    }
+  } catch (error) {
+    if (isEtlError(error)) throw error;
+    throw new EtlError('ETL_CANCELLED', 'the caller went away', { cause: error });
+  }
+}
+
+function contextOf(call: Unary | ServerStream | ClientStream | BidiStream): CallContext {
+  const controller = new AbortController();
+  (call as EventEmitter).on('cancelled', () => {
+    controller.abort(new EtlError('ETL_CANCELLED', 'the caller cancelled or went away'));
+  });
+  return { signal: controller.signal, peer: call.getPeer(), metadata: call.metadata };
+}
+
+function visibleError(thrown: unknown, method: string, options: ServiceOptions): EtlError {
+  const error = toEtlError(thrown);
+  if (isEtlError(thrown) || error.code !== 'ETL_INTERNAL') return error;
+  options.onDefect?.(thrown, method);
+  return new EtlError('ETL_INTERNAL', `${method} failed by a defect; the server's log has it`);
+}
