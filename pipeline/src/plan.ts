@@ -10,6 +10,8 @@ export const connectorsCapability = 'connectors';
 export interface PlanService {
   /** The name that `grpc: {service: …}` gives. */
   readonly name: string;
+  /** Namespace whose pipelines may use it; absent: those of every namespace. */
+  readonly namespace?: string;
   readonly kind: StageKind;
   /** `host:port`. */
   readonly endpoint: string;
@@ -153,7 +155,7 @@ function placeOn(world: World, pipeline: Pipeline, sidecar: PlanSidecar): Candid
   let [inPod, inZone] = [0, 0];
   for (const stage of pipeline.stages) {
     const lastEndpoint = before?.find((placement) => placement.stage === stage.name)?.endpoint;
-    const place = findPlace(world, { stage, sidecar, lastEndpoint });
+    const place = findPlace(world, { pipeline, stage, sidecar, lastEndpoint });
     if (place === undefined) return undefined;
     placements.push({ stage: stage.name, sidecar: sidecar.id, endpoint: place.endpoint });
     if (place.service?.sidecar === sidecar.id) inPod++;
@@ -171,18 +173,19 @@ interface Place {
 function findPlace(
   world: World,
   wanted: {
+    readonly pipeline: Pipeline;
     readonly stage: Stage;
     readonly sidecar: PlanSidecar;
     readonly lastEndpoint: string | undefined;
   },
 ): Place | undefined {
-  const { stage, sidecar, lastEndpoint } = wanted;
+  const { pipeline, stage, sidecar, lastEndpoint } = wanted;
   const need = needOf(stage);
   if (need.kind === 'connector') {
     return sidecar.offers.includes(connectorsCapability) ? { endpoint: undefined } : undefined;
   }
   if (need.kind === 'endpoint') return { endpoint: need.endpoint };
-  const services = servicesOf(world, stage, need.service).filter(
+  const services = servicesOf(world, { pipeline, stage, name: need.service }).filter(
     (service) => service.sidecar === undefined || service.sidecar === sidecar.id,
   );
   const service =
@@ -205,14 +208,23 @@ function needOf({ connector, ref }: Stage): Need {
   return { kind: 'service', service: typeof service === 'string' ? service : ref };
 }
 
-function servicesOf(world: World, stage: Stage, name: string): readonly PlanService[] {
-  return world.services.filter((service) => service.name === name && service.kind === stage.kind);
+function servicesOf(
+  world: World,
+  wanted: { readonly pipeline: Pipeline; readonly stage: Stage; readonly name: string },
+): readonly PlanService[] {
+  const { pipeline, stage, name } = wanted;
+  return world.services.filter(
+    (service) =>
+      service.name === name &&
+      service.kind === stage.kind &&
+      (service.namespace ?? pipeline.namespace) === pipeline.namespace,
+  );
 }
 
 function explain(world: World, pipeline: Pipeline): readonly UnplacedStage[] {
   const unplaced: UnplacedStage[] = [];
   for (const stage of pipeline.stages) {
-    const reason = explainStage(world, stage);
+    const reason = explainStage(world, pipeline, stage);
     if (reason !== undefined) unplaced.push({ stage: stage.name, ...reason });
   }
   if (unplaced.length > 0) return unplaced;
@@ -223,12 +235,17 @@ function explain(world: World, pipeline: Pipeline): readonly UnplacedStage[] {
   }));
 }
 
-function explainStage(world: World, stage: Stage): Omit<UnplacedStage, 'stage'> | undefined {
+function explainStage(
+  world: World,
+  pipeline: Pipeline,
+  stage: Stage,
+): Omit<UnplacedStage, 'stage'> | undefined {
   if (world.sidecars.length === 0) {
     return { reason: 'NoSidecar', message: 'no sidecar is registered' };
   }
   const need = needOf(stage);
-  if (need.kind === 'service' && servicesOf(world, stage, need.service).length === 0) {
+  const wanted = { pipeline, stage, name: need.kind === 'service' ? need.service : '' };
+  if (need.kind === 'service' && servicesOf(world, wanted).length === 0) {
     const message = `no ${stage.kind} service ${JSON.stringify(need.service)} is registered`;
     return { reason: 'ServiceNotRegistered', message };
   }
