@@ -117,7 +117,7 @@ export function toRegisteredService(
     serviceId: description.serviceId,
     name: description.name,
     namespace: description.namespace,
-    type: serviceTypes.find((type) => storedTypes[type] === description.type) ?? 'source',
+    type: serviceTypeOf(description.type),
     endpoint: { host, port, tls },
     labels: fromPairs(description.labels),
     groupId: description.groupId,
@@ -140,6 +140,11 @@ export function toRegisteredService(
 /** `host:port`, with brackets around IPv6. */
 export function formatEndpoint({ host, port }: Pick<Endpoint, 'host' | 'port'>): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** The type of a stored service. */
+export function serviceTypeOf(stored: StoredServiceType): ServiceType {
+  return serviceTypes.find((type) => storedTypes[type] === stored) ?? 'source';
 }
 
 export function toStoredHealth(health: Health): StoredHealth {
