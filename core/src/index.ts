@@ -38,7 +38,7 @@ export { formatQuantity, parseQuantity } from './quantity.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
 export { type BatchHeader, RecordBatch } from './record/batch.ts';
 export { BatchBuilder } from './record/batch-builder.ts';
-export type { RecordFields } from './record/codec.ts';
+export { type RecordFields, readRecord } from './record/codec.ts';
 export { parseJson, stringifyJson, stringifyJsonText } from './record/json.ts';
 export {
   comparePositions,

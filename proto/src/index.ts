@@ -1,5 +1,28 @@
-// The messages and services of the wire, by area, and what adapts them to gRPC and to core's types.
+// Records, the router's commands and state, and conversions between messages and core's words. The services and their
+// messages have entries of their own, such as @etl-router/proto/source; the adapter to gRPC is @etl-router/proto/grpc.
 
+export {
+  fromFailure,
+  fromLane,
+  fromRecord,
+  fromRecordFailure,
+  fromSinkCapabilities,
+  fromSourceCapabilities,
+  fromTimestamp,
+  fromTransformCapabilities,
+  type TimestampFields,
+  toBatchPreference,
+  toCount,
+  toLane,
+  toPosition,
+  toRecord,
+  toRecordFailure,
+  toRecordFailures,
+  toSinkCapabilities,
+  toSourceCapabilities,
+  toTimestamp,
+  toTransformCapabilities,
+} from './convert.ts';
 export {
   type Lane,
   LaneSchema,
@@ -137,3 +160,8 @@ export {
   type StoredSidecar,
   StoredSidecarSchema,
 } from './gen/etl/router/v1/state_pb.ts';
+export {
+  fromTransformResult,
+  type RawRecordResult,
+  toTransformResult,
+} from './transform-results.ts';
