@@ -42,7 +42,7 @@ export function formatDuration(ms: number): string {
 
 function durationProblem(text: string): string {
   const shown = JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
-  if (/^\d+$/.test(text)) return `${shown} has no unit; write ${text}s or ${text}ms`;
+  if (/^\d{1,5}$/.test(text)) return `${shown} has no unit; write ${text}s or ${text}ms`;
   if (text.startsWith('-')) return `${shown} is negative`;
   if (/^\d*\.\d+/.test(text)) return `${shown} has a fraction; use a smaller unit, such as 1500ms`;
   if (/\d{6,}/.test(text))

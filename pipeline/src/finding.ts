@@ -15,6 +15,8 @@ export const findingCodes = {
   EdgeIntoSource: 'An edge leads into a source.',
   EdgeOutOfSink: 'An edge leads out of a sink.',
   GuaranteeImpossible: 'The stages can not give the delivery that is required.',
+  GuaranteeUnknown:
+    'A stage has not said yet what it can do, so the required delivery is not confirmed.',
   InlineSecret: 'A password or key stands in the manifest itself.',
   KindMismatch: 'A reference names an object of another kind.',
   LossyOverflow: 'An overflow policy weakens the guarantee.',
@@ -22,6 +24,7 @@ export const findingCodes = {
   NoSink: 'The pipeline has no sink.',
   NoSource: 'The pipeline has no source.',
   NothingRequired: 'No sink is reached by required edges alone.',
+  SelfEdge: 'An edge leads from a stage to itself.',
   Syntax: 'The text is not YAML or JSON.',
   TooLarge: 'A bound on size, depth or count is passed.',
   Unreachable: 'A transform or sink is reached by no source.',

@@ -21,12 +21,26 @@ export {
   type Remark,
   type Severity,
 } from './finding.ts';
+export { drawPipeline, type GraphFormat, graphFormats } from './graph.ts';
+export {
+  type CapabilityLookup,
+  checkGuarantee,
+  computeGuarantee,
+  type DeliveryGuarantee,
+  type PipelineGuarantee,
+  type Promised,
+  type SinkGuarantee,
+  type StageCapabilities,
+  type Surroundings,
+  type WeakestLink,
+} from './guarantee.ts';
 export {
   describeObject,
   type ParsedManifests,
   type ParseManifestsOptions,
   parseManifests,
   parseManifestsStrictly,
+  parsePipelineConfig,
   readManifest,
 } from './manifest.ts';
 export {
@@ -74,6 +88,14 @@ export {
   type UnplacedReason,
   type UnplacedStage,
 } from './plan.ts';
+export {
+  indentJson,
+  toManifestJson,
+  toManifestList,
+  toManifestYaml,
+  toPlainManifest,
+  toYaml,
+} from './print.ts';
 export { didYouMean } from './suggest.ts';
 export { validatePipeline } from './validate.ts';
 export {

@@ -18,7 +18,7 @@ import {
 import { labelProblem, subdomainProblem } from './names.ts';
 import { commonSpecFields, normalizePipeline } from './normalize.ts';
 import { didYouMean } from './suggest.ts';
-import { readYaml, type YamlDocument, type YamlLimits } from './yaml-text.ts';
+import { parseYaml, readYaml, type YamlDocument, type YamlLimits } from './yaml-text.ts';
 
 export interface ParseManifestsOptions extends Partial<YamlLimits> {
   /** Namespace of objects that name none. Default `default`. */
@@ -76,6 +76,29 @@ export function parseManifestsStrictly(
     throw new EtlError('ETL_INVALID_ARGUMENT', errors.slice(0, 20).map(formatFinding).join('\n'));
   }
   return manifests;
+}
+
+/**
+ * The objects of a text that is a manifest or only the spec of an EtlPipeline, as GraphQL's createPipeline takes it.
+ * Throws ETL_INVALID_ARGUMENT that names `config`, with every error, one a line.
+ */
+export function parsePipelineConfig(
+  text: string,
+  target: { readonly name: string; readonly namespace: string },
+): readonly Manifest[] {
+  const { name, namespace } = target;
+  const value = parseYaml(text, 'config');
+  const isManifest = isJsonObject(value) && 'kind' in value;
+  const whole = isManifest
+    ? value
+    : { apiVersion, kind: 'EtlPipeline', metadata: { name, namespace }, spec: value };
+  const { manifests, findings } = readManifest(whole, namespace, 'config');
+  const errors = findings.filter(isErrorFinding);
+  if (errors.length === 0) return manifests;
+  const lines = errors
+    .slice(0, 20)
+    .map((finding) => formatFinding({ ...finding, object: 'config' }));
+  throw new EtlError('ETL_INVALID_ARGUMENT', lines.join('\n'));
 }
 
 /** The objects that one value stands for: one, or several where a dialect keeps them in one. */

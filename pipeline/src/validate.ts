@@ -1,7 +1,8 @@
 // Checks the graph of a normalised pipeline: what would never run, never end or never deliver. The guarantee is
 // checked by guarantee.ts, for it needs to know what the connectors can do. Pure; linear in stages and edges.
 
-import { limits } from '@etl-router/core';
+import { isEtlError, limits } from '@etl-router/core';
+import { compileCondition } from './expression/condition.ts';
 import { type Finding, Findings } from './finding.ts';
 import type { Edge, Pipeline, Stage } from './model.ts';
 import { labelProblem } from './names.ts';
@@ -81,6 +82,11 @@ function checkEdges(
     }
     const [from, to] = [stages.get(edge.from), stages.get(edge.to)];
     if (from === undefined || to === undefined) return false;
+    if (edge.from === edge.to) {
+      const message = `the edge leads from ${quote(edge.from)} to itself`;
+      findings.add({ code: 'SelfEdge', path, message });
+      return false;
+    }
     const key = `${edge.from} ${edge.to}`;
     if (seen.has(key)) {
       const message = `a second edge from ${quote(edge.from)} to ${quote(edge.to)}`;
@@ -88,6 +94,7 @@ function checkEdges(
       findings.add({ code: 'DuplicateEdge', path, message, suggestion });
     }
     seen.add(key);
+    checkCondition(findings, edge, path);
     if (to.kind === 'source') {
       const message = `${quote(to.name)} is a source; nothing flows into it`;
       findings.add({ code: 'EdgeIntoSource', path: `${path}.to`, message });
@@ -98,6 +105,16 @@ function checkEdges(
     }
     return true;
   });
+}
+
+function checkCondition(findings: Findings, { when }: Edge, path: string): void {
+  if (when === undefined) return;
+  try {
+    compileCondition(when);
+  } catch (error) {
+    if (!isEtlError(error)) throw error;
+    findings.add({ code: 'BadExpression', path: `${path}.when`, message: error.message });
+  }
 }
 
 /** Names reached from `starts` along edges, the starts included. */

@@ -19,14 +19,16 @@ export function compilePattern(pattern: string): LinearPattern {
     const message = `the pattern is longer than ${limits.patternMaxBytes} bytes`;
     throw new EtlError('ETL_INVALID_ARGUMENT', message);
   }
+  const linear = compileLinear(pattern);
   const translated = translate(pattern);
-  if (translated !== undefined) {
-    const native = new RegExp(translated, 'u');
-    return { test: (text) => native.test(text), native: true };
-  }
+  if (translated === undefined) return { test: (text) => linear.test(text), native: false };
+  const native = new RegExp(translated, 'u');
+  return { test: (text) => native.test(text), native: true };
+}
+
+function compileLinear(pattern: string): RE2JS {
   try {
-    const compiled = RE2JS.compile(pattern);
-    return { test: (text) => compiled.test(text), native: false };
+    return RE2JS.compile(pattern);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new EtlError('ETL_INVALID_ARGUMENT', `the pattern is refused: ${why}`, { cause });
