@@ -5,6 +5,7 @@ import { EtlError, type RecordBatch } from '@etl-router/core';
 import type { Condition } from '../model.ts';
 import { type CelProgram, compileCel, type ExpressionNeeds } from './cel.ts';
 import { type EvaluationFailure, failureAt, isEvaluationFailure } from './failure.ts';
+import { compileNative } from './native.ts';
 import { compileTree } from './tree.ts';
 import { toJsonValue } from './value.ts';
 
@@ -25,14 +26,23 @@ export interface CompiledExpression {
 /** Compiles the condition of an edge or a filter. Throws ETL_INVALID_ARGUMENT that says what is wrong. */
 export function compileCondition(condition: Condition): CompiledCondition {
   if ('tree' in condition) return compileTree(condition.tree);
-  const program = compileCel(condition.cel);
-  if (program.type !== 'bool' && program.type !== 'dyn') {
-    throw new EtlError(
-      'ETL_INVALID_ARGUMENT',
-      `the expression gives ${program.type}; a condition is true or false`,
-    );
-  }
-  return interpreted(program, condition.cel);
+  const program = compileBoolean(condition.cel);
+  const native = compileNative(program.root, condition.cel);
+  return native === undefined
+    ? interpreted(program, condition.cel)
+    : { needs: program.needs, test: native };
+}
+
+/** The same condition on the library's interpreter, whatever its kind: what tests compare with. */
+export function interpretCondition(cel: string): CompiledCondition {
+  return interpreted(compileBoolean(cel), cel);
+}
+
+function compileBoolean(cel: string): CelProgram {
+  const program = compileCel(cel);
+  if (program.type === 'bool' || program.type === 'dyn') return program;
+  const message = `the expression gives ${program.type}; a condition is true or false`;
+  throw new EtlError('ETL_INVALID_ARGUMENT', message);
 }
 
 function interpreted(program: CelProgram, text: string): CompiledCondition {
