@@ -77,7 +77,11 @@ export class BatchBuilder {
       return new RecordBatch({ ...header, sequenceOffsets: undefined }, bytes, spans);
     }
     const firstSequence = sequences[0] ?? header.firstSequence;
-    const sequenceOffsets = Uint32Array.from(sequences, (sequence) => sequence - firstSequence);
+    const sequenceOffsets = Uint32Array.from(sequences, (sequence) => {
+      const offset = sequence - firstSequence;
+      assert(offset >= 0 && offset < 2 ** 32, 'sequences of a batch ascend by less than 2^32');
+      return offset;
+    });
     return new RecordBatch({ ...header, firstSequence, sequenceOffsets }, bytes, spans);
   }
 

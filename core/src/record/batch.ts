@@ -344,8 +344,10 @@ function decodeBatch(source: Buffer): RecordBatch {
     const entry = reader.at;
     const tag = reader.varint();
     if (tag === recordsTag) {
-      reader.at = entry;
       const first = spans.count;
+      const end = reader.lengthEnd();
+      spans.push(reader.at, end);
+      reader.at = end;
       readRun(reader, spans);
       runs.push({ first, from: entry, to: reader.at });
     } else if (tag === 0x0a || tag === 0x22 || tag === 0x32) {
