@@ -1,57 +1,58 @@
 // How pipelines go right now, from the reports of the sidecars that run them. Soft state of one node: nothing of it is
 // written down, and a new leader knows it again after the next heartbeats. Counters restart with each assignment.
 
-import type { Clock, Timestamp } from '@etl-router/core';
+import type { Clock } from '@etl-router/core';
 import { Bell } from './bell.ts';
 
-/** Where a pipeline stands at its sidecar. */
-export const runStates = [
+/** What a run is doing. */
+export const runPhases = [
   'starting',
   'running',
   'paused',
   'draining',
   'completed',
   'failed',
+  'stopped',
 ] as const;
-export type RunState = (typeof runStates)[number];
+export type RunPhase = (typeof runPhases)[number];
 
-/** A failure, for people and for machines. */
-export interface FailureReport {
+/** What last went wrong at a stage. */
+export interface StageFault {
   /** A code of the registry, or a stage's own upper-case word. */
   readonly code: string;
   readonly message: string;
+  readonly atMs: number;
+  /** It is being waited out; false: it was overcome. */
+  readonly standing: boolean;
 }
 
-/** What a stage did since its assignment started, and what it holds. */
+/** What a stage did since its run began. */
 export interface StageReport {
-  readonly stage: string;
+  readonly name: string;
   /** Records it was given; for a source: read. */
   readonly recordsIn: number;
-  /** Records it passed on; for a sink: stored. */
-  readonly recordsOut: number;
   readonly bytesIn: number;
+  /** What a source read, a transform gave, a sink stored. */
+  readonly recordsOut: number;
   readonly bytesOut: number;
   readonly filtered: number;
-  /** Records that failed for good, whatever became of them. */
   readonly failed: number;
   readonly retried: number;
   readonly deadLettered: number;
   readonly dropped: number;
-  readonly bufferedRecords: number;
-  readonly bufferedBytes: number;
-  readonly spilledBytes: number;
-  readonly lastFailure?: FailureReport | undefined;
+  readonly fault: StageFault | undefined;
 }
 
-/** What an edge did and holds. */
+/** What an edge did since its run began, and what it holds. */
 export interface EdgeReport {
   readonly from: string;
   readonly to: string;
   readonly records: number;
   readonly bytes: number;
-  readonly bufferedRecords: number;
-  readonly bufferedBytes: number;
-  readonly spilledBytes: number;
+  readonly inFlightRecords: number;
+  readonly inFlightBytes: number;
+  /** On disk now. */
+  readonly spillBytes: number;
   readonly dropped: number;
   readonly deadLettered: number;
 }
@@ -61,27 +62,33 @@ export interface LaneReport {
   readonly source: string;
   readonly partition: string;
   readonly epoch: number;
-  readonly watermark?: Timestamp | undefined;
-  readonly lagRecords?: number | undefined;
-  readonly lagBytes?: number | undefined;
   readonly inFlightRecords: number;
-  readonly idle: boolean;
+  readonly lagRecords: number | undefined;
+  readonly lagBytes: number | undefined;
+  readonly watermarkMs: number | undefined;
   readonly ended: boolean;
 }
 
-/** A sidecar's word on a pipeline it runs. */
+/** A sidecar's word on a pipeline it runs. The engine's own snapshot of a run is one. */
 export interface PipelineReport {
-  readonly pipeline: string;
-  readonly planVersion: number;
-  readonly state: RunState;
-  readonly failure?: FailureReport | undefined;
+  /** `namespace/name`. */
+  readonly pipelineId: string;
+  /** Generation of the pipeline that runs. */
+  readonly version: number;
+  /** The assignment that runs; undefined where the sidecar watches its assignments and needs no comparison. */
+  readonly planVersion?: number | undefined;
+  readonly phase: RunPhase;
+  /** What it waits for or why it failed; empty when there is nothing to say. */
+  readonly message: string;
+  readonly startedAtMs: number;
+  readonly inFlightRecords: number;
+  readonly inFlightBytes: number;
+  readonly lagRecords: number | undefined;
+  readonly watermarkMs: number | undefined;
+  readonly lastCommitAtMs: number | undefined;
   readonly stages: readonly StageReport[];
   readonly edges: readonly EdgeReport[];
   readonly lanes: readonly LaneReport[];
-  readonly inFlightRecords: number;
-  readonly inFlightBytes: number;
-  /** Dead letters in the pipeline's store. */
-  readonly deadLetters: number;
 }
 
 /** What a stage does in a second, over the last 10 s. */
@@ -97,12 +104,8 @@ export interface LivePipeline {
   readonly sidecarId: string;
   /** When it was reported. */
   readonly atMs: number;
+  /** One per stage, in the report's order. */
   readonly rates: readonly StageRate[];
-  /** Sums over the lanes; undefined when one of them does not know. */
-  readonly lagRecords: number | undefined;
-  readonly lagBytes: number | undefined;
-  /** Least watermark of the lanes that are not idle; undefined when one of them has none. */
-  readonly watermark: Timestamp | undefined;
 }
 
 interface Sample {
@@ -132,27 +135,20 @@ export class Live {
     this.#clock = clock;
   }
 
-  /** Takes a report in. One of an older assignment than is known is left out. */
+  /** Takes a report in, from the sidecar that holds the pipeline. */
   report(sidecarId: string, report: PipelineReport): void {
-    const known = this.#entries.get(report.pipeline);
-    if (known !== undefined && known.live.report.planVersion > report.planVersion) return;
-    const isSame = known?.live.report.planVersion === report.planVersion;
+    const known = this.#entries.get(report.pipelineId);
+    const isSame =
+      known?.live.sidecarId === sidecarId && known.live.report.startedAtMs === report.startedAtMs;
     const samples = isSame ? known.samples : [];
     const nowMs = this.#clock.monotonicMs();
-    samples.push({ atMs: nowMs, stages: new Map(report.stages.map((at) => [at.stage, at])) });
+    samples.push({ atMs: nowMs, stages: new Map(report.stages.map((at) => [at.name, at])) });
     while (samples.length > samplesMax) samples.shift();
     while (samples.length > 2 && nowMs - (samples[1] as Sample).atMs >= rateWindowMs)
       samples.shift();
-    const live: LivePipeline = {
-      report,
-      sidecarId,
-      atMs: this.#clock.wallMs(),
-      rates: report.stages.map((stage) => rateOf(stage, samples, nowMs)),
-      lagRecords: sumLag(report.lanes, 'lagRecords'),
-      lagBytes: sumLag(report.lanes, 'lagBytes'),
-      watermark: leastWatermark(report.lanes),
-    };
-    this.#entries.set(report.pipeline, { live, samples });
+    const rates = report.stages.map((stage) => rateOf(stage, samples, nowMs));
+    const live = { report, sidecarId, atMs: this.#clock.wallMs(), rates };
+    this.#entries.set(report.pipelineId, { live, samples });
     this.#bell.ring();
   }
 
@@ -200,42 +196,15 @@ export class Live {
 
 function rateOf(stage: StageReport, samples: readonly Sample[], nowMs: number): StageRate {
   const first = samples[0];
-  const earlier = first?.stages.get(stage.stage);
+  const earlier = first?.stages.get(stage.name);
   const seconds = (nowMs - (first?.atMs ?? nowMs)) / 1000;
   const rate = (now: number, before: number | undefined): number =>
     before === undefined || seconds <= 0 ? 0 : Math.max(0, now - before) / seconds;
   return {
-    stage: stage.stage,
+    stage: stage.name,
     recordsInPerSecond: rate(stage.recordsIn, earlier?.recordsIn),
     recordsOutPerSecond: rate(stage.recordsOut, earlier?.recordsOut),
   };
-}
-
-function sumLag(
-  lanes: readonly LaneReport[],
-  field: 'lagRecords' | 'lagBytes',
-): number | undefined {
-  let sum = 0;
-  for (const lane of lanes) {
-    const lag = lane[field];
-    if (lag === undefined) return undefined;
-    sum += lag;
-  }
-  return lanes.length === 0 ? undefined : sum;
-}
-
-function leastWatermark(lanes: readonly LaneReport[]): Timestamp | undefined {
-  let least: Timestamp | undefined;
-  for (const { watermark, idle, ended } of lanes) {
-    if (idle || ended) continue;
-    if (watermark === undefined) return undefined;
-    if (least === undefined || isBefore(watermark, least)) least = watermark;
-  }
-  return least;
-}
-
-function isBefore(a: Timestamp, b: Timestamp): boolean {
-  return a.seconds < b.seconds || (a.seconds === b.seconds && a.nanos < b.nanos);
 }
 
 function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {

@@ -67,7 +67,7 @@ export class Planner {
   }
 
   /** Stops planning and waits for the pass that is under way. */
-  async close(): Promise<void> {
+  async stop(): Promise<void> {
     for (const cancel of this.#cancels) cancel();
     this.#cancels = [];
     this.#cancelRetry?.();

@@ -111,8 +111,13 @@ export class Registry {
     this.#leases.start();
   }
 
-  close(): void {
+  /** Stops judging; another one leads. */
+  stop(): void {
     this.#leases.stop();
+  }
+
+  close(): void {
+    this.stop();
     for (const cancel of this.#cancels) cancel();
   }
 

@@ -4,7 +4,7 @@
 
 import type { Cancel, Clock, Logger } from '@etl-router/core';
 import { EtlError, isEtlError } from '@etl-router/core';
-import type { Pipeline } from '@etl-router/pipeline';
+import type { Pipeline, StagePlacement } from '@etl-router/pipeline';
 import type { StoredAssignment, StoredSidecar } from '@etl-router/proto';
 import { Bell } from './bell.ts';
 import { Leases, type Silence } from './leases.ts';
@@ -48,14 +48,6 @@ export interface RegisteredSidecar extends Required<SidecarInfo> {
   readonly lastHeartbeatAtMs: number | undefined;
 }
 
-/** Where a stage runs. */
-export interface AssignedStage {
-  readonly stage: string;
-  readonly sidecarId: string;
-  /** Where its gRPC service answers; undefined for a built-in connector. */
-  readonly endpoint: string | undefined;
-}
-
 /** What to run of a pipeline. */
 export interface Assignment {
   /** `namespace/name`. */
@@ -69,7 +61,8 @@ export interface Assignment {
   readonly pipeline: Pipeline;
   /** The same as JSON. */
   readonly pipelineJson: Uint8Array;
-  readonly stages: readonly AssignedStage[];
+  /** Where each stage runs, in the pipeline's order. */
+  readonly stages: readonly StagePlacement[];
   readonly assignedAtMs: number;
 }
 
@@ -146,8 +139,13 @@ export class Sidecars {
     this.#leases.start();
   }
 
-  close(): void {
+  /** Stops judging; another one leads. */
+  stop(): void {
     this.#leases.stop();
+  }
+
+  close(): void {
+    this.stop();
     for (const cancel of this.#cancels) cancel();
   }
 
@@ -216,7 +214,7 @@ export class Sidecars {
     const row = this.#registered(beat.sidecarId, beat.registrationId);
     this.#leases.renew(beat.sidecarId);
     for (const report of beat.pipelines) {
-      const held = this.#host.tables.assignments.get(report.pipeline);
+      const held = this.#host.tables.assignments.get(report.pipelineId);
       if (held?.sidecarId === beat.sidecarId) this.#live.report(beat.sidecarId, report);
     }
     const health = toStoredHealth(beat.health);
@@ -225,7 +223,12 @@ export class Sidecars {
       const value = { sidecarId, registrationId: row.registrationId, health };
       await this.#proposer.propose({ case: 'updateSidecarHealth', value });
     }
-    const known = new Map(beat.pipelines.map((report) => [report.pipeline, report.planVersion]));
+    const known = new Map(
+      beat.pipelines.map(({ pipelineId, planVersion }) => [
+        pipelineId,
+        planVersion ?? this.assignment(pipelineId)?.planVersion ?? 0,
+      ]),
+    );
     return {
       deadlineMs: row.description?.leaseTtlMs ?? 0,
       change: this.#difference(beat.sidecarId, known),
@@ -365,7 +368,14 @@ export class Sidecars {
     const { sidecarId, namespace, podName, zone, endpoint, offers, version, leaseTtlMs } =
       description;
     return {
-      ...{ sidecarId, namespace, podName, zone, endpoint, offers, version, leaseTtlMs },
+      sidecarId,
+      namespace,
+      podName,
+      zone,
+      endpoint,
+      offers,
+      version,
+      leaseTtlMs,
       registrationId: toCount(row.registrationId),
       revision: toCount(row.revision),
       health: fromStoredHealth(row.health),
@@ -385,7 +395,7 @@ function toAssignment(row: StoredAssignment): Assignment {
     pipelineJson: row.pipelineJson,
     stages: row.placements.map(({ stage, sidecarId, endpoint }) => ({
       stage,
-      sidecarId,
+      sidecar: sidecarId,
       endpoint: endpoint === '' ? undefined : endpoint,
     })),
     assignedAtMs: msOfNs(row.assignedAtNs),

@@ -8,7 +8,8 @@ import { stateDigest } from '../../src/server/digest.ts';
 import { StateMachine } from '../../src/state/machine.ts';
 import { decodeResult } from '../../src/state/proposal.ts';
 import type { Change } from '../../src/state/table.ts';
-import { Bench, commit, type Draft, drafts, putPipeline, sequences } from './harness.ts';
+import { Bench, commit, putPipeline } from './harness.ts';
+import { type Draft, drafts, sequences } from './sequences.ts';
 
 interface Run {
   readonly machine: StateMachine;

@@ -1,0 +1,131 @@
+// The router's server: every object that interfaces call, over one state and one log. It decides nothing itself; it
+// wires. Standalone calls the objects directly, gRPC and GraphQL translate to the same calls.
+
+import type { Clock, Logger, Random } from '@etl-router/core';
+import { plan as planPipelines } from '@etl-router/pipeline';
+import { Checkpoints } from './checkpoints.ts';
+import type { ClusterStatus, ServerConsensus } from './cluster.ts';
+import { type DeadLetterHolders, DeadLetters } from './dead-letters.ts';
+import { Groups } from './groups.ts';
+import { Live } from './live.ts';
+import { toCount } from './numbers.ts';
+import { type ObjectCheck, Objects } from './objects.ts';
+import { type GuaranteeFunction, Pipelines } from './pipelines.ts';
+import { type PlanFunction, Planner } from './planner.ts';
+import { Positions } from './positions.ts';
+import { Problems } from './problems.ts';
+import { Proposer } from './proposer.ts';
+import { Registry } from './registry.ts';
+import { Sessions } from './sessions.ts';
+import { Sidecars } from './sidecars.ts';
+import type { StateHost } from './state-host.ts';
+
+/** What a router is made of. */
+export interface RouterParts {
+  readonly host: StateHost;
+  /** Commits entries and gives them, in order, to the same host. */
+  readonly consensus: ServerConsensus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Default: pipeline/src/plan.ts. */
+  readonly plan?: PlanFunction;
+  /** What else is to check in manifests, such as settings of connectors. Default: nothing. */
+  readonly checks?: readonly ObjectCheck[];
+  /** Default: nobody knows. */
+  readonly guarantee?: GuaranteeFunction;
+  /** Where dead letters are. Default: nowhere that is connected. */
+  readonly deadLetterHolders?: DeadLetterHolders;
+}
+
+/** A router. */
+export class Router {
+  readonly objects: Objects;
+  readonly pipelines: Pipelines;
+  readonly registry: Registry;
+  readonly sidecars: Sidecars;
+  readonly planner: Planner;
+  readonly positions: Positions;
+  readonly groups: Groups;
+  readonly checkpoints: Checkpoints;
+  readonly sessions: Sessions;
+  readonly live: Live;
+  readonly problems: Problems;
+  readonly deadLetters: DeadLetters;
+  readonly #host: StateHost;
+  readonly #consensus: ServerConsensus;
+  #leads = false;
+
+  constructor(parts: RouterParts) {
+    const { host, consensus, clock, random, logger } = parts;
+    const proposer = new Proposer({ log: consensus, clock, random });
+    const common = { host, proposer, clock, logger };
+    this.#host = host;
+    this.#consensus = consensus;
+    this.live = new Live(clock);
+    this.problems = new Problems(clock);
+    this.objects = new Objects({ host, proposer, checks: parts.checks ?? [] });
+    this.registry = new Registry(common);
+    this.sidecars = new Sidecars({ ...common, live: this.live });
+    this.planner = new Planner({
+      ...common,
+      objects: this.objects,
+      plan: parts.plan ?? planPipelines,
+    });
+    this.positions = new Positions({ host, proposer, live: this.live });
+    this.groups = new Groups({ host, proposer, logger, isLeader: () => this.#leads });
+    this.checkpoints = new Checkpoints({ host, proposer });
+    this.sessions = new Sessions(common);
+    this.deadLetters = new DeadLetters(parts.deadLetterHolders ?? (() => undefined));
+    this.pipelines = new Pipelines({
+      objects: this.objects,
+      sidecars: this.sidecars,
+      planner: this.planner,
+      live: this.live,
+      guarantee: parts.guarantee ?? (() => undefined),
+    });
+  }
+
+  /**
+   * This node leads now, and has applied all that was committed before: it plans, and judges silence after one lease
+   * of grace.
+   */
+  lead(): void {
+    this.#leads = true;
+    this.registry.start();
+    this.sidecars.start();
+    this.sessions.start();
+    this.planner.start();
+  }
+
+  /** Resolves when everything that was written before the call can be read here. */
+  async barrier(signal?: AbortSignal): Promise<void> {
+    await this.#consensus.readIndex(signal);
+  }
+
+  /** The cluster as this node sees it. */
+  cluster(): ClusterStatus {
+    return this.#consensus.status();
+  }
+
+  /** Revision of the state. */
+  get revision(): number {
+    return toCount(this.#host.tables.clock().revision);
+  }
+
+  /** Another node leads now. Reads and watches go on. */
+  async follow(): Promise<void> {
+    this.#leads = false;
+    this.registry.stop();
+    this.sidecars.stop();
+    await Promise.all([this.planner.stop(), this.sessions.stop()]);
+  }
+
+  /** Stops everything. What is stored stays; consensus is closed by who opened it. */
+  async close(): Promise<void> {
+    await this.follow();
+    this.registry.close();
+    this.sidecars.close();
+    this.groups.close();
+  }
+}
