@@ -2,7 +2,15 @@
 // other objects; references are resolved by normalize.ts. Never throws for bad text: findings say what is wrong.
 
 import { EtlError } from '@etl-router/core';
-import { Fields, isJsonObject, openFields, typeName } from './field-reader.ts';
+import {
+  Fields,
+  isJsonObject,
+  isList,
+  joinPath,
+  openFields,
+  type Placed,
+  typeName,
+} from './field-reader.ts';
 import { type Finding, Findings, formatFinding, isErrorFinding } from './finding.ts';
 import { convertEarlierKind, earlierKinds, isEarlierKind } from './manifest-earlier.ts';
 import { convertStageManifest, stageManifestVersion } from './manifest-stages.ts';
@@ -176,12 +184,41 @@ function checkConnectorSpec(findings: Findings, { kind, spec }: Manifest): void 
   clusterRef?.end();
   const types = fields.names().filter((name) => !commonSpecFields.includes(name));
   for (const type of types) fields.fields(type);
+  warnOfSecrets(findings, { value: spec, path: 'spec' });
   if (types.length === 1) return;
   const given = types.length === 0 ? 'none' : types.join(', ');
   fields.report('', {
     code: types.length === 0 ? 'MissingField' : 'BadValue',
     message: `an ${kind} names one connector, such as file or grpc, with its settings; here: ${given}`,
   });
+}
+
+const secretName = /^(?:password|passwd|secret|secretkey|token|apikey|privatekey|sas|credential)$/i;
+const urlWithPassword = /^[a-z][a-z0-9+.-]*:\/\/[^/?#\s:@]*:[^/?#\s@]+@/i;
+
+/** A secret in a manifest is in every backup, log of changes and screen that shows the object. */
+function warnOfSecrets(findings: Findings, { value, path }: Placed): void {
+  if (isList(value)) {
+    for (const [index, item] of value.entries()) {
+      warnOfSecrets(findings, { value: item, path: `${path}[${index}]` });
+    }
+  }
+  if (!isJsonObject(value)) return;
+  for (const [name, member] of Object.entries(value)) {
+    const at = joinPath(path, name);
+    const plain = typeof member === 'string' && member !== '' ? member : undefined;
+    const named = secretName.test(name.replace(/[-_]/g, ''));
+    if (plain !== undefined && (named || urlWithPassword.test(plain))) {
+      findings.add({
+        code: 'InlineSecret',
+        severity: 'warning',
+        path: at,
+        message: 'a secret stands in the manifest itself',
+        suggestion: 'refer to it with {secretKeyRef: {name, key}}',
+      });
+    }
+    warnOfSecrets(findings, { value: member, path: at });
+  }
 }
 
 function checkKind(findings: Findings, version: string, kind: string): boolean {

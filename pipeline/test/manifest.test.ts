@@ -256,3 +256,23 @@ test('a pipeline config is a manifest or only its spec', () => {
     assert.throws(() => parsePipelineConfig(bad, target), /^Error.*config|config/);
   }
 });
+
+test('a secret in the manifest is a warning that does not quote it', () => {
+  const text = `apiVersion: etl.router/v1
+kind: EtlSink
+metadata: {name: a}
+spec:
+  postgres:
+    api_key: hunter2
+    servers: [{url: "postgres://joe:hunter2@db/x"}]
+    password: {secretKeyRef: {name: pg, key: password}}
+    passwordFile: /run/pg
+`;
+  const { manifests, findings } = parseManifests(text);
+  assert.equal(manifests.length, 1);
+  assert.deepEqual(codes(findings), [
+    'InlineSecret spec.postgres.api_key:6',
+    'InlineSecret spec.postgres.servers[0].url:7',
+  ]);
+  assert.doesNotMatch(JSON.stringify(findings), /hunter2/);
+});
