@@ -5,12 +5,19 @@
 //   5 records, repeated  6 watermark
 
 import { assert } from '../assert.ts';
-import { readHeader, readRecord, readTimestamp, recordTag, writeTimestamp } from './codec.ts';
+import {
+  readHeader,
+  readRecord,
+  readTimestamp,
+  recordFields,
+  recordTag,
+  writeTimestamp,
+} from './codec.ts';
 import { parseJson } from './json.ts';
 import { type Lane, type Record, recordId, type Timestamp } from './record.ts';
 import { SpanList } from './spans.ts';
 import { readText } from './text.ts';
-import { malformed, WireReader, WireWriter } from './wire.ts';
+import { malformed, WireReader, WireWriter, wireType } from './wire.ts';
 
 /** Tag of RecordBatch.records. */
 export const recordsTag = 0x2a;
@@ -127,13 +134,14 @@ export class RecordBatch {
     const headers = new Map<string, string>();
     const reader = new WireReader(this.bytes, this.#start(index), this.#end(index));
     while (reader.at < reader.end) {
-      const tag = reader.varint();
+      const tag = reader.tag();
       if (tag === recordTag.headers) {
         const end = reader.lengthEnd();
         readHeader(this.bytes, reader.at, end, headers);
         reader.at = end;
       } else {
-        reader.skip(tag & 7);
+        if ((tag & 7) === wireType.bytes) reader.skip(wireType.bytes);
+        else reader.skipUnknown(tag, recordFields);
       }
     }
     return headers;
@@ -278,13 +286,14 @@ export class RecordBatch {
     const reader = new WireReader(this.bytes, this.#start(index), this.#end(index));
     let result = -1;
     while (reader.at < reader.end) {
-      const tag = reader.varint();
+      const tag = reader.tag();
       if (tag === wanted) {
         this.#found = reader.lengthEnd();
         result = reader.at;
         reader.at = this.#found;
       } else {
-        reader.skip(tag & 7);
+        if ((tag & 7) === wireType.bytes) reader.skip(wireType.bytes);
+        else reader.skipUnknown(tag, recordFields);
       }
     }
     return result;
@@ -342,7 +351,7 @@ function decodeBatch(source: Buffer): RecordBatch {
   const spans = new SpanList(source.length >>> 7);
   while (reader.at < reader.end) {
     const entry = reader.at;
-    const tag = reader.varint();
+    const tag = reader.tag();
     if (tag === recordsTag) {
       const first = spans.count;
       const end = reader.lengthEnd();
@@ -359,7 +368,7 @@ function decodeBatch(source: Buffer): RecordBatch {
     } else if (tag === 0x10) epoch = reader.varint();
     else if (tag === 0x18) firstSequence = reader.varint();
     else if (tag === 0x20) offsets.push(reader.varint());
-    else reader.skip(tag & 7);
+    else reader.skipUnknown(tag, 6);
   }
   if (offsets.length > 0 && offsets.length !== spans.count) {
     throw malformed(`${offsets.length} sequence_offsets for ${spans.count} records`);
@@ -420,9 +429,9 @@ function readLane(bytes: Buffer, from: number, to: number): Lane {
   let source = '';
   let partition = '';
   while (reader.at < to) {
-    const tag = reader.varint();
+    const tag = reader.tag();
     if (tag !== 0x0a && tag !== 0x12 && tag !== 0x1a) {
-      reader.skip(tag & 7);
+      reader.skipUnknown(tag, 3);
       continue;
     }
     const end = reader.lengthEnd();

@@ -24,6 +24,9 @@ export const recordTag = {
   payload: 0x52,
 } as const;
 
+/** Fields of Record: 1 to this. */
+export const recordFields = 10;
+
 type Mutable<T> = { -readonly [Field in keyof T]: T[Field] };
 
 /** Tags of an entry of Record.headers. */
@@ -105,9 +108,9 @@ export function readRecord(bytes: Buffer, start: number, end: number): Record {
     let to = at + 1 < end ? from + (bytes[at + 1] as number) : end + 1;
     if (tag > 127 || (tag & 7) !== wireType.bytes || to > from + 127) {
       const reader = new WireReader(bytes, at, end);
-      tag = reader.varint();
+      tag = reader.tag();
       if ((tag & 7) !== wireType.bytes) {
-        skipUnknown(reader, tag);
+        reader.skipUnknown(tag, recordFields);
         at = reader.at;
         continue;
       }
@@ -154,12 +157,6 @@ export function readRecord(bytes: Buffer, start: number, end: number): Record {
   return record;
 }
 
-function skipUnknown(reader: WireReader, tag: number): void {
-  if (tag >>> 3 === 0) throw malformed('field number 0');
-  if (tag >>> 3 <= 10) throw malformed(`field ${tag >>> 3} of Record has wire type ${tag & 7}`);
-  reader.skip(tag & 7);
-}
-
 /** Adds the map entry between two offsets to `headers`. */
 export function readHeader(
   bytes: Buffer,
@@ -194,14 +191,14 @@ function readAnyHeader(
   let value = '';
   const reader = new WireReader(bytes, from, to);
   while (reader.at < to) {
-    const tag = reader.varint();
+    const tag = reader.tag();
     if (tag === headerTag.name || tag === headerTag.value) {
       const end = reader.lengthEnd();
       if (tag === headerTag.name) name = readText(bytes, reader.at, end);
       else value = readText(bytes, reader.at, end);
       reader.at = end;
     } else {
-      reader.skip(tag & 7);
+      reader.skipUnknown(tag, 2);
     }
   }
   headers.set(name, value);
@@ -240,10 +237,10 @@ function readAnyTimestamp(bytes: Buffer, from: number, to: number): Timestamp {
   let seconds = 0;
   let nanos = 0;
   while (reader.at < to) {
-    const tag = reader.varint();
+    const tag = reader.tag();
     if (tag === timestampTag.seconds) seconds = reader.int64();
     else if (tag === timestampTag.nanos) nanos = reader.int64();
-    else reader.skip(tag & 7);
+    else reader.skipUnknown(tag, 2);
   }
   if (seconds < secondsMin || seconds > secondsMax || nanos < 0 || nanos > nanosMax) {
     throw malformed(`timestamp ${seconds}s ${nanos}ns is outside years 1 to 9999`);

@@ -161,6 +161,13 @@ export class WireReader {
     this.end = end;
   }
 
+  /** A tag: field number and wire type. Field 0 and numbers beyond 2^29 - 1 are refused. */
+  tag(): number {
+    const tag = this.varint();
+    if (tag < 8 || tag > 0xffff_ffff) throw malformed(`tag ${tag}`);
+    return tag;
+  }
+
   /** An unsigned varint; values past 2^53 - 1 are refused, never rounded. */
   varint(): number {
     if (this.at < this.end) {
@@ -234,6 +241,12 @@ export class WireReader {
     const end = this.at + length;
     if (end > this.end) throw malformed('length runs past the end');
     return end;
+  }
+
+  /** Skips a field that is not of the message. Its own fields, 1 to `known`, come with their wire type or not at all. */
+  skipUnknown(tag: number, known: number): void {
+    if (tag >>> 3 <= known) throw malformed(`field ${tag >>> 3} has wire type ${tag & 7}`);
+    this.skip(tag & 7);
   }
 
   /** Skips one field of the given wire type. */
