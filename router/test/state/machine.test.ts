@@ -53,7 +53,7 @@ test('the same log gives the same rows and answers, from the start and from any 
       assert.deepEqual(replay(restored, live.entries.slice(at)), live.results.slice(at));
       assert.equal(stateDigest(restored.rows()), live.digests.at(-1));
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 
@@ -78,7 +78,7 @@ test('the changes of the commands add up to the rows', () => {
       ]);
       assert.deepEqual(rows, stored);
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 
@@ -91,7 +91,7 @@ test('a command that is refused outside a session changes nothing', () => {
       assert.equal(changes.length, 0);
       assert.equal(stateDigest(machine.rows()), digests.at(-1));
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 
@@ -110,7 +110,7 @@ test('time and revision never go back, whatever the proposers say', () => {
         ({ timeNs, revision } = clock);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: 100 },
   );
 });
 
