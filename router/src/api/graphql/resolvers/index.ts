@@ -1,0 +1,30 @@
+// All resolvers of the schema, merged.
+
+import type { Resolvers } from '../handler.ts';
+import { clusterResolvers } from './cluster.ts';
+import type { RouterContext } from './context.ts';
+import { deadLetterResolvers } from './dead-letters.ts';
+import { objectResolvers } from './objects.ts';
+import { pipelineResolvers } from './pipelines.ts';
+import { positionResolvers } from './positions.ts';
+import { problemResolvers } from './problems.ts';
+import { serviceResolvers } from './services.ts';
+
+/** The resolvers over one router. */
+export function createResolvers(context: RouterContext): Resolvers {
+  const parts = [
+    clusterResolvers,
+    serviceResolvers,
+    objectResolvers,
+    pipelineResolvers,
+    positionResolvers,
+    deadLetterResolvers,
+    problemResolvers,
+  ].map((create) => create(context) as Resolvers);
+  const merged: { [type: string]: { [field: string]: unknown } } = {};
+  for (const part of parts) {
+    for (const [type, fields] of Object.entries(part))
+      merged[type] = { ...merged[type], ...fields };
+  }
+  return merged;
+}

@@ -1,0 +1,186 @@
+// Resolvers of objects: what people apply.
+
+import { EtlError, isEtlError } from '@etl-router/core';
+import {
+  type Finding,
+  isErrorFinding,
+  type ObjectKind,
+  parseManifests,
+} from '@etl-router/pipeline';
+import type { RouterObject } from '../../../server/object-view.ts';
+import { findingsError } from '../../../server/objects.ts';
+import { answer } from './answers.ts';
+import type { RouterContext } from './context.ts';
+
+interface ObjectArguments {
+  readonly kind: ObjectKind;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+interface ApplyObjectInput {
+  readonly manifest: string;
+  readonly expectedVersion?: string | null;
+  readonly dryRun: boolean;
+  readonly requestId?: string | null;
+}
+
+const objectsMax = 10_000;
+
+/** `objects`, `object`, `applyObject` and `deleteObject`. */
+export function objectResolvers(context: RouterContext): object {
+  const { router } = context;
+  return {
+    Query: {
+      objects: (
+        _: unknown,
+        { kind, namespace }: { kind?: ObjectKind | null; namespace?: string | null },
+      ) => {
+        const found = router.objects.list({
+          kind: kind ?? undefined,
+          namespace: namespace ?? undefined,
+        });
+        if (found.length > objectsMax) {
+          throw new EtlError(
+            'ETL_LIMIT_EXCEEDED',
+            `${found.length} objects match; name a kind and a namespace`,
+          );
+        }
+        return found.map((object) => toObject(context, object));
+      },
+      object: (_: unknown, name: ObjectArguments) => {
+        const object = router.objects.get(name);
+        return object === undefined ? null : toObject(context, object);
+      },
+    },
+    Mutation: {
+      applyObject: (_: unknown, { input }: { input: ApplyObjectInput }) =>
+        applyObject(context, input),
+      deleteObject: (_: unknown, name: ObjectArguments) =>
+        answer(async () => {
+          await router.objects.delete(name);
+          return `${name.kind} ${name.namespace}/${name.name} deleted`;
+        }),
+    },
+  };
+}
+
+interface ApplyAnswer {
+  readonly success: boolean;
+  readonly message: string | null;
+  readonly code: string | null;
+  readonly outcome: string | null;
+  readonly object: object | null;
+  readonly findings: readonly Finding[];
+}
+
+/** Applies one manifest; used by `createPipeline` too. */
+export async function applyObject(
+  context: RouterContext,
+  input: ApplyObjectInput,
+): Promise<ApplyAnswer> {
+  const { manifests, findings } = parseManifests(input.manifest);
+  const [manifest] = manifests;
+  if (manifest === undefined || manifests.length > 1 || findings.some(isErrorFinding)) {
+    const error = findings.some(isErrorFinding)
+      ? findingsError(findings)
+      : new EtlError('ETL_INVALID_ARGUMENT', `manifest: needs one object, not ${manifests.length}`);
+    return refused(error, findings);
+  }
+  try {
+    const outcome = await context.router.objects.apply(manifest, {
+      dryRun: input.dryRun,
+      expectedVersion: toVersion(input.expectedVersion),
+    });
+    if (outcome.outcome === undefined)
+      return refused(outcome.error ?? findingsError(outcome.findings), outcome.findings);
+    return {
+      success: true,
+      message: null,
+      code: null,
+      outcome: outcome.outcome,
+      object: outcome.object === undefined ? null : toObject(context, outcome.object),
+      findings: outcome.findings,
+    };
+  } catch (error) {
+    if (!isEtlError(error) || error.code === 'ETL_INTERNAL') throw error;
+    return refused(error, findings);
+  }
+}
+
+function refused(error: EtlError, findings: readonly Finding[]): ApplyAnswer {
+  return {
+    success: false,
+    message: error.message,
+    code: error.code,
+    outcome: null,
+    object: null,
+    findings,
+  };
+}
+
+function toVersion(text: string | null | undefined): number | undefined {
+  if (text === null || text === undefined) return undefined;
+  const version = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(version)) return version;
+  throw new EtlError(
+    'ETL_INVALID_ARGUMENT',
+    'expectedVersion: needs the resourceVersion of the object',
+  );
+}
+
+function toObject(context: RouterContext, object: RouterObject): object {
+  const { kind, metadata } = object.manifest;
+  return {
+    kind,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    uid: object.uid,
+    resourceVersion: String(object.resourceVersion),
+    generation: object.generation,
+    createdAt: object.createdAtMs,
+    manifest: toApplied(object),
+    status: statusOf(context, object),
+  };
+}
+
+/** The manifest with what the router knows of the object, as kubectl shows it. */
+function toApplied(object: RouterObject): object {
+  const { apiVersion, kind, metadata, spec } = object.manifest;
+  const { name, namespace, labels, annotations } = metadata;
+  return {
+    apiVersion,
+    kind,
+    metadata: {
+      name,
+      namespace,
+      ...(Object.keys(labels).length === 0 ? {} : { labels }),
+      ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+      uid: object.uid,
+      resourceVersion: String(object.resourceVersion),
+      generation: object.generation,
+      creationTimestamp: new Date(object.createdAtMs).toISOString(),
+    },
+    spec,
+  };
+}
+
+function statusOf({ router }: RouterContext, object: RouterObject): object {
+  const { kind, metadata } = object.manifest;
+  if (kind === 'EtlPipeline') {
+    const view = router.pipelines.get(`${metadata.namespace}/${metadata.name}`);
+    return view === undefined ? {} : { phase: view.phase, message: view.message };
+  }
+  const users = router.objects
+    .list({ kind: 'EtlPipeline', namespace: metadata.namespace })
+    .filter(({ manifest }) =>
+      router.objects
+        .normalize(manifest)
+        .pipeline?.stages.some(
+          (stage) =>
+            stage.ref === metadata.name &&
+            `Etl${stage.kind.charAt(0).toUpperCase()}${stage.kind.slice(1)}` === kind,
+        ),
+    );
+  return { pipelines: users.length };
+}
