@@ -1,5 +1,6 @@
 // Generates proto/src/gen from the .proto files with buf and protoc-gen-es, both from node_modules. With --check it
 // generates into a temporary directory instead, and fails with the list of files that differ from the committed ones.
+// With --baseline it writes proto/baseline.binpb, against which later changes are checked: part of every release.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -71,7 +72,9 @@ function check(): void {
 const args = process.argv.slice(2);
 if (args.length === 0) buf(['generate']);
 else if (args.length === 1 && args[0] === '--check') check();
+else if (args.length === 1 && args[0] === '--baseline')
+  buf(['build', '--exclude-source-info', '--output', 'baseline.binpb']);
 else {
-  console.error('usage: generate-proto.ts [--check]');
+  console.error('usage: generate-proto.ts [--check | --baseline]');
   process.exitCode = 2;
 }
