@@ -51,11 +51,7 @@ export class LocalControlPlane implements ControlPlane {
           version: assigned.generation,
           planVersion: assigned.planVersion,
           pipeline: assigned.pipeline,
-          stages: assigned.stages.map(({ stage, sidecarId, endpoint }) => ({
-            stage,
-            sidecar: sidecarId,
-            endpoint,
-          })),
+          stages: assigned.stages,
         };
         const kind = known.has(assigned.pipelineId) ? 'updated' : 'assigned';
         known.set(assigned.pipelineId, assignment);
