@@ -39,6 +39,7 @@ export { type Random, seededRandom, systemRandom } from './random.ts';
 export { type BatchHeader, RecordBatch } from './record/batch.ts';
 export { BatchBuilder } from './record/batch-builder.ts';
 export { type RecordFields, readRecord } from './record/codec.ts';
+export { type FieldName, fieldName, ownField } from './record/field-scanner.ts';
 export { parseJson, stringifyJson, stringifyJsonText } from './record/json.ts';
 export {
   comparePositions,

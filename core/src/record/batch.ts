@@ -13,6 +13,7 @@ import {
   recordTag,
   writeTimestamp,
 } from './codec.ts';
+import { type FieldName, ownField, scanField, unsure } from './field-scanner.ts';
 import { parseJson } from './json.ts';
 import { type Lane, type Record, recordId, type Timestamp } from './record.ts';
 import { SpanList } from './spans.ts';
@@ -159,6 +160,19 @@ export class RecordBatch {
     const value = at < 0 ? parseJson(this.bytes, 0, 0) : parseJson(this.bytes, at, this.#found);
     this.#values[index] = value;
     return value;
+  }
+
+  /**
+   * The top-level field `name` of the payload of record `index`; undefined when there is none. Equals {@link value}'s
+   * own property, at a third of the cost where nobody parsed the payload before. Throws as value() does.
+   */
+  field(index: number, name: FieldName): unknown {
+    if (name.bytes !== undefined && this.#values?.[index] === undefined) {
+      const at = this.#find(index, recordTag.payload);
+      const scanned = at < 0 ? unsure : scanField(this.bytes, name.bytes, at, this.#found);
+      if (scanned !== unsure) return scanned;
+    }
+    return ownField(this.value(index), name.text);
   }
 
   /** The same records under another header; shares memory, which is sound because batches are immutable. */

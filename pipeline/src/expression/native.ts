@@ -2,27 +2,41 @@
 // syntax tree: several times faster than interpreting it, and without an exception for each missing field. Means
 // exactly what the library means; what is not of this kind stays with the library.
 
-import { isEtlError, type RecordBatch } from '@etl-router/core';
+import { fieldName, isEtlError, ownField, type RecordBatch } from '@etl-router/core';
 import { type EvaluationFailure, failureAt } from './failure.ts';
 import { compilePattern } from './linear-pattern.ts';
-import { type CelNode, isCelNode, recordFieldOf, stringLiteral } from './syntax.ts';
+import { type CelNode, childrenOf, isCelNode, recordFieldOf, stringLiteral } from './syntax.ts';
 
 /** Whether the condition holds for record `index`, or why that can not be said. */
 export type NativeTest = (batch: RecordBatch, index: number) => boolean | EvaluationFailure;
 
 /** The closure for a checked condition, or undefined when some part of it is not of the common kind. */
 export function compileNative(root: CelNode, text: string): NativeTest | undefined {
-  return compileTest({ node: root, text });
+  return compileTest({ node: root, text, scan: readsFewFields(root) });
+}
+
+/** Up to two top-level fields are looked up in the text; for more, or deeper ones, parsing it once is cheaper. */
+function readsFewFields(root: CelNode): boolean {
+  let reads = 0;
+  const visit = (node: CelNode, depth: number): void => {
+    if (recordFieldOf(node) === 'data') reads += depth === 1 ? 1 : 3;
+    const isStep = node.op === '.' || node.op === '[]';
+    for (const child of childrenOf(node)) visit(child, isStep ? depth + 1 : 0);
+  };
+  visit(root, 0);
+  return reads <= 2;
 }
 
 interface Part {
   readonly node: CelNode;
   /** All of the expression, for failures to quote from. */
   readonly text: string;
+  /** Look top-level fields up in the payload's text instead of parsing it. */
+  readonly scan: boolean;
 }
 
-function part({ text }: Part, node: unknown): Part {
-  return { node: node as CelNode, text };
+function part({ text, scan }: Part, node: unknown): Part {
+  return { node: node as CelNode, text, scan };
 }
 
 function compileTest(at: Part): NativeTest | undefined {
@@ -114,7 +128,7 @@ function readPath(at: Part): Path | undefined {
     node = left;
     field = recordFieldOf(node);
   }
-  const read = readerOf(field, keys);
+  const read = readerOf(field, keys, at.scan);
   if (read === undefined) return undefined;
   const shown = text.slice(at.node.start, at.node.end);
   return {
@@ -124,8 +138,10 @@ function readPath(at: Part): Path | undefined {
   };
 }
 
-function readerOf(field: string, keys: readonly string[]): Read | undefined {
-  if (field === 'data') return keys.length === 1 ? dataMember(keys[0] as string) : dataPath(keys);
+function readerOf(field: string, keys: readonly string[], scan: boolean): Read | undefined {
+  if (field === 'data') {
+    return keys.length === 1 && scan ? scannedField(keys[0] as string) : dataPath(keys);
+  }
   const [key] = keys;
   if (field === 'headers' && key !== undefined && keys.length === 1) {
     return (batch, index) => batch.headerValue(index, key);
@@ -143,39 +159,31 @@ function readerOf(field: string, keys: readonly string[]): Read | undefined {
   }
 }
 
-function payloadOf(batch: RecordBatch, index: number): unknown {
-  try {
-    return batch.value(index);
-  } catch (error) {
-    if (isEtlError(error) && error.code === 'ETL_RECORD_MALFORMED') return malformed;
-    throw error;
-  }
-}
-
-function member(value: unknown, key: string): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  return Object.hasOwn(value, key)
-    ? (value as { readonly [key: string]: unknown })[key]
-    : undefined;
-}
-
-function dataMember(key: string): Read {
+function orMalformed(read: Read): Read {
   return (batch, index) => {
-    const value = payloadOf(batch, index);
-    return value === malformed ? malformed : member(value, key);
+    try {
+      return read(batch, index);
+    } catch (error) {
+      if (isEtlError(error) && error.code === 'ETL_RECORD_MALFORMED') return malformed;
+      throw error;
+    }
   };
+}
+
+function scannedField(key: string): Read {
+  const name = fieldName(key);
+  return orMalformed((batch, index) => batch.field(index, name));
 }
 
 function dataPath(keys: readonly string[]): Read {
-  return (batch, index) => {
-    let value = payloadOf(batch, index);
-    if (value === malformed) return malformed;
+  return orMalformed((batch, index) => {
+    let value = batch.value(index);
     for (const key of keys) {
-      value = member(value, key);
+      value = ownField(value, key);
       if (value === undefined) return undefined;
     }
     return value;
-  };
+  });
 }
 
 /** A test of the value at a path; absent values and malformed payloads are failures before it is asked. */
@@ -293,9 +301,16 @@ function compileHas(at: Part): NativeTest | undefined {
   if (name !== 'has' || argument === undefined || args.length !== 1) return undefined;
   if (argument.op !== '.' || recordFieldOf(argument) !== undefined) return undefined;
   const [parent, key] = argument.args as readonly [CelNode, string];
+  if (at.scan && recordFieldOf(parent) === 'data') {
+    const read = scannedField(key);
+    return (batch, index) => {
+      const value = read(batch, index);
+      return value === malformed ? malformedPayload : value !== undefined;
+    };
+  }
   const path = readsData(parent) ? readPath(part(at, parent)) : undefined;
   if (path === undefined) return undefined;
-  return testOf(path, (value) => member(value, key) !== undefined);
+  return testOf(path, (value) => ownField(value, key) !== undefined);
 }
 
 function readsData(node: CelNode): boolean {
