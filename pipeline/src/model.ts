@@ -66,7 +66,7 @@ export interface Overflow {
   readonly spillMaxBytes: number;
 }
 
-/** The seeds' condition tree; the fields of one object are all required (and). */
+/** The earlier system's condition tree; the fields of one object are all required (and). */
 export interface ConditionTree {
   readonly recordType?: string;
   readonly metadataExists?: string;
