@@ -145,6 +145,21 @@ test('positions are set only while the pipeline does not run, and fence who held
   assert.deepEqual(lane(bench)?.position, new Uint8Array());
 });
 
+test('lanes that a refused command began to open are gone without a trace', () => {
+  const bench = new Bench();
+  bench.withAssignment();
+  setState(bench, StoredPipelineState.PAUSED);
+  const before = Array.from(bench.machine.rows());
+  const positions = [
+    { source: 'in', partition: 'new', position: Uint8Array.of(1) },
+    { source: 'in', partition: 'too-long', position: new Uint8Array(257) },
+  ];
+  const body = { case: 'setPositions' as const, value: { pipeline: 'shop/orders', positions } };
+  assert.equal(bench.refuse(body), 'ETL_INVALID_ARGUMENT');
+  assert.deepEqual(Array.from(bench.machine.rows()), before);
+  assert.deepEqual(bench.machine.tables.lanes.group('shop/orders'), []);
+});
+
 test('lanes are dropped only from a stopped pipeline', () => {
   const bench = new Bench();
   bench.open(bench.withAssignment(), ['0', '1', '2']);
