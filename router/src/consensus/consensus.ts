@@ -1,0 +1,80 @@
+// The one door between those who propose and the state machine. One node stands behind it today and Raft tomorrow;
+// neither side can tell. Nobody above may assume that a proposal that failed did not take effect, unless the error
+// says that it was refused.
+
+import type { EtlError } from '@etl-router/core';
+import type { LogPosition } from '../storage/log-types.ts';
+
+/** An entry that is committed: it takes effect on every member, in this order. */
+export interface CommittedEntry {
+  readonly index: number;
+  readonly term: number;
+  /** The command; empty for an entry that only moves the index, such as the first of a term. */
+  readonly data: Uint8Array;
+}
+
+/** What stands below the log: applies committed entries, and makes snapshots of what was applied. */
+export interface ReplicatedState {
+  /** The last entry that was applied, as of now. */
+  readonly applied: LogPosition;
+  /** Applies entries in order, without a gap, and resolves with one result each. A rejection is the end. */
+  apply(entries: readonly CommittedEntry[]): Promise<readonly Uint8Array[]>;
+  /** Writes a durable snapshot of all that is applied and resolves with its position. Runs beside apply. */
+  snapshot(): Promise<LogPosition>;
+}
+
+/** The answer to a proposal. */
+export interface Proposed {
+  readonly index: number;
+  readonly term: number;
+  /** What the state machine answered. */
+  readonly result: Uint8Array;
+}
+
+export interface ProposalOptions {
+  /** Stops waiting. A command that is in the log by then takes effect all the same. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** `failed`: stopped by an error and of no use any more; the process is to exit. */
+export type ConsensusRole = 'starting' | 'follower' | 'candidate' | 'leader' | 'failed' | 'closed';
+
+export interface ConsensusStatus {
+  readonly clusterId: string;
+  readonly nodeId: number;
+  readonly role: ConsensusRole;
+  readonly term: number;
+  /** Who leads as far as is known. */
+  readonly leaderId: number | undefined;
+  readonly commitIndex: number;
+  readonly lastApplied: number;
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  /** Entries held. */
+  readonly logLength: number;
+  /** Last entry that the latest snapshot stands for; 0: none. */
+  readonly snapshotIndex: number;
+  /** Proposals that wait for their answer. */
+  readonly pendingProposals: number;
+  /** Why it failed. */
+  readonly failure: EtlError | undefined;
+}
+
+/** Agreement on one order of commands. */
+export interface Consensus {
+  /** Replays what `state` has not applied yet and begins to serve. To be called once. */
+  start(state: ReplicatedState): Promise<void>;
+  /**
+   * Resolves when the command is committed and applied here. Refused without effect: ETL_LIMIT_EXCEEDED (too large, or
+   * too many wait; the latter is retryable), ETL_UNAVAILABLE (not serving), ETL_CANCELLED before it was sent. Any
+   * other error leaves it open.
+   */
+  propose(command: Uint8Array, options?: ProposalOptions): Promise<Proposed>;
+  /** Resolves, once it is applied here, with an index that covers every proposal answered before the call. */
+  readIndex(options?: ProposalOptions): Promise<number>;
+  status(): ConsensusStatus;
+  /** Resolves with the error that ended it, should one; never after a close. */
+  readonly failed: Promise<EtlError>;
+  /** Answers what is in the log, refuses the rest, and closes the log. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,203 @@
+// The directory that makes a process a member: who it is, that nobody else uses it, and where everything lies. An
+// identity is minted once and never changes; a directory of another cluster or name is refused, never adapted.
+
+import { hostname } from 'node:os';
+import process from 'node:process';
+import { crc32 } from 'node:zlib';
+import { EtlError, type Random } from '@etl-router/core';
+import {
+  type Disk,
+  type DiskLock,
+  onDisk,
+  readWhole,
+  replaceFile,
+  storageCorrupt,
+} from './disk.ts';
+
+/** Who a data directory belongs to. */
+export interface Identity {
+  readonly clusterId: string;
+  /** The member's Raft id: minted with the directory, never used again. */
+  readonly nodeId: number;
+  /** Name of the member (`--node-id`). */
+  readonly name: string;
+  readonly logId: number;
+}
+
+export interface DataDirectoryOptions {
+  readonly disk: Disk;
+  readonly path: string;
+  readonly random: Random;
+  /** Must be that of an existing directory. */
+  readonly name: string;
+  /** The cluster to found or to be of; without it a new directory mints one and an existing one keeps its own. */
+  readonly clusterId?: string | undefined;
+}
+
+const formatVersion = 1;
+const identityFile = 'identity.json';
+
+/** An open, locked data directory. */
+export class DataDirectory {
+  readonly path: string;
+  readonly identity: Identity;
+  readonly #disk: Disk;
+  readonly #lock: DiskLock;
+  #logCreated: boolean;
+
+  private constructor(
+    options: DataDirectoryOptions,
+    lock: DiskLock,
+    stored: { readonly identity: Identity; readonly logCreated: boolean },
+  ) {
+    this.path = options.path;
+    this.identity = stored.identity;
+    this.#disk = options.disk;
+    this.#lock = lock;
+    this.#logCreated = stored.logCreated;
+  }
+
+  /** Locks the directory and reads its identity, or founds it. */
+  static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
+    const { disk, path } = options;
+    await onDisk('create', path, () => disk.makeDirectory(path));
+    const lock = await takeLock(disk, path);
+    try {
+      const stored = await readIdentity(disk, path);
+      if (stored !== undefined) {
+        checkIdentity(options, stored.identity);
+        return new DataDirectory(options, lock, stored);
+      }
+      const identity = mintIdentity(options);
+      await writeIdentity(disk, path, { identity, logCreated: false });
+      return new DataDirectory(options, lock, { identity, logCreated: false });
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  get logDirectory(): string {
+    return `${this.path}/log`;
+  }
+
+  get snapshotDirectory(): string {
+    return `${this.path}/snapshots`;
+  }
+
+  get appliedDirectory(): string {
+    return `${this.path}/applied`;
+  }
+
+  /** Whether the log was made; from then on it must be there. */
+  get logCreated(): boolean {
+    return this.#logCreated;
+  }
+
+  /** To be called once the log's first segment is durable, before anything is promised. */
+  async markLogCreated(): Promise<void> {
+    await writeIdentity(this.#disk, this.path, { identity: this.identity, logCreated: true });
+    this.#logCreated = true;
+  }
+
+  /** Gives the directory to others. */
+  async close(): Promise<void> {
+    await this.#lock.release();
+  }
+}
+
+async function takeLock(disk: Disk, path: string): Promise<DiskLock> {
+  const directory = `${path}/lock`;
+  const holderFile = `${path}/holder`;
+  await onDisk('create', directory, () => disk.makeDirectory(directory));
+  const lock = await onDisk('lock', directory, () => disk.lock(directory));
+  if (lock === undefined) {
+    const holder = await readWhole(disk, holderFile);
+    const who =
+      holder === undefined ? 'another process' : Buffer.from(holder).toString('utf8').trim();
+    throw new EtlError(
+      'ETL_CONFLICT',
+      `data directory ${path} is in use by ${who}; stop it or give this process another --data-dir`,
+      { details: { directory: path, holder: who } },
+    );
+  }
+  const holder = Buffer.from(`process ${process.pid} on ${hostname()}\n`, 'utf8');
+  await onDisk('write', holderFile, async () => {
+    const file = await disk.open(holderFile, 'create');
+    await file.write(0, [holder]);
+    await file.close();
+  });
+  return lock;
+}
+
+function mintIdentity(options: DataDirectoryOptions): Identity {
+  const { random, name, clusterId } = options;
+  return {
+    clusterId: clusterId ?? `etl-${mintId(random).toString(36)}`,
+    nodeId: mintId(random),
+    name,
+    logId: mintId(random),
+  };
+}
+
+/** A number from 1 to 2^53 - 1. */
+function mintId(random: Random): number {
+  return random.below(2 ** 21) * 2 ** 32 + random.below(2 ** 32 - 1) + 1;
+}
+
+function checkIdentity(options: DataDirectoryOptions, identity: Identity): void {
+  const { path, name, clusterId } = options;
+  if (clusterId !== undefined && clusterId !== identity.clusterId) {
+    throw new EtlError(
+      'ETL_CONFIG_INVALID',
+      `data directory ${path} belongs to cluster ${identity.clusterId}, not ${clusterId}; give another --data-dir`,
+      { details: { field: 'clusterId' } },
+    );
+  }
+  if (name !== identity.name) {
+    throw new EtlError(
+      'ETL_CONFIG_INVALID',
+      `data directory ${path} belongs to member ${identity.name}, not ${name}; start it with --node-id ${identity.name} or give another --data-dir`,
+      { details: { field: 'node-id' } },
+    );
+  }
+}
+
+interface StoredIdentity {
+  readonly identity: Identity;
+  readonly logCreated: boolean;
+}
+
+async function writeIdentity(disk: Disk, path: string, stored: StoredIdentity): Promise<void> {
+  const { identity, logCreated } = stored;
+  const fields = { formatVersion, ...identity, logCreated };
+  const text = JSON.stringify({ ...fields, crc32: crc32(JSON.stringify(fields)) }, undefined, 2);
+  await replaceFile(disk, `${path}/${identityFile}`, Buffer.from(`${text}\n`, 'utf8'));
+}
+
+async function readIdentity(disk: Disk, path: string): Promise<StoredIdentity | undefined> {
+  const file = `${path}/${identityFile}`;
+  const bytes = await readWhole(disk, file);
+  if (bytes === undefined) return undefined;
+  const text = Buffer.from(bytes).toString('utf8');
+  let fields: { readonly [name: string]: unknown };
+  try {
+    fields = JSON.parse(text) as { readonly [name: string]: unknown };
+  } catch {
+    throw storageCorrupt(file, 0, 'it is not JSON');
+  }
+  const { crc32: expected, ...rest } = fields;
+  if (crc32(JSON.stringify(rest)) !== expected) {
+    throw storageCorrupt(file, 0, 'it does not match its checksum');
+  }
+  if (rest['formatVersion'] !== formatVersion) {
+    throw new EtlError(
+      'ETL_UNSUPPORTED',
+      `${file} has format version ${String(rest['formatVersion'])} and this release knows ${formatVersion}; run the release that wrote it`,
+    );
+  }
+  const { logCreated, clusterId, nodeId, name, logId } = rest as unknown as Identity & {
+    readonly logCreated: boolean;
+  };
+  return { identity: { clusterId, nodeId, name, logId }, logCreated };
+}

@@ -1,0 +1,39 @@
+// A state for tests of consensus: keeps every command it was given and answers with the command's length.
+
+import type { CommittedEntry, ReplicatedState } from '../../src/consensus/consensus.ts';
+import type { LogPosition } from '../../src/storage/log-types.ts';
+
+export class FakeState implements ReplicatedState {
+  applied: LogPosition;
+  readonly entries: CommittedEntry[] = [];
+  readonly snapshots: LogPosition[] = [];
+  /** Runs before entries are applied. */
+  before: (entries: readonly CommittedEntry[]) => Promise<void> = () => Promise.resolve();
+
+  constructor(applied: LogPosition = { index: 0, term: 0 }) {
+    this.applied = applied;
+  }
+
+  async apply(entries: readonly CommittedEntry[]): Promise<readonly Uint8Array[]> {
+    await this.before(entries);
+    for (const { index, term } of entries) {
+      if (index !== this.applied.index + 1)
+        throw new Error(`entry ${index} after ${this.applied.index}`);
+      this.applied = { index, term };
+    }
+    this.entries.push(...entries);
+    return entries.map(({ data }) => Uint8Array.of(data.length % 256));
+  }
+
+  snapshot(): Promise<LogPosition> {
+    this.snapshots.push(this.applied);
+    return Promise.resolve(this.applied);
+  }
+
+  /** Commands as text, without the entries that begin terms. */
+  get commands(): readonly string[] {
+    return this.entries
+      .filter(({ data }) => data.length > 0)
+      .map(({ data }) => Buffer.from(data).toString('utf8'));
+  }
+}
