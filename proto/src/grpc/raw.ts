@@ -30,17 +30,28 @@ const rawTypes: ReadonlySet<string> = new Set([
   '.etl.record.v1.RecordBatch',
 ]);
 
-/** A message whose records are bytes. */
-export type Raw<T> = T extends
-  | Message<'etl.record.v1.Record'>
-  | Message<'etl.record.v1.RecordBatch'>
+type RecordMessage = Message<'etl.record.v1.Record'> | Message<'etl.record.v1.RecordBatch'>;
+
+/** Fields of T that hold one record or batch. */
+type RecordFields<T> = {
+  [Key in keyof T]-?: [Exclude<T[Key], undefined>] extends [never]
+    ? never
+    : Exclude<T[Key], undefined> extends RecordMessage
+      ? Key
+      : never;
+}[keyof T];
+
+/** A message whose records are bytes; a batch that is absent is empty bytes. */
+export type Raw<T> = T extends RecordMessage
   ? Uint8Array
   : T extends Uint8Array | string | number | bigint | boolean | undefined
     ? T
     : T extends readonly (infer Item)[]
       ? Raw<Item>[]
       : T extends object
-        ? { [Key in keyof T]: Raw<T[Key]> }
+        ? { [Key in keyof T as Exclude<Key, RecordFields<T>>]: Raw<T[Key]> } & {
+            [Key in RecordFields<T>]: Uint8Array;
+          }
         : T;
 
 /** The schema of {@link Raw}. */

@@ -155,29 +155,42 @@ function serve(
         void answer(() => handler(decode(call.request), contextOf(call)), callback);
     case 'client_streaming':
       return (call: ClientStream, callback: Answer) =>
-        void answer(() => handler(requestsOf(call, decode), contextOf(call)), callback);
+        void answer(() => {
+          const context = contextOf(call);
+          return handler(requestsOf(call, decode, context.signal), context);
+        }, callback);
     case 'server_streaming':
       return (call: ServerStream) =>
         void stream(call, (context) => handler(decode(call.request), context));
     case 'bidi_streaming':
       return (call: BidiStream) =>
-        void stream(call, (context) => handler(requestsOf(call, decode), context));
+        void stream(call, (context) => handler(requestsOf(call, decode, context.signal), context));
   }
 }
 
-/** The caller's messages. Leaving the loop over them early leaves the call as it is. */
+/**
+ * The caller's messages. Leaving the loop over them early leaves the call as it is. A caller that cancels looks at
+ * first as if it had ended its half: the end counts only once the connection had a turn to say more.
+ */
 async function* requestsOf(
   call: ClientStream | BidiStream,
   decode: (bytes: Buffer) => object,
+  signal: AbortSignal,
 ): AsyncGenerator<object, void> {
+  let cause: unknown;
   try {
     for await (const bytes of call.iterator({ destroyOnReturn: false })) {
       yield decode(bytes as Buffer);
     }
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    if (!signal.aborted) return;
   } catch (error) {
     if (isEtlError(error)) throw error;
-    throw new EtlError('ETL_CANCELLED', 'the caller went away', { cause: error });
+    cause = error;
   }
+  throw new EtlError('ETL_CANCELLED', 'the caller cancelled or went away', { cause });
 }
 
 function contextOf(call: Unary | ServerStream | ClientStream | BidiStream): CallContext {
