@@ -2,7 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect, type IncomingHttpHeaders } from 'node:http2';
+import process from 'node:process';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { type ErrorCode, EtlError } from '@etl-router/core';
 import { defaultMaxMessageBytes, MessageQueue } from '@etl-router/proto/grpc';
 import { ChannelCredentials, Client, type ServiceError, status } from '@grpc/grpc-js';
@@ -257,6 +260,39 @@ test('a message is taken at the limit and refused one byte above it, both ways',
   );
   await assert.rejects(small.processBatch({ batch: Buffer.alloc(95) }), code('ETL_LIMIT_EXCEEDED'));
   assert.equal(defaultMaxMessageBytes, 16 * 1024 * 1024);
+});
+
+test('a message that inflates beyond the limit is refused before it fills memory', async (t) => {
+  const { address } = await startServer(t, {
+    transform: { processBatch: () => ({}) },
+    server: { maxMessageBytes: 1024 * 1024 },
+  });
+  const part = gzipSync(Buffer.alloc(8 * 1024 * 1024));
+  const bomb = Buffer.concat(Array.from({ length: 64 }, () => part));
+  const frame = Buffer.alloc(5);
+  frame[0] = 1;
+  frame.writeUInt32BE(bomb.length, 1);
+  const session = connect(`http://${address}`);
+  t.after(() => session.close());
+  const before = process.memoryUsage().arrayBuffers;
+  const call = session.request({
+    ':method': 'POST',
+    ':path': '/etl.transform.v1.TransformService/ProcessBatch',
+    'content-type': 'application/grpc',
+    'grpc-encoding': 'gzip',
+    te: 'trailers',
+  });
+  call.resume();
+  call.end(Buffer.concat([frame, bomb]));
+  const answered = Promise.withResolvers<unknown>();
+  for (const event of ['response', 'trailers']) {
+    call.on(event, (headers: IncomingHttpHeaders) => {
+      if (headers['grpc-status'] !== undefined) answered.resolve(headers['grpc-status']);
+    });
+  }
+  assert.equal(await answered.promise, String(status.RESOURCE_EXHAUSTED));
+  const grown = process.memoryUsage().arrayBuffers - before;
+  assert.ok(grown < 64 * 1024 * 1024, `${grown} bytes more for a message of 512 MiB`);
 });
 
 test('a stream whose reader is slow holds its writer up', async (t) => {
