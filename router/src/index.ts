@@ -1,12 +1,8 @@
 // The router: a replicated state machine behind a log, and the objects that every interface calls.
 
+export type { Assignment } from './server/assignment-view.ts';
 export type { KeptCheckpoint, ServiceCheckpoint } from './server/checkpoints.ts';
-export {
-  type ClusterStatus,
-  type MemberRole,
-  memberRoles,
-  type ServerConsensus,
-} from './server/cluster.ts';
+export type { ClusterStatus, ServerConsensus } from './server/cluster.ts';
 export type {
   DeadLetterFilter,
   DeadLetterHolder,
@@ -76,7 +72,6 @@ export {
   serviceTypes,
 } from './server/service-view.ts';
 export type {
-  Assignment,
   AssignmentChange,
   KnownAssignment,
   RegisteredSidecar,

@@ -64,9 +64,13 @@ export function stateOf({ kind, spec }: Manifest): StoredPipelineState {
   return toStoredState(state ?? 'running');
 }
 
-/** A stored object. */
+const views = new WeakMap<StoredObject, RouterObject>();
+
+/** A stored object. A row never changes, so its spec is parsed once. */
 export function toRouterObject(row: StoredObject): RouterObject {
-  return {
+  const known = views.get(row);
+  if (known !== undefined) return known;
+  const view: RouterObject = {
     manifest: toManifest(row),
     uid: row.uid,
     resourceVersion: toCount(row.resourceVersion),
@@ -74,10 +78,11 @@ export function toRouterObject(row: StoredObject): RouterObject {
     createdAtMs: msOfNs(row.createdAtNs),
     updatedAtMs: msOfNs(row.updatedAtNs),
   };
+  views.set(row, view);
+  return view;
 }
 
-/** The manifest of a stored object. */
-export function toManifest(row: StoredObject): Manifest {
+function toManifest(row: StoredObject): Manifest {
   const kind = row.kind as ObjectKind;
   const spec = decodeJsonObject(row.spec);
   const withState: JsonObject =

@@ -7,6 +7,7 @@ import {
   formatFinding,
   isErrorFinding,
   type Manifest,
+  type Normalized,
   normalizePipeline,
   type ObjectKind,
   objectKinds,
@@ -15,6 +16,7 @@ import {
   parseManifests,
   validatePipeline,
 } from '@etl-router/pipeline';
+import type { StoredObject } from '@etl-router/proto';
 import { objectKey } from '../state/keys.ts';
 import { fromCount } from './numbers.ts';
 import {
@@ -22,7 +24,6 @@ import {
   type ObjectName,
   type RouterObject,
   stateOf,
-  toManifest,
   toRouterObject,
   toStoredSpec,
   toStoredState,
@@ -73,6 +74,14 @@ export class Objects {
   readonly #host: StateHost;
   readonly #proposer: Proposer;
   readonly #checks: readonly ObjectCheck[];
+  /** By the pipeline's row: what it came to, and the rows that had a part in it. */
+  readonly #normalized = new WeakMap<
+    StoredObject,
+    {
+      readonly result: Normalized;
+      readonly uses: readonly (readonly [key: string, row: StoredObject | undefined])[];
+    }
+  >();
 
   constructor(parts: {
     readonly host: StateHost;
@@ -138,10 +147,7 @@ export class Objects {
   }
 
   /** The pipeline of a manifest, its references resolved among `others` and what is stored. */
-  normalize(
-    manifest: Manifest,
-    others: readonly Manifest[] = [],
-  ): { readonly pipeline: Pipeline | undefined; readonly findings: readonly Finding[] } {
+  normalize(manifest: Manifest, others: readonly Manifest[] = []): Normalized {
     return normalizePipeline(manifest, (kind, namespace, name) => {
       const isIt = (other: Manifest): boolean =>
         other.kind === kind &&
@@ -149,6 +155,22 @@ export class Objects {
         other.metadata.name === name;
       return others.find(isIt) ?? this.get({ kind, namespace, name })?.manifest;
     });
+  }
+
+  /** The pipeline of a stored object; read anew only when it or something it refers to changed. */
+  normalizeStored(row: StoredObject): Normalized {
+    const { objects } = this.#host.tables;
+    const known = this.#normalized.get(row);
+    if (known?.uses.every(([key, used]) => objects.get(key) === used) === true) return known.result;
+    const uses: (readonly [string, StoredObject | undefined])[] = [];
+    const result = normalizePipeline(toRouterObject(row).manifest, (kind, namespace, name) => {
+      const key = objectKey(kind, namespace, name);
+      const used = objects.get(key);
+      uses.push([key, used]);
+      return used === undefined ? undefined : toRouterObject(used).manifest;
+    });
+    this.#normalized.set(row, { result, uses });
+    return result;
   }
 
   get({ kind, namespace, name }: ObjectName): RouterObject | undefined {
@@ -248,7 +270,7 @@ export class Objects {
       );
     }
     if (row === undefined) return { name, outcome: 'created', object: undefined };
-    const stored = toManifest(row);
+    const stored = toRouterObject(row).manifest;
     const same =
       toStoredSpec(manifest).equals(toStoredSpec(stored)) &&
       stateOf(manifest) === row.pipelineState &&

@@ -8,11 +8,12 @@ import {
   type PipelineGuarantee,
   type PipelinePlan,
 } from '@etl-router/pipeline';
+import type { Assignment } from './assignment-view.ts';
 import type { Live, LivePipeline } from './live.ts';
 import type { RouterObject } from './object-view.ts';
 import type { Objects } from './objects.ts';
 import type { Planner } from './planner.ts';
-import type { Assignment, Sidecars } from './sidecars.ts';
+import type { Sidecars } from './sidecars.ts';
 
 /** Where a pipeline stands, over all that is known of it. */
 export const pipelinePhases = [

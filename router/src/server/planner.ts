@@ -3,7 +3,7 @@
 // service that went or a sidecar that is silent never tears down what runs.
 
 import type { Cancel, Clock, Logger } from '@etl-router/core';
-import { isEtlError } from '@etl-router/core';
+import { isEtlError, sleep } from '@etl-router/core';
 import {
   type Pipeline,
   type PipelinePlan,
@@ -16,9 +16,10 @@ import {
 import type { StoredAssignment, StoredHealth, StoredObject } from '@etl-router/proto';
 import { pipelineKey } from '../state/keys.ts';
 import type { CommandBody } from '../state/proposal.ts';
-import { fromStoredState, toManifest } from './object-view.ts';
+import { toAssignment } from './assignment-view.ts';
+import { fromStoredState } from './object-view.ts';
 import type { Objects } from './objects.ts';
-import { decodePipeline, encodePipeline } from './pipeline-json.ts';
+import { encodePipeline } from './pipeline-json.ts';
 import type { Proposer } from './proposer.ts';
 import { formatEndpoint, fromStoredHealth, serviceTypeOf } from './service-view.ts';
 import type { StateHost } from './state-host.ts';
@@ -28,6 +29,8 @@ export type PlanFunction = (input: PlanInput) => Plan;
 
 const watched = ['objects', 'services', 'sidecars', 'assignments'] as const;
 const retryMs = 1000;
+const restFromMs = 5;
+const restMaxMs = 1000;
 
 /** The planner of the leader. */
 export class Planner {
@@ -96,7 +99,9 @@ export class Planner {
         this.#isStale = false;
         // Lets what is applied in the same turn come into one pass.
         await Promise.resolve();
+        const startedAtMs = this.#clock.monotonicMs();
         await this.#pass();
+        await this.#rest(this.#clock.monotonicMs() - startedAtMs);
       }
     } catch (error) {
       this.#logger.warn({ err: error }, 'the plan could not be carried out; it is tried again');
@@ -107,6 +112,12 @@ export class Planner {
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** Leaves as much time between two passes as the last one took, so that a storm of changes makes few of them. */
+  async #rest(tookMs: number): Promise<void> {
+    if (!this.#isStale || tookMs < restFromMs) return;
+    await sleep(this.#clock, Math.min(tookMs, restMaxMs));
   }
 
   async #pass(): Promise<void> {
@@ -137,7 +148,7 @@ export class Planner {
     const pipelines: Pipeline[] = [];
     for (const row of this.#host.tables.objects.rows()) {
       if (row.kind !== 'EtlPipeline') continue;
-      const { pipeline } = this.#objects.normalize(toManifest(row));
+      const { pipeline } = this.#objects.normalizeStored(row);
       if (pipeline !== undefined) pipelines.push(pipeline);
     }
     return pipelines;
@@ -214,7 +225,7 @@ function lastGood(held: StoredAssignment | undefined, object: StoredObject): Wan
   if (held === undefined) return undefined;
   const { sidecarId, placements, generation } = held;
   const state = fromStoredState(object.pipelineState);
-  const pipelineJson = encodePipeline({ ...decodePipeline(held.pipelineJson), state });
+  const pipelineJson = encodePipeline({ ...toAssignment(held).pipeline, state });
   return { sidecarId, placements, generation, pipelineJson };
 }
 
@@ -246,16 +257,8 @@ function isSame(held: StoredAssignment, wanted: Wanted): boolean {
 }
 
 function toLastPlan(row: StoredAssignment): PipelinePlan {
-  return {
-    pipeline: row.pipeline,
-    state: decodePipeline(row.pipelineJson).state,
-    placements: row.placements.map(({ stage, sidecarId, endpoint }) => ({
-      stage,
-      sidecar: sidecarId,
-      endpoint: orUndefined(endpoint),
-    })),
-    unplaced: [],
-  };
+  const { pipelineId, pipeline, stages } = toAssignment(row);
+  return { pipeline: pipelineId, state: pipeline.state, placements: stages, unplaced: [] };
 }
 
 /** Refusals that say the state moved on since the plan was made. */

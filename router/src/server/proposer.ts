@@ -10,15 +10,8 @@ import {
   encodeProposal,
   type ProposalStamps,
 } from '../state/proposal.ts';
+import type { ServerConsensus } from './cluster.ts';
 import { nsOfMs } from './numbers.ts';
-
-/** What the proposer needs of consensus: an entry's answer once it is committed and applied. */
-export interface Log {
-  propose(
-    entry: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<{ readonly index: number; readonly result: Uint8Array }>;
-}
 
 export interface ProposeOptions {
   readonly signal?: AbortSignal | undefined;
@@ -41,11 +34,15 @@ const sharedSessionTtlMs = 24 * 60 * 60 * 1000;
 
 /** Proposes commands. */
 export class Proposer {
-  readonly #log: Log;
+  readonly #log: ServerConsensus;
   readonly #clock: Clock;
   readonly #random: Random;
 
-  constructor(parts: { readonly log: Log; readonly clock: Clock; readonly random: Random }) {
+  constructor(parts: {
+    readonly log: ServerConsensus;
+    readonly clock: Clock;
+    readonly random: Random;
+  }) {
     this.#log = parts.log;
     this.#clock = parts.clock;
     this.#random = parts.random;
@@ -97,10 +94,9 @@ export class Proposer {
     signal: AbortSignal | undefined,
   ): Promise<CommandResult> {
     const proposedAtNs = nsOfMs(this.#clock.wallMs());
-    const { result } = await this.#log.propose(
-      encodeProposal(body, { proposedAtNs, ...stamps }),
+    const { result } = await this.#log.propose(encodeProposal(body, { proposedAtNs, ...stamps }), {
       signal,
-    );
+    });
     return acceptedResult(result);
   }
 

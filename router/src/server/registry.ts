@@ -80,6 +80,8 @@ export class Registry {
     readonly proposer: Proposer;
     readonly clock: Clock;
     readonly logger: Logger;
+    /** Events kept for watchers that come back. Default 10,000. */
+    readonly historyEvents?: number;
   }) {
     this.#host = parts.host;
     this.#proposer = parts.proposer;
@@ -89,7 +91,10 @@ export class Registry {
       void this.#onSilence(id, registrationId, silence);
     });
     const startRevision = this.revision;
-    this.#history = new EventLog({ capacity: historyEvents, startRevision });
+    this.#history = new EventLog({
+      capacity: parts.historyEvents ?? historyEvents,
+      startRevision,
+    });
     for (const key of this.#host.tables.services.keys()) this.#learn(key);
     this.#cancels.push(
       this.#host.feed.on('services', (keys) => {

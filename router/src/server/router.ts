@@ -25,6 +25,8 @@ export interface RouterParts {
   readonly host: StateHost;
   /** Commits entries and gives them, in order, to the same host. */
   readonly consensus: ServerConsensus;
+  /** Name of this member (`--node-id`). */
+  readonly nodeName: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -54,6 +56,7 @@ export class Router {
   readonly deadLetters: DeadLetters;
   readonly #host: StateHost;
   readonly #consensus: ServerConsensus;
+  readonly #nodeName: string;
   #leads = false;
 
   constructor(parts: RouterParts) {
@@ -62,6 +65,7 @@ export class Router {
     const common = { host, proposer, clock, logger };
     this.#host = host;
     this.#consensus = consensus;
+    this.#nodeName = parts.nodeName;
     this.live = new Live(clock);
     this.problems = new Problems(clock);
     this.objects = new Objects({ host, proposer, checks: parts.checks ?? [] });
@@ -100,12 +104,14 @@ export class Router {
 
   /** Resolves when everything that was written before the call can be read here. */
   async barrier(signal?: AbortSignal): Promise<void> {
-    await this.#consensus.readIndex(signal);
+    await this.#consensus.readIndex({ signal });
   }
 
   /** The cluster as this node sees it. */
   cluster(): ClusterStatus {
-    return this.#consensus.status();
+    const status = this.#consensus.status();
+    const leaderName = status.leaderId === status.nodeId ? this.#nodeName : undefined;
+    return { ...status, nodeName: this.#nodeName, leaderName, revision: this.revision };
   }
 
   /** Revision of the state. */

@@ -4,13 +4,12 @@
 
 import type { Cancel, Clock, Logger } from '@etl-router/core';
 import { EtlError, isEtlError } from '@etl-router/core';
-import type { Pipeline, StagePlacement } from '@etl-router/pipeline';
-import type { StoredAssignment, StoredSidecar } from '@etl-router/proto';
+import type { StoredSidecar } from '@etl-router/proto';
+import { type Assignment, toAssignment } from './assignment-view.ts';
 import { Bell } from './bell.ts';
 import { Leases, type Silence } from './leases.ts';
 import type { Live, PipelineReport } from './live.ts';
 import { fromCount, msOfNs, toCount } from './numbers.ts';
-import { decodePipeline } from './pipeline-json.ts';
 import type { ProposeOptions, Proposer } from './proposer.ts';
 import {
   fromStoredHealth,
@@ -46,24 +45,6 @@ export interface RegisteredSidecar extends Required<SidecarInfo> {
   readonly health: Health;
   readonly registeredAtMs: number;
   readonly lastHeartbeatAtMs: number | undefined;
-}
-
-/** What to run of a pipeline. */
-export interface Assignment {
-  /** `namespace/name`. */
-  readonly pipelineId: string;
-  readonly sidecarId: string;
-  /** Names the assignment when lanes are opened. */
-  readonly planVersion: number;
-  /** Generation that `pipeline` is of. */
-  readonly generation: number;
-  /** The normalised pipeline with its references resolved. */
-  readonly pipeline: Pipeline;
-  /** The same as JSON. */
-  readonly pipelineJson: Uint8Array;
-  /** Where each stage runs, in the pipeline's order. */
-  readonly stages: readonly StagePlacement[];
-  readonly assignedAtMs: number;
 }
 
 /** An assignment that a sidecar has. */
@@ -383,21 +364,4 @@ export class Sidecars {
       lastHeartbeatAtMs: this.#leases.heardAtMs(sidecarId),
     };
   }
-}
-
-function toAssignment(row: StoredAssignment): Assignment {
-  return {
-    pipelineId: row.pipeline,
-    sidecarId: row.sidecarId,
-    planVersion: toCount(row.planVersion),
-    generation: toCount(row.generation),
-    pipeline: decodePipeline(row.pipelineJson),
-    pipelineJson: row.pipelineJson,
-    stages: row.placements.map(({ stage, sidecarId, endpoint }) => ({
-      stage,
-      sidecar: sidecarId,
-      endpoint: endpoint === '' ? undefined : endpoint,
-    })),
-    assignedAtMs: msOfNs(row.assignedAtNs),
-  };
 }

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { EtlError, ManualClock, seededRandom, silentLogger } from '@etl-router/core';
 import type { Manifest } from '@etl-router/pipeline';
-import type { ClusterStatus, ServerConsensus } from '../../src/server/cluster.ts';
+import type { ConsensusStatus, Proposed } from '../../src/consensus/consensus.ts';
+import type { ServerConsensus } from '../../src/server/cluster.ts';
 import type { PipelineReport } from '../../src/server/live.ts';
 import { Router, type RouterParts } from '../../src/server/router.ts';
 import { StateHost } from '../../src/server/state-host.ts';
@@ -20,31 +21,36 @@ export class InstantConsensus implements ServerConsensus {
     this.#host = host;
   }
 
-  async propose(entry: Uint8Array): Promise<{ index: number; result: Uint8Array }> {
+  async propose(entry: Uint8Array): Promise<Proposed> {
     await Promise.resolve();
     if (this.failNext > 0) {
       this.failNext -= 1;
       throw new EtlError('ETL_UNAVAILABLE', 'no leader');
     }
     this.entries.push(entry);
-    return { index: this.entries.length, result: this.#host.apply(entry).result };
+    return { index: this.entries.length, term: 1, result: this.#host.apply(entry).result };
   }
 
   readIndex(): Promise<number> {
     return Promise.resolve(this.entries.length);
   }
 
-  status(): ClusterStatus {
+  status(): ConsensusStatus {
     const index = this.entries.length;
     return {
-      nodeId: '1',
       clusterId: 'test',
+      nodeId: 1,
       role: 'leader',
       term: 1,
-      leaderId: '1',
+      leaderId: 1,
       commitIndex: index,
-      appliedIndex: index,
+      lastApplied: index,
+      firstIndex: 1,
+      lastIndex: index,
       logLength: index,
+      snapshotIndex: 0,
+      pendingProposals: 0,
+      failure: undefined,
     };
   }
 }
@@ -64,6 +70,7 @@ export function createWorld(options: Partial<RouterParts> = {}): World {
   const router = new Router({
     host,
     consensus,
+    nodeName: '1',
     clock,
     random: seededRandom(1),
     logger: silentLogger,
