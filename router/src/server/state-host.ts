@@ -6,6 +6,8 @@ import type { Tables } from '../state/tables.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { stateDigest } from './digest.ts';
 
+const nothing: Applied = { result: new Uint8Array(), changes: [], touched: [] };
+
 /** The state and who listens to it. */
 export class StateHost {
   readonly feed: ChangeFeed = new ChangeFeed();
@@ -23,9 +25,10 @@ export class StateHost {
 
   /**
    * Applies one committed entry. The caller writes the changes and the entry's index in one batch, before it answers
-   * the proposer.
+   * the proposer. An entry without data, such as the first of a term, does nothing.
    */
   apply(entry: Uint8Array): Applied {
+    if (entry.length === 0) return nothing;
     const applied = this.#machine.apply(entry);
     this.feed.publish(applied.touched);
     return applied;
