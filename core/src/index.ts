@@ -37,7 +37,13 @@ export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } fro
 export { formatQuantity, parseQuantity } from './quantity.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
 export { type BatchHeader, RecordBatch } from './record/batch.ts';
-export { BatchBuilder } from './record/batch-builder.ts';
+export { BatchBuilder, encodeContentType } from './record/batch-builder.ts';
+export {
+  type CloudEvent,
+  fromCloudEvent,
+  type LaneRecord,
+  toCloudEvent,
+} from './record/cloud-events.ts';
 export { type RecordFields, readRecord } from './record/codec.ts';
 export { type FieldName, fieldName, ownField } from './record/field-scanner.ts';
 export { parseJson, stringifyJson, stringifyJsonText } from './record/json.ts';
@@ -53,3 +59,4 @@ export {
   timestampOfMs,
   timestampToMs,
 } from './record/record.ts';
+export { formatTimestamp, parseTimestamp } from './record/rfc3339.ts';
