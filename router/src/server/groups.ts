@@ -1,7 +1,6 @@
-// Consumer groups: who shares which partitions, and how far each group is. Members that are services leave when
-// their registration ends.
+// Consumer groups: who shares which partitions, and how far each group is. A member that is a service leaves with its
+// registration; the state machine sees to that.
 
-import type { Cancel, Logger } from '@etl-router/core';
 import { type ErrorCode, EtlError, isEtlError } from '@etl-router/core';
 import type { StoredGroup } from '@etl-router/proto';
 import { toErrorCode } from '../state/proposal.ts';
@@ -50,29 +49,10 @@ export interface GroupCommit {
 export class Groups {
   readonly #host: StateHost;
   readonly #proposer: Proposer;
-  readonly #logger: Logger;
-  readonly #cancel: Cancel;
 
-  constructor(parts: {
-    readonly host: StateHost;
-    readonly proposer: Proposer;
-    readonly logger: Logger;
-    /** Whether this node decides; only then do members that are gone leave. */
-    readonly isLeader: () => boolean;
-  }) {
+  constructor(parts: { readonly host: StateHost; readonly proposer: Proposer }) {
     this.#host = parts.host;
     this.#proposer = parts.proposer;
-    this.#logger = parts.logger;
-    this.#cancel = this.#host.feed.on('services', (keys) => {
-      if (!parts.isLeader()) return;
-      for (const key of keys) {
-        if (this.#host.tables.services.get(key) === undefined) void this.#leaveAll(key);
-      }
-    });
-  }
-
-  close(): void {
-    this.#cancel();
   }
 
   /** Adds a member. The group is made when there is none; who is in already stays as it is. */
@@ -166,21 +146,6 @@ export class Groups {
       if (at === undefined || (source !== undefined && at.source !== source)) return [];
       return [{ source: at.source, partition: at.partition, position: at.position }];
     });
-  }
-
-  async #leaveAll(memberId: string): Promise<void> {
-    for (const group of this.list()) {
-      if (!group.members.some((member) => member.memberId === memberId)) continue;
-      try {
-        await this.leave(group.groupId, memberId);
-      } catch (error) {
-        const { groupId } = group;
-        this.#logger.warn(
-          { err: error, groupId, memberId },
-          'a member that is gone could not leave',
-        );
-      }
-    }
   }
 }
 

@@ -6,6 +6,8 @@ import type { Cancel, Clock } from '@etl-router/core';
 /** Silence of more than one lease makes unhealthy, of more than three removes. */
 const leasesUntilExpiry = 3;
 const checkIntervalMs = 500;
+/** A check that comes this much later than planned means that this process stood still, not the holders. */
+const stallMs = 2000;
 
 /** What a holder's silence means. */
 export type Silence = 'unhealthy' | 'expired';
@@ -25,6 +27,7 @@ export class Leases {
   readonly #onSilence: (id: string, registrationId: bigint, silence: Silence) => void;
   readonly #leases = new Map<string, Lease>();
   #cancel: Cancel | undefined;
+  #checkedAtMs = 0;
 
   /** `onSilence` is called once for each step, and again for `expired` at every check while the holder is known. */
   constructor(
@@ -42,6 +45,7 @@ export class Leases {
       lease.seenAtMs = now;
       lease.told = undefined;
     }
+    this.#checkedAtMs = now;
     this.#cancel ??= this.#clock.after(checkIntervalMs, () => this.#check());
   }
 
@@ -84,7 +88,10 @@ export class Leases {
 
   #check(): void {
     const now = this.#clock.monotonicMs();
+    const lateMs = now - this.#checkedAtMs - checkIntervalMs;
+    this.#checkedAtMs = now;
     for (const [id, lease] of this.#leases) {
+      if (lateMs >= stallMs) lease.seenAtMs = Math.min(now, lease.seenAtMs + lateMs);
       const silentMs = now - lease.seenAtMs;
       if (silentMs > lease.ttlMs * leasesUntilExpiry) {
         lease.told = 'expired';

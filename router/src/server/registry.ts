@@ -74,6 +74,8 @@ export class Registry {
   readonly #known = new Map<string, StoredService>();
   readonly #cancels: Cancel[] = [];
   readonly #busy = new Set<string>();
+  /** Services that drain before they are removed: their own word on their health no longer counts. */
+  readonly #leaving = new Map<string, Cancel>();
 
   constructor(parts: {
     readonly host: StateHost;
@@ -119,6 +121,8 @@ export class Registry {
   /** Stops judging; another one leads. */
   stop(): void {
     this.#leases.stop();
+    for (const cancel of this.#leaving.values()) cancel();
+    this.#leaving.clear();
   }
 
   close(): void {
@@ -158,7 +162,9 @@ export class Registry {
     if (drainMs === 0) return this.#remove(serviceId, registrationId, options);
     const held = registrationId === 0n ? row.registrationId : registrationId;
     await this.#setHealth(serviceId, held, { health: 'draining', message: 'is leaving' });
-    this.#cancels.push(this.#clock.after(drainMs, () => void this.#removeQuietly(serviceId, held)));
+    const cancel = this.#clock.after(drainMs, () => void this.#removeQuietly(serviceId, held));
+    this.#leaving.get(serviceId)?.();
+    this.#leaving.set(serviceId, cancel);
   }
 
   /**
@@ -175,13 +181,19 @@ export class Registry {
         { details: { serviceId: beat.serviceId } },
       );
     }
-    this.#leases.renew(beat.serviceId);
-    const health = toStoredHealth(beat.health);
-    const message = beat.message ?? '';
-    if (row.health !== health || row.healthMessage !== message) {
-      await this.#setHealth(beat.serviceId, registrationId, { health: beat.health, message });
-    }
+    await this.#hear(row, beat);
     return { deadlineMs: row.description?.leaseTtlMs ?? 0 };
+  }
+
+  /** A sidecar's word on the services beside it: a sign of life of each that it names. */
+  async heartbeatBeside(
+    sidecarId: string,
+    beats: readonly Omit<ServiceHeartbeat, 'registrationId'>[],
+  ): Promise<void> {
+    for (const beat of beats) {
+      const row = this.#host.tables.services.get(beat.serviceId);
+      if (row?.description?.sidecarId === sidecarId) await this.#hear(row, beat);
+    }
   }
 
   /** Keeps a service's lease without a word about its health. */
@@ -246,6 +258,14 @@ export class Registry {
     throw new EtlError('ETL_NOT_FOUND', `service ${serviceId} does not exist`);
   }
 
+  async #hear(row: StoredService, beat: Omit<ServiceHeartbeat, 'registrationId'>): Promise<void> {
+    const { serviceId, health, message = '' } = beat;
+    this.#leases.renew(serviceId);
+    if (this.#leaving.has(serviceId)) return;
+    if (row.health === toStoredHealth(health) && row.healthMessage === message) return;
+    await this.#setHealth(serviceId, row.registrationId, { health, message });
+  }
+
   async #setHealth(
     serviceId: string,
     registrationId: bigint,
@@ -307,6 +327,10 @@ export class Registry {
 
   #learn(serviceId: string): void {
     const row = this.#host.tables.services.get(serviceId);
+    if (row?.registrationId !== this.#known.get(serviceId)?.registrationId) {
+      this.#leaving.get(serviceId)?.();
+      this.#leaving.delete(serviceId);
+    }
     if (row?.description === undefined) {
       this.#known.delete(serviceId);
       this.#leases.forget(serviceId);

@@ -57,7 +57,6 @@ export class Router {
   readonly #host: StateHost;
   readonly #consensus: ServerConsensus;
   readonly #nodeName: string;
-  #leads = false;
 
   constructor(parts: RouterParts) {
     const { host, consensus, clock, random, logger } = parts;
@@ -70,14 +69,14 @@ export class Router {
     this.problems = new Problems(clock);
     this.objects = new Objects({ host, proposer, checks: parts.checks ?? [] });
     this.registry = new Registry(common);
-    this.sidecars = new Sidecars({ ...common, live: this.live });
+    this.sidecars = new Sidecars({ ...common, live: this.live, registry: this.registry });
     this.planner = new Planner({
       ...common,
       objects: this.objects,
       plan: parts.plan ?? planPipelines,
     });
     this.positions = new Positions({ host, proposer, live: this.live });
-    this.groups = new Groups({ host, proposer, logger, isLeader: () => this.#leads });
+    this.groups = new Groups({ host, proposer });
     this.checkpoints = new Checkpoints({ host, proposer });
     this.sessions = new Sessions(common);
     this.deadLetters = new DeadLetters(parts.deadLetterHolders ?? (() => undefined));
@@ -95,7 +94,6 @@ export class Router {
    * of grace.
    */
   lead(): void {
-    this.#leads = true;
     this.registry.start();
     this.sidecars.start();
     this.sessions.start();
@@ -121,7 +119,6 @@ export class Router {
 
   /** Another node leads now. Reads and watches go on. */
   async follow(): Promise<void> {
-    this.#leads = false;
     this.registry.stop();
     this.sidecars.stop();
     await Promise.all([this.planner.stop(), this.sessions.stop()]);
@@ -132,6 +129,5 @@ export class Router {
     await this.follow();
     this.registry.close();
     this.sidecars.close();
-    this.groups.close();
   }
 }

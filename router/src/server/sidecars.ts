@@ -11,6 +11,7 @@ import { Leases, type Silence } from './leases.ts';
 import type { Live, PipelineReport } from './live.ts';
 import { fromCount, msOfNs, toCount } from './numbers.ts';
 import type { ProposeOptions, Proposer } from './proposer.ts';
+import type { Registry, ServiceHeartbeat } from './registry.ts';
 import {
   fromStoredHealth,
   type Health,
@@ -70,6 +71,8 @@ export interface SidecarHeartbeat {
   readonly health: Health;
   /** Everything it runs. */
   readonly pipelines: readonly PipelineReport[];
+  /** How the services beside it are. */
+  readonly services?: readonly Omit<ServiceHeartbeat, 'registrationId'>[];
 }
 
 const defaultLeaseTtlMs = 15_000;
@@ -80,6 +83,7 @@ export class Sidecars {
   readonly #host: StateHost;
   readonly #proposer: Proposer;
   readonly #live: Live;
+  readonly #registry: Registry;
   readonly #logger: Logger;
   readonly #leases: Leases;
   readonly #bell = new Bell();
@@ -90,12 +94,14 @@ export class Sidecars {
     readonly host: StateHost;
     readonly proposer: Proposer;
     readonly live: Live;
+    readonly registry: Registry;
     readonly clock: Clock;
     readonly logger: Logger;
   }) {
     this.#host = parts.host;
     this.#proposer = parts.proposer;
     this.#live = parts.live;
+    this.#registry = parts.registry;
     this.#logger = parts.logger;
     this.#leases = new Leases(parts.clock, (id, registrationId, silence) => {
       void this.#onSilence(id, registrationId, silence);
@@ -198,6 +204,7 @@ export class Sidecars {
       const held = this.#host.tables.assignments.get(report.pipelineId);
       if (held?.sidecarId === beat.sidecarId) this.#live.report(beat.sidecarId, report);
     }
+    await this.#registry.heartbeatBeside(beat.sidecarId, beat.services ?? []);
     const health = toStoredHealth(beat.health);
     if (row.health !== health) {
       const { sidecarId } = beat;

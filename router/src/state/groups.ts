@@ -64,6 +64,15 @@ export function leaveGroup(context: Context, command: LeaveGroup): Outcome {
   return done;
 }
 
+/** Takes a member out of every group: the service it was is gone. */
+export function leaveAllGroups(context: Context, memberId: string): void {
+  for (const groupId of context.tables.groups.keys()) {
+    const group = existingGroup(context, groupId);
+    const members = group.members.filter((member) => member.memberId !== memberId);
+    if (members.length < group.members.length) rebalance(context, { ...group, members });
+  }
+}
+
 export function assignPartitions(context: Context, command: AssignPartitions): Outcome {
   checkId('group_id', command.groupId);
   checkCount('partitions', command.partitions.length, maxGroupPartitions);

@@ -13,6 +13,7 @@ import {
   StoredServiceType,
   type UpdateServiceHealth,
 } from '@etl-router/proto';
+import { leaveAllGroups } from './groups.ts';
 import { maxListItems, maxRows } from './limits.ts';
 import {
   checkCount,
@@ -63,9 +64,15 @@ export function deregisterService(context: Context, command: DeregisterService):
   const row = services.get(command.serviceId);
   if (row === undefined) throw notFound('service', command.serviceId);
   checkRegistration('service', command.serviceId, command.registrationId, row.registrationId);
-  services.delete(command.serviceId);
-  context.revise();
+  removeService(context, command.serviceId);
   return done;
+}
+
+/** Removes a service, and the member it was from every consumer group. */
+export function removeService(context: Context, serviceId: string): void {
+  context.tables.services.delete(serviceId);
+  context.revise();
+  leaveAllGroups(context, serviceId);
 }
 
 export function updateServiceHealth(context: Context, command: UpdateServiceHealth): Outcome {

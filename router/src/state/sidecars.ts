@@ -14,7 +14,7 @@ import {
 import { maxIdLength, maxRows } from './limits.ts';
 import { checkId, checkLabel, checkOptionalId, checkText, checkTtl, invalid } from './names.ts';
 import { checkRoom, done, notFound, type Outcome } from './refusal.ts';
-import { checkHealth, checkIds, checkRegistration } from './services.ts';
+import { checkHealth, checkIds, checkRegistration, removeService } from './services.ts';
 import type { Context } from './tables.ts';
 
 export function registerSidecar(context: Context, command: RegisterSidecar): Outcome {
@@ -47,7 +47,7 @@ export function deregisterSidecar(context: Context, command: DeregisterSidecar):
   sidecars.delete(command.sidecarId);
   for (const serviceId of services.keys()) {
     const beside = services.get(serviceId)?.description?.sidecarId === command.sidecarId;
-    if (beside) services.delete(serviceId);
+    if (beside) removeService(context, serviceId);
   }
   context.revise();
   return done;

@@ -55,10 +55,23 @@ export class InstantConsensus implements ServerConsensus {
   }
 }
 
+/** A clock that can also leap: timers do not fire in between, as when the machine was suspended. */
+export class LeapClock extends ManualClock {
+  #leapMs = 0;
+
+  override monotonicMs(): number {
+    return super.monotonicMs() + this.#leapMs;
+  }
+
+  leap(ms: number): void {
+    this.#leapMs += ms;
+  }
+}
+
 export interface World {
   readonly host: StateHost;
   readonly consensus: InstantConsensus;
-  readonly clock: ManualClock;
+  readonly clock: LeapClock;
   readonly router: Router;
 }
 
@@ -66,7 +79,7 @@ export interface World {
 export function createWorld(options: Partial<RouterParts> = {}): World {
   const host = options.host ?? new StateHost();
   const consensus = new InstantConsensus(host);
-  const clock = new ManualClock(1_700_000_000_000);
+  const clock = new LeapClock(1_700_000_000_000);
   const router = new Router({
     host,
     consensus,

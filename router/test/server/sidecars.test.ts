@@ -165,3 +165,31 @@ test('a report is forgotten with the assignment', async () => {
   assert.equal(live.get('shop/orders'), undefined);
   await world.router.close();
 });
+
+test('a sidecar speaks for the services beside it and for no others', async () => {
+  const world = createWorld();
+  const { sidecars, registry } = world.router;
+  const info = { sidecarId: 'shop/pod', namespace: 'shop', leaseTtlMs: 10_000 };
+  const { registrationId } = await sidecars.register(info, [
+    { ...service, serviceId: 'shop/pod/a' },
+  ]);
+  await registry.register({ ...service, serviceId: 'shop/lone', leaseTtlMs: 10_000 });
+  const beat = {
+    sidecarId: 'shop/pod',
+    registrationId,
+    health: 'healthy' as const,
+    pipelines: [],
+    services: [
+      { serviceId: 'shop/pod/a', health: 'degraded' as const, message: 'slow' },
+      { serviceId: 'shop/lone', health: 'degraded' as const },
+    ],
+  };
+  for (let passedMs = 0; passedMs < 12_000; passedMs += 4000) {
+    await world.clock.advanceAsync(4000, 500);
+    await sidecars.heartbeat(beat);
+  }
+  assert.equal(registry.get('shop/pod/a')?.health, 'degraded');
+  assert.equal(registry.get('shop/pod/a')?.healthMessage, 'slow');
+  assert.equal(registry.get('shop/lone')?.health, 'unhealthy');
+  await world.router.close();
+});

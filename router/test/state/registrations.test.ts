@@ -151,3 +151,22 @@ test('a checkpoint is kept in place of the one before, its positions sorted', ()
   const twice = { source: 'in', partition: '1', position: Uint8Array.of(1) };
   assert.equal(bench.refuse(save({ positions: [twice, twice] })), 'ETL_INVALID_ARGUMENT');
 });
+
+test('a service that goes leaves its consumer groups in the same command', () => {
+  const bench = new Bench();
+  bench.accept(registerSidecar('shop/pod'));
+  bench.accept(registerService('shop/pod/x', 'shop/pod'));
+  bench.accept(registerService('shop/y'));
+  const partitions = ['0', '1'];
+  bench.accept({ case: 'assignPartitions', value: { groupId: 'g', partitions } });
+  for (const memberId of ['shop/pod/x', 'shop/y', 'someone']) {
+    bench.accept({ case: 'joinGroup', value: { groupId: 'g', memberId } });
+  }
+  const members = () =>
+    bench.machine.tables.groups.get('g')?.members.map((member) => member.memberId);
+  bench.accept({ case: 'deregisterSidecar', value: { sidecarId: 'shop/pod' } });
+  assert.deepEqual(members(), ['shop/y', 'someone']);
+  bench.accept({ case: 'deregisterService', value: { serviceId: 'shop/y' } });
+  assert.deepEqual(members(), ['someone']);
+  assert.deepEqual(bench.machine.tables.groups.get('g')?.members[0]?.partitions, partitions);
+});

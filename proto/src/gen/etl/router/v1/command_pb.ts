@@ -497,7 +497,7 @@ export const RegisterServiceSchema: GenMessage<RegisterService> = /*@__PURE__*/
   messageDesc(file_etl_router_v1_command, 6);
 
 /**
- * Removes a service.
+ * Removes a service. As a member it leaves its consumer groups.
  *
  * @generated from message etl.router.v1.DeregisterService
  */
