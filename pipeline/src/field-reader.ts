@@ -169,6 +169,11 @@ export class Fields {
     return value.map((item, index) => ({ value: item, path: `${this.at(name)}[${index}]` }));
   }
 
+  /** The items of a list of maps under a field; items that are no map are reported and left out. */
+  maps(name: string): readonly Fields[] {
+    return this.list(name).flatMap((item) => openFields(this.#findings, item) ?? []);
+  }
+
   /** Reports every field that was never asked for. */
   end(): void {
     for (const name of Object.keys(this.#value)) {

@@ -3,7 +3,7 @@
 
 import { assert } from '../assert.ts';
 import { type BatchHeader, RecordBatch, recordsTag } from './batch.ts';
-import { type RecordFields, writeRecord } from './codec.ts';
+import { type RecordFields, recordTag, writeRecord } from './codec.ts';
 import { SpanList } from './spans.ts';
 import { WireWriter } from './wire.ts';
 
@@ -34,6 +34,41 @@ export class BatchBuilder {
     const writer = this.#writer;
     const lengthAt = writer.open(recordsTag, 2);
     writeRecord(writer, record);
+    const size = writer.length - lengthAt - 2;
+    writer.close(lengthAt, 2);
+    this.#spans.push(writer.length - size, writer.length);
+  }
+
+  /**
+   * Appends a record that has a position that counts, a content type and a payload: what a source of lines makes, in one
+   * pass. `contentType` is what {@link encodeContentType} made of it.
+   */
+  appendLine(
+    position: number,
+    contentType: Buffer,
+    payload: { bytes: Buffer; from: number; to: number },
+  ): void {
+    this.#sequence(undefined);
+    const { bytes, from, to } = payload;
+    const writer = this.#writer;
+    writer.reserve(to - from + contentType.length + 32);
+    const lengthAt = writer.open(recordsTag, 2);
+    const { buffer } = writer;
+    let at = writer.length;
+    buffer[at] = recordTag.position;
+    buffer[at + 1] = 8;
+    buffer.writeUInt32BE(Math.floor(position / 0x1_0000_0000), at + 2);
+    buffer.writeUInt32BE(position >>> 0, at + 6);
+    at += 10;
+    at += contentType.copy(buffer, at);
+    if (to > from) {
+      buffer[at++] = recordTag.payload;
+      writer.length = at;
+      writer.varint(to - from);
+      at = writer.length;
+      at += bytes.copy(buffer, at, from, to);
+    }
+    writer.length = at;
     const size = writer.length - lengthAt - 2;
     writer.close(lengthAt, 2);
     this.#spans.push(writer.length - size, writer.length);
@@ -92,4 +127,11 @@ export class BatchBuilder {
     );
     if (sequence !== undefined) (this.#sequences ??= []).push(sequence);
   }
+}
+
+/** A content type as {@link BatchBuilder.appendLine} takes it. */
+export function encodeContentType(contentType: string): Buffer {
+  const writer = new WireWriter(contentType.length * 3 + 8);
+  writer.string(recordTag.contentType, contentType);
+  return writer.take();
 }

@@ -1,0 +1,138 @@
+// Reads a file, plain or gzip, as one stream of bytes in blocks. Offsets count bytes of the decompressed stream.
+
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { createGunzip } from 'node:zlib';
+import { EtlError } from '@etl-router/core';
+
+/** Bytes of one block: large enough that reads are rare, small enough to stay in the cache. */
+export const blockBytes: number = 256 * 1024;
+
+/** A stream of bytes with a place in it. */
+export interface BlockReader {
+  /** The next bytes, in memory of the caller's from here on; undefined: there are none now. */
+  read(): Promise<Buffer | undefined>;
+  /** Bytes of the file that were not read yet, compressed where it is. */
+  left(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Reads a plain file from an offset. At its end, asking again finds what was appended meanwhile. */
+export async function openPlain(path: string, offset: number): Promise<BlockReader> {
+  const handle = await open(path, 'r');
+  const { size } = await handle.stat();
+  if (size < offset) {
+    await handle.close();
+    throw new EtlError(
+      'ETL_CONNECTOR_FAILED',
+      `${path}: is ${size} bytes long and was read to ${offset} before; it was replaced or cut`,
+      {
+        retryable: false,
+      },
+    );
+  }
+  return new PlainReader(path, handle, offset);
+}
+
+class PlainReader implements BlockReader {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  #offset: number;
+
+  constructor(path: string, handle: FileHandle, offset: number) {
+    this.#path = path;
+    this.#handle = handle;
+    this.#offset = offset;
+  }
+
+  async read(): Promise<Buffer | undefined> {
+    const block = Buffer.allocUnsafeSlow(blockBytes);
+    const { bytesRead } = await this.#handle.read(block, 0, blockBytes, this.#offset);
+    if (bytesRead === 0) {
+      const { size } = await this.#handle.stat();
+      if (size < this.#offset) {
+        throw new EtlError(
+          'ETL_CONNECTOR_FAILED',
+          `${this.#path}: was cut from ${this.#offset} to ${size} bytes while it was read`,
+          {
+            retryable: false,
+          },
+        );
+      }
+      return undefined;
+    }
+    this.#offset += bytesRead;
+    return block.subarray(0, bytesRead);
+  }
+
+  async left(): Promise<number> {
+    const { size } = await this.#handle.stat();
+    return Math.max(0, size - this.#offset);
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+/** Reads a gzip file; what lies before `offset` is decompressed and left out. */
+export async function openGzip(path: string, offset: number): Promise<BlockReader> {
+  const handle = await open(path, 'r');
+  const { size } = await handle.stat();
+  await handle.close();
+  return new GzipReader(path, offset, size);
+}
+
+class GzipReader implements BlockReader {
+  readonly #path: string;
+  readonly #file: ReturnType<typeof createReadStream>;
+  readonly #blocks: AsyncIterator<Buffer>;
+  readonly #size: number;
+  #skip: number;
+
+  constructor(path: string, offset: number, size: number) {
+    this.#path = path;
+    this.#skip = offset;
+    this.#size = size;
+    this.#file = createReadStream(path, { highWaterMark: blockBytes });
+    const gunzip = createGunzip({ chunkSize: blockBytes });
+    this.#file.on('error', (error) => gunzip.destroy(error));
+    this.#blocks = this.#file.pipe(gunzip)[Symbol.asyncIterator]();
+  }
+
+  async read(): Promise<Buffer | undefined> {
+    for (;;) {
+      const step = await this.#next();
+      if (step.done === true) return undefined;
+      const block = step.value;
+      if (this.#skip === 0) return block;
+      const skipped = Math.min(this.#skip, block.length);
+      this.#skip -= skipped;
+      if (skipped < block.length) return block.subarray(skipped);
+    }
+  }
+
+  async left(): Promise<number> {
+    return Math.max(0, this.#size - this.#file.bytesRead);
+  }
+
+  async close(): Promise<void> {
+    this.#file.destroy();
+    await this.#blocks.return?.();
+  }
+
+  async #next(): Promise<IteratorResult<Buffer>> {
+    try {
+      return await this.#blocks.next();
+    } catch (cause) {
+      throw new EtlError(
+        'ETL_CONNECTOR_FAILED',
+        `${this.#path}: is no whole gzip file (${(cause as Error).message})`,
+        {
+          cause,
+          retryable: false,
+        },
+      );
+    }
+  }
+}

@@ -1,0 +1,258 @@
+// Adds the fields of a row that is looked up by key in a table from a file. The table is read when the stage opens and held
+// in memory, with a bound. A record whose key has no row goes on marked, is dropped, or fails: as it is set.
+
+import { isAbsolute, join } from 'node:path';
+import { EtlError, type Source, type StageContext, toEtlError } from '@etl-router/core';
+import type { Fields, JsonObject } from '@etl-router/pipeline';
+import { type AnyConnector, defineConnector } from '../connector-type.ts';
+import { fileSource } from '../file-source/file-source.ts';
+import { JsonTransform, recordError, type Step } from './json-transform.ts';
+import { getAt, isMap, type JsonMap, parsePath, setAt, toText } from './path.ts';
+import { pathFault, readPathMap } from './read.ts';
+
+interface LookupSettings {
+  /** Settings of the file source that reads the table. */
+  readonly file: JsonObject;
+  /** Rows whose column has one of these values are left out. */
+  readonly exclude: readonly (readonly [string, readonly string[]])[];
+  readonly maxRows: number;
+  readonly keys: readonly { readonly field: string; readonly column: string }[];
+  /** Target field to column; empty: all columns. */
+  readonly fields: readonly (readonly [string, string])[];
+  readonly merge: 'merge' | 'nest' | 'replace';
+  readonly prefix: string;
+  readonly onMiss: 'passThrough' | 'drop' | 'error';
+  readonly markField: string | undefined;
+}
+
+/** `lookup`. */
+export const lookupTransform: AnyConnector = defineConnector<LookupSettings>({
+  kind: 'transform',
+  type: 'lookup',
+  settings: [
+    {
+      name: 'table.file',
+      type: 'map',
+      fallback: 'required',
+      help: 'The file with the table: `path`, `format` and the other settings of the file source.',
+    },
+    {
+      name: 'table.file.exclude',
+      type: 'map of column to values',
+      fallback: '',
+      help: 'Rows with one of these values in the column are left out.',
+    },
+    {
+      name: 'table.maxRows',
+      type: 'number',
+      fallback: '1000000',
+      help: 'More rows are refused: the table is in memory.',
+    },
+    {
+      name: 'keys',
+      type: 'list of maps',
+      fallback: 'required',
+      help: 'Each with `field`, a field of the record, and `column`, the column it equals (default: the same name).',
+    },
+    {
+      name: 'fields',
+      type: 'map of path to column',
+      fallback: 'all columns',
+      help: 'The fields that are added, and the columns they come from.',
+    },
+    {
+      name: 'merge',
+      type: 'merge, nest or replace',
+      fallback: 'merge',
+      help: 'merge: the fields stand in the payload. nest: in a map under `prefix`. replace: they are the payload.',
+    },
+    {
+      name: 'prefix',
+      type: 'text',
+      fallback: '',
+      help: 'merge: before each added name. nest: name of the map, default `lookup`.',
+    },
+    {
+      name: 'onMiss',
+      type: 'passThrough, drop or error',
+      fallback: 'passThrough',
+      help: 'What happens to a record without a row.',
+    },
+    {
+      name: 'markField',
+      type: 'path',
+      fallback: '',
+      help: 'A field that is set to true when a row was found, else to false.',
+    },
+  ],
+  read: readLookup,
+  capabilities: () => ({ deterministic: true }),
+  create: (settings) => new JsonTransform((context) => openLookup(settings, context)),
+});
+
+function readLookup(fields: Fields): LookupSettings {
+  const table = fields.fields('table');
+  if (table === undefined) fields.report('table', { code: 'MissingField', message: 'is needed' });
+  const given = table?.raw('file');
+  if (table !== undefined && !isMap(given))
+    table.report('file', {
+      code: 'MissingField',
+      message: 'is needed: a map with the path of the table',
+    });
+  const { exclude, ...file } = (isMap(given) ? given : { path: 'x.csv' }) as JsonObject;
+  for (const finding of fileSource.open(file, 'table').findings) {
+    table?.report('file', {
+      code: finding.code,
+      message: `${finding.path.replace('spec.file', 'file')}: ${finding.message}`,
+      suggestion: finding.suggestion,
+    });
+  }
+  const maxRows = table?.integer('maxRows', 1_000_000, { min: 1, max: 10_000_000 }) ?? 1;
+  table?.end();
+  const markField = fields.text('markField');
+  const fault = markField === undefined ? undefined : pathFault(markField);
+  if (fault !== undefined) fields.report('markField', { code: 'BadValue', message: fault });
+  return {
+    file,
+    exclude: readExclude(fields, exclude),
+    maxRows,
+    keys: readKeys(fields),
+    fields: readPathMap(fields, 'fields', () => undefined),
+    merge: fields.oneOf('merge', ['merge', 'nest', 'replace'] as const, 'merge'),
+    prefix: fields.text('prefix') ?? '',
+    onMiss: fields.oneOf('onMiss', ['passThrough', 'drop', 'error'] as const, 'passThrough'),
+    markField,
+  };
+}
+
+function readKeys(fields: Fields): LookupSettings['keys'] {
+  const items = fields.list('keys');
+  if (items.length === 0) fields.report('keys', { code: 'MissingField', message: 'is needed' });
+  return items.flatMap(({ value, path }) => {
+    const { field, column = field } = (isMap(value) ? value : {}) as {
+      readonly field?: unknown;
+      readonly column?: unknown;
+    };
+    if (typeof field === 'string' && typeof column === 'string' && pathFault(field) === undefined)
+      return [{ field, column }];
+    fields.report('keys', {
+      code: 'BadValue',
+      message: `${path} needs field, a path, and may have column`,
+    });
+    return [];
+  });
+}
+
+function readExclude(fields: Fields, exclude: unknown): LookupSettings['exclude'] {
+  if (exclude === undefined) return [];
+  const entries = isMap(exclude) ? Object.entries(exclude) : [];
+  const isFine = entries.length > 0 && entries.every(([, values]) => Array.isArray(values));
+  if (!isFine)
+    fields.report('table', {
+      code: 'BadValue',
+      message: 'file.exclude needs a map of column to a list of values',
+    });
+  return isFine
+    ? entries.map(([column, values]) => [column, (values as unknown[]).map(String)])
+    : [];
+}
+
+async function openLookup(settings: LookupSettings, context: StageContext): Promise<Step> {
+  const table = await readTable(settings, context);
+  const keys = settings.keys.map(({ field }) => parsePath(field));
+  const mark = settings.markField === undefined ? undefined : parsePath(settings.markField);
+  return (value) => {
+    const row = table.get(keyOf(keys.map((path) => getAt(value, path))));
+    if (row === undefined && settings.onMiss === 'drop') return undefined;
+    if (row === undefined && settings.onMiss === 'error') {
+      throw recordError(
+        'LOOKUP_MISS',
+        `no row of the table has the key ${settings.keys.map(({ field }) => field).join(', ')}`,
+      );
+    }
+    const merged = row === undefined ? value : mergeRow(settings, value, row);
+    return mark === undefined ? merged : setAt(merged, mark, row !== undefined);
+  };
+}
+
+function mergeRow({ merge, prefix }: LookupSettings, value: JsonMap, row: JsonMap): JsonMap {
+  if (merge === 'replace') return row;
+  if (merge === 'nest') return setAt(value, [prefix === '' ? 'lookup' : prefix], row);
+  let result = value;
+  for (const [name, member] of Object.entries(row))
+    result = setAt(result, parsePath(`${prefix}${name}`), member);
+  return result;
+}
+
+/** Equal keys of different types are different keys: 1 is not "1", unless the table is CSV, where all is text. */
+function keyOf(members: readonly unknown[]): string {
+  return JSON.stringify(
+    members.map((member) => (member === undefined || member === null ? null : toText(member))),
+  );
+}
+
+async function readTable(
+  settings: LookupSettings,
+  context: StageContext,
+): Promise<ReadonlyMap<string, JsonMap>> {
+  const source = fileSource.open(settings.file, context.stage).create() as Source;
+  const { signal } = new AbortController();
+  const table = new Map<string, JsonMap>();
+  try {
+    await source.open(context);
+    for (const { name } of await source.partitions(signal)) {
+      const lane = { pipeline: context.pipeline, source: context.stage, partition: name };
+      const reader = await source.openPartition({ lane, epoch: 0, after: undefined, signal });
+      for (;;) {
+        const read = await reader.next({ maxRecords: 4096, maxBytes: 4 * 1024 * 1024, signal });
+        if (read.kind !== 'batch') break;
+        for (let index = 0; index < read.batch.count; index++)
+          addRow(settings, table, read.batch.value(index));
+        if (table.size > settings.maxRows) {
+          throw new EtlError(
+            'ETL_LIMIT_EXCEEDED',
+            `the table has more than ${settings.maxRows} rows; raise maxRows, or make the table smaller`,
+          );
+        }
+      }
+      await reader.close();
+    }
+  } catch (cause) {
+    const error = toEtlError(cause, 'ETL_CONNECTOR_FAILED');
+    throw new EtlError(
+      error.code,
+      `stage ${context.stage}: the table ${describeFile(settings, context)} can not be read: ${error.message}`,
+      {
+        cause,
+        retryable: error.retryable,
+      },
+    );
+  } finally {
+    await source.close();
+  }
+  return table;
+}
+
+function describeFile({ file }: LookupSettings, context: StageContext): string {
+  const { path } = file as { readonly path?: string };
+  return path === undefined || isAbsolute(path) ? String(path) : join(context.baseDirectory, path);
+}
+
+function addRow(settings: LookupSettings, table: Map<string, JsonMap>, row: unknown): void {
+  if (!isMap(row))
+    throw new EtlError('ETL_CONNECTOR_FAILED', 'a row is no JSON object', { retryable: false });
+  for (const [column, values] of settings.exclude) {
+    if (values.includes(toText(row[column]))) return;
+  }
+  const key = keyOf(settings.keys.map(({ column }) => getAt(row, parsePath(column))));
+  if (settings.fields.length === 0) {
+    table.set(key, row);
+    return;
+  }
+  let picked: JsonMap = {};
+  for (const [target, column] of settings.fields) {
+    const member = getAt(row, parsePath(column));
+    if (member !== undefined) picked = setAt(picked, [target], member);
+  }
+  table.set(key, picked);
+}
