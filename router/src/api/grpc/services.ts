@@ -1,0 +1,41 @@
+// All gRPC services of a router on one server.
+
+import type { Logger } from '@etl-router/core';
+import { RouterAdmin } from '@etl-router/proto/admin';
+import { CheckpointService } from '@etl-router/proto/checkpoint';
+import { addService } from '@etl-router/proto/grpc';
+import { addHealth, addReflection, type HealthReport } from '@etl-router/proto/introspection';
+import { ServiceRegistry } from '@etl-router/proto/registry';
+import { SidecarCoordinator } from '@etl-router/proto/sidecar';
+import type { Server } from '@grpc/grpc-js';
+import { createCheckpointService } from './checkpoint-service.ts';
+import type { GrpcContext } from './context.ts';
+import { createRegistryService } from './registry-service.ts';
+import { createRouterAdminService } from './router-admin-service.ts';
+import { createSidecarCoordinatorService } from './sidecar-coordinator-service.ts';
+
+const services = [ServiceRegistry, CheckpointService, SidecarCoordinator, RouterAdmin];
+
+/** Adds the router's services, health and reflection. */
+export function addRouterServices(
+  server: Server,
+  context: GrpcContext,
+  logger: Logger,
+): { setServing(serving: boolean): void } {
+  const options = {
+    onDefect: (error: unknown, method: string) =>
+      logger.error({ err: error, method }, 'a call failed'),
+  };
+  addService(server, ServiceRegistry, createRegistryService(context), options);
+  addService(server, CheckpointService, createCheckpointService(context), options);
+  addService(server, SidecarCoordinator, createSidecarCoordinatorService(context), options);
+  addService(server, RouterAdmin, createRouterAdminService(context), options);
+  addReflection(server, services);
+  const health: HealthReport = addHealth(server, services);
+  return {
+    setServing: (serving) => {
+      for (const name of ['', ...services.map(({ typeName }) => typeName)])
+        health.set(name, serving);
+    },
+  };
+}
