@@ -69,9 +69,12 @@ function codeOf(file: string): string {
     .replace(/\s\/\/ .*$/gm, '');
 }
 
+/** What a statement or a call imports from. */
+const importedFrom = /(?:^(?:import|export)\b[^;']*?|^\} |\bimport\()(?:from )?'([^']+)'/gm;
+
 function importsOf(file: string): string[] {
-  const found = codeOf(file).matchAll(/(?:from|import)\s*\(?\s*'@etl-router\/([a-z]+)[^']*'/g);
-  return Array.from(found, (match) => match[1] as string);
+  const specifiers = Array.from(codeOf(file).matchAll(importedFrom), (match) => match[1] as string);
+  return specifiers.flatMap((name) => /^@etl-router\/([a-z]+)/.exec(name)?.[1] ?? []);
 }
 
 function offenders(
@@ -105,8 +108,8 @@ test('a package declares every package it imports', () => {
     const manifest = JSON.parse(readFileSync(`${owner}/package.json`, 'utf8')) as {
       dependencies?: { [name: string]: string };
     };
-    const used = codeOf(file).matchAll(/(?:from|import)\s*\(?\s*'((?:@[\w-]+\/)?[\w.-]+)[^']*'/g);
-    for (const [, name = ''] of used) {
+    for (const [, specifier = ''] of codeOf(file).matchAll(importedFrom)) {
+      const name = /^(@[\w-]+\/)?[^/]+/.exec(specifier)?.[0] ?? '';
       if (name.startsWith('node:') || name.startsWith('.') || name === `@etl-router/${owner}`)
         continue;
       if (manifest.dependencies?.[name] === undefined) return `${owner}/package.json lacks ${name}`;
