@@ -17,6 +17,7 @@ import {
   type StageKind,
 } from '@etl-router/pipeline';
 import type { AnyConnector, OpenedConnector } from './connector-type.ts';
+import { duckdbSink } from './duckdb/sink.ts';
 import { fileSource } from './file-source/file-source.ts';
 import { generatorSource } from './generator/generator.ts';
 import { castTransform } from './transform/cast.ts';
@@ -38,6 +39,7 @@ export const connectors: readonly AnyConnector[] = [
   maskTransform,
   projectTransform,
   renameTransform,
+  duckdbSink,
 ];
 
 /** Handled by the sidecar, whatever the kind: a service of the user's own. */

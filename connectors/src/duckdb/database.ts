@@ -1,0 +1,241 @@
+// One DuckDB file, open once in this process whoever uses it (two instances of one file in a process would destroy
+// it), and closed while nobody writes so that other processes can query it. All work on a file goes through
+// exclusive(), one after the other, each in a transaction of its own. Never hands out a connection beyond a call.
+
+import { mkdirSync, realpathSync } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { assert, type Cancel, type Clock, EtlError, isEtlError } from '@etl-router/core';
+
+/** How a file is opened; the first stage that opens it decides. */
+export interface DatabaseOptions {
+  readonly memoryLimitBytes: number;
+  readonly threads: number;
+  /** Undefined: stays open until the last user releases it. */
+  readonly idleCloseAfterMs: number | undefined;
+}
+
+/** Work inside a transaction. */
+export interface Transaction {
+  readonly connection: DuckDBConnection;
+  /** Another number after each opening and each change of a table: what was remembered of the catalogue is void. */
+  readonly generation: number;
+  /** Says that a table is being made, changed or replaced; returns the generation from here on. */
+  readonly changeCatalog: () => number;
+}
+
+/** Write-ahead log at which DuckDB moves its contents to the file; bounds memory and the time of reopening. */
+const checkpointThreshold = '16MiB';
+
+const files = new Map<string, DatabaseFile>();
+
+/** A file shared by all who acquired it. */
+export class DatabaseFile {
+  readonly path: string;
+  readonly #options: DatabaseOptions;
+  readonly #clock: Clock;
+  #users = 0;
+  #generation = 0;
+  #instance: DuckDBInstance | undefined;
+  #connection: DuckDBConnection | undefined;
+  #directory: FileHandle | undefined;
+  #logInode: bigint | undefined;
+  #tail: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #cancelIdle: Cancel | undefined;
+
+  private constructor(path: string, options: DatabaseOptions, clock: Clock) {
+    this.path = path;
+    this.#options = options;
+    this.#clock = clock;
+  }
+
+  /** The file at `path`, which need not exist yet; its directory is made. Release it when done. */
+  static acquire(path: string, options: DatabaseOptions, clock: Clock): DatabaseFile {
+    const real = realPath(path);
+    let file = files.get(real);
+    if (file === undefined) {
+      file = new DatabaseFile(real, options, clock);
+      files.set(real, file);
+    }
+    file.#users++;
+    return file;
+  }
+
+  /** Whether the file is open now, and so locked against other processes. */
+  get isOpen(): boolean {
+    return this.#instance !== undefined;
+  }
+
+  /**
+   * Runs `work` in a transaction that is committed when it resolves and rolled back when it rejects. Resolves when
+   * the commit is on disk. Throws what `work` threw; for DuckDB's own errors a retryable ETL_CONNECTOR_FAILED.
+   */
+  exclusive<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    this.#cancelIdle?.();
+    this.#cancelIdle = undefined;
+    this.#waiting++;
+    const run = this.#tail.then(() => this.#transact(work));
+    const settle = (): void => {
+      this.#waiting--;
+      this.#closeWhenIdle();
+    };
+    this.#tail = run.then(settle, settle);
+    return run;
+  }
+
+  /** Ends one use; the last one closes the file. */
+  async release(): Promise<void> {
+    assert(this.#users > 0, 'a file is released once for each time it was acquired');
+    this.#users--;
+    if (this.#users > 0) return;
+    await this.#tail;
+    if (this.#users > 0) return;
+    this.#cancelIdle?.();
+    this.#cancelIdle = undefined;
+    files.delete(this.path);
+    await this.#close();
+  }
+
+  async #transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    try {
+      const connection = await this.#open();
+      await connection.run('BEGIN TRANSACTION');
+      const result = await work({
+        connection,
+        generation: this.#generation,
+        changeCatalog: () => ++this.#generation,
+      });
+      await connection.run('COMMIT');
+      await this.#syncDirectory();
+      return result;
+    } catch (error) {
+      await this.#abandon(error);
+      throw isEtlError(error) ? error : this.#failure(error);
+    }
+  }
+
+  /**
+   * Rolls back. After an error that is not our own the instance is dropped as well: DuckDB refuses all work after a
+   * fatal error until the file is opened again, and opening it again is what tells what was committed.
+   */
+  async #abandon(error: unknown): Promise<void> {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    try {
+      await connection.run('ROLLBACK');
+      if (isEtlError(error)) return;
+    } catch {
+      // The transaction is gone with the instance.
+    }
+    await this.#drop();
+  }
+
+  async #open(): Promise<DuckDBConnection> {
+    if (this.#connection !== undefined) return this.#connection;
+    const { memoryLimitBytes, threads } = this.#options;
+    this.#directory ??= await open(dirname(this.path), 'r');
+    this.#instance = await DuckDBInstance.create(this.path, {
+      memory_limit: `${Math.floor(memoryLimitBytes / 1024)}KiB`,
+      threads: String(threads),
+      checkpoint_threshold: checkpointThreshold,
+      autoinstall_known_extensions: 'false',
+      autoload_known_extensions: 'false',
+    });
+    this.#generation++;
+    this.#logInode = undefined;
+    this.#connection = await this.#instance.connect();
+    await this.#directory.sync();
+    return this.#connection;
+  }
+
+  /**
+   * DuckDB syncs its write-ahead log at each commit, but not the directory in which it made that log. So a log that
+   * is new is made part of its directory here, before the commit is reported.
+   */
+  async #syncDirectory(): Promise<void> {
+    const inode = await stat(`${this.path}.wal`, { bigint: true }).then(
+      ({ ino }) => ino,
+      () => undefined,
+    );
+    if (inode === this.#logInode) return;
+    this.#logInode = inode;
+    await this.#directory?.sync();
+  }
+
+  #closeWhenIdle(): void {
+    const { idleCloseAfterMs } = this.#options;
+    if (this.#waiting > 0 || this.#instance === undefined || idleCloseAfterMs === undefined) return;
+    this.#cancelIdle?.();
+    this.#cancelIdle = this.#clock.after(idleCloseAfterMs, () => {
+      this.#cancelIdle = undefined;
+      if (this.#waiting === 0) this.#tail = this.#tail.then(() => this.#close());
+    });
+  }
+
+  /** Moves the write-ahead log into the file first, off the main thread; closing would do it on it. */
+  async #close(): Promise<void> {
+    if (this.#instance === undefined) return;
+    try {
+      await this.#connection?.run('CHECKPOINT');
+    } catch {
+      // Whatever stays in the log is read when the file is opened again.
+    }
+    await this.#drop();
+  }
+
+  async #drop(): Promise<void> {
+    this.#connection?.closeSync();
+    this.#instance?.closeSync();
+    this.#connection = undefined;
+    this.#instance = undefined;
+    const directory = this.#directory;
+    this.#directory = undefined;
+    await directory?.close();
+  }
+
+  #failure(error: unknown): EtlError {
+    const message = error instanceof Error ? error.message : String(error);
+    const options = { cause: error, details: { file: this.path } };
+    if (/could not set lock/i.test(message)) {
+      return new EtlError(
+        'ETL_CONNECTOR_FAILED',
+        `${this.path} is open in another process (${holder(message)}); close it there, it is tried again`,
+        options,
+      );
+    }
+    if (/constraint error/i.test(message)) {
+      return new EtlError(
+        'ETL_RECORD_MALFORMED',
+        `${this.path}: a record violates a constraint of the table: ${firstLine(message)}`,
+        options,
+      );
+    }
+    const refused = /not a valid duckdb|permission denied|read-only|catalog error|binder error/i;
+    return new EtlError('ETL_CONNECTOR_FAILED', `${this.path}: ${firstLine(message)}`, {
+      ...options,
+      retryable: !refused.test(message),
+    });
+  }
+}
+
+function holder(message: string): string {
+  return /PID \d+/.exec(message)?.[0] ?? 'holder unknown';
+}
+
+/** DuckDB's first line, without the values that a constraint error quotes. */
+function firstLine(message: string): string {
+  return (message.split('\n', 1)[0] as string).replace(/"[^"]*: [^"]*"/g, '"..."').slice(0, 300);
+}
+
+function realPath(path: string): string {
+  const directory = dirname(path);
+  mkdirSync(directory, { recursive: true });
+  const known = join(realpathSync(directory), basename(path));
+  try {
+    return realpathSync(known);
+  } catch {
+    return known;
+  }
+}
