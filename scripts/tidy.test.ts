@@ -70,7 +70,8 @@ function codeOf(file: string): string {
 }
 
 /** What a statement or a call imports from. */
-const importedFrom = /(?:^(?:import|export)\b[^;']*?|^\} |\bimport\()(?:from )?'([^']+)'/gm;
+const importedFrom =
+  /(?:^(?:import|export)\b[^;'=]*? from |^\} from |\bimport\(|^import )'([^']+)'/gm;
 
 function importsOf(file: string): string[] {
   const specifiers = Array.from(codeOf(file).matchAll(importedFrom), (match) => match[1] as string);
