@@ -1,0 +1,138 @@
+// `npm start`: standalone with the flights example, or with the manifests that are named. Flags, signals, the progress
+// line and the summary are here; everything else is in standalone.ts.
+
+import { readFileSync } from 'node:fs';
+import { createLogger, EtlError, isEtlError, systemClock, systemRandom } from '@etl-router/core';
+import {
+  configExitCode,
+  type ExtraFlag,
+  parseCommandLine,
+  readConfig,
+  renderConfig,
+  renderHelp,
+} from '@etl-router/router';
+import { readCrashPoint } from './crash-points.ts';
+import { Display } from './display.ts';
+import { Standalone } from './standalone.ts';
+
+const exampleFile = 'examples/flights/flights.yaml';
+
+const flags: readonly ExtraFlag[] = [
+  {
+    name: 'apply',
+    type: 'string',
+    multiple: true,
+    placeholder: 'FILE',
+    help: `Manifests to apply at the start; may be repeated. Default ${exampleFile}.`,
+  },
+  { name: 'no-apply', type: 'boolean', help: 'Apply nothing; run what is stored.' },
+  {
+    name: 'once',
+    type: 'boolean',
+    help: 'End with 0 when every applied pipeline has completed, with 1 when one failed.',
+  },
+];
+
+const version = { version: '0.1.0-dev', commit: 'source' };
+
+/** A second signal does not wait. */
+const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const;
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    const commandLine = parseCommandLine(args, flags);
+    if (commandLine.help) {
+      process.stdout.write(
+        renderHelp(
+          'Usage: npm start -- [flags]\n\nRuns ETL Router in one process: router, engine and built-in connectors.',
+          flags,
+        ),
+      );
+      return 0;
+    }
+    const loaded = readConfig(commandLine, { ETL_LOG_LEVEL: 'warn', ...process.env });
+    if (commandLine.printConfig) {
+      process.stdout.write(renderConfig(loaded));
+      return 0;
+    }
+    const logger = createLogger({ logger: 'standalone', level: loaded.config.logLevel });
+    for (const warning of loaded.warnings) logger.warn(warning);
+    const { extras } = commandLine;
+    const named = (extras['apply'] ?? [exampleFile]) as readonly string[];
+    const files = extras['no-apply'] === true ? [] : named;
+    const texts = files.map((file) => ({ file, text: readManifest(file) }));
+    const standalone = await Standalone.start({
+      ...{ config: loaded.config, clock: systemClock, random: systemRandom, logger, version },
+      failpoints: readCrashPoint(process.env['ETL_CRASH_AT']),
+      baseDirectory: process.cwd(),
+    });
+    return await run(standalone, texts, extras['once'] === true);
+  } catch (error) {
+    return report(error);
+  }
+}
+
+async function run(
+  standalone: Standalone,
+  texts: readonly { file: string; text: string }[],
+  once: boolean,
+): Promise<number> {
+  const stop = new AbortController();
+  let exitCode = 0;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      exitCode = once ? signalCodes[signal] : 0;
+      process.once(signal, () => process.exit(signalCodes[signal]));
+      stop.abort();
+    });
+  }
+  try {
+    const pipelines = await applyAll(standalone, texts);
+    const display = new Display({ standalone, pipelines, clock: systemClock, out: process.stdout });
+    display.start();
+    const outcome = await display.untilDone(stop.signal, once);
+    if (outcome === 'failed') exitCode = 1;
+    if (stop.signal.aborted) process.stdout.write('draining …\n');
+  } finally {
+    await standalone.close();
+  }
+  return exitCode;
+}
+
+async function applyAll(
+  standalone: Standalone,
+  texts: readonly { file: string; text: string }[],
+): Promise<readonly string[]> {
+  const pipelines: string[] = [];
+  for (const { file, text } of texts) {
+    try {
+      pipelines.push(...(await standalone.apply(text)));
+    } catch (error) {
+      if (!isEtlError(error)) throw error;
+      throw new EtlError(error.code, `${file}:\n${error.message}`, { cause: error });
+    }
+  }
+  return pipelines;
+}
+
+function readManifest(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new EtlError(
+      'ETL_INVALID_ARGUMENT',
+      `--apply ${file}: can not be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown'})`,
+      { cause },
+    );
+  }
+}
+
+/** One clear line for what was expected to go wrong; a defect shows its stack. */
+function report(error: unknown): number {
+  if (!isEtlError(error)) throw error;
+  process.stderr.write(`error: ${error.message}\n`);
+  if (error.code === 'ETL_CONFIG_INVALID') return configExitCode;
+  return error.code === 'ETL_INVALID_ARGUMENT' ? 2 : 1;
+}

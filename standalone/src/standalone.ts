@@ -1,0 +1,139 @@
+// Router, sidecar and built-in connectors in one process. Everything is the production part: the log on disk, the state
+// machine, the engine. Only the way between them is shorter: a call instead of a connection.
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Clock, EtlError, type Logger, type Random } from '@etl-router/core';
+import { connectorsCapability, formatFinding, isErrorFinding } from '@etl-router/pipeline';
+import {
+  formatAddress,
+  type Router,
+  type RouterConfig,
+  type RunningRouter,
+  startRouter,
+} from '@etl-router/router';
+import {
+  type Failpoints,
+  LocalDeadLetterStore,
+  LocalSpillStore,
+  type RunSnapshot,
+  registerMetrics,
+  Sidecar,
+} from '@etl-router/sidecar';
+import { Registry } from 'prom-client';
+import { checkManifest, guaranteeOf } from './checks.ts';
+import { LocalControlPlane } from './control-plane.ts';
+import { createDeadLetterHolder } from './dead-letter-holder.ts';
+import { stageFactory } from './stage-factory.ts';
+
+/** The one sidecar of standalone. */
+export const sidecarId = 'standalone/local';
+
+export interface StandaloneOptions {
+  readonly config: RouterConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly failpoints: Failpoints;
+  readonly version: { readonly version: string; readonly commit: string };
+  /** Relative paths in manifests start here. */
+  readonly baseDirectory: string;
+}
+
+/** How long a shutdown waits for what is in flight. */
+const drainMs = 30_000;
+
+/** Everything of the product in one process. */
+export class Standalone {
+  readonly router: Router;
+  readonly #running: RunningRouter;
+  readonly #sidecar: Sidecar;
+  readonly #stores: readonly { close(): Promise<void> }[];
+
+  private constructor(
+    running: RunningRouter,
+    sidecar: Sidecar,
+    stores: readonly { close(): Promise<void> }[],
+  ) {
+    this.router = running.router;
+    this.#running = running;
+    this.#sidecar = sidecar;
+    this.#stores = stores;
+  }
+
+  /** Opens the data directory, listens, and runs what is stored. */
+  static async start(options: StandaloneOptions): Promise<Standalone> {
+    const { config, clock, random, logger, failpoints, version, baseDirectory } = options;
+    await mkdir(config.dataDirectory, { recursive: true });
+    const deadLetters = await LocalDeadLetterStore.open({
+      directory: join(config.dataDirectory, 'dead-letters'),
+      clock,
+    });
+    const spills = await LocalSpillStore.open({
+      directory: join(config.dataDirectory, 'spill'),
+      clock,
+    });
+    const parts: { sidecar?: Sidecar } = {};
+    const holder = createDeadLetterHolder(deadLetters, () => parts.sidecar as Sidecar);
+    const registry = new Registry();
+    const running = await startRouter({
+      ...{ config, clock, random, logger: logger.child({ logger: 'router' }), registry, version },
+      checks: [checkManifest],
+      guarantee: guaranteeOf,
+      deadLetterHolders: () => (parts.sidecar === undefined ? undefined : holder),
+    });
+    const sidecar = new Sidecar({
+      ...{ sidecarId, clock, random, failpoints, deadLetters, spills, baseDirectory },
+      version: version.version,
+      offers: [connectorsCapability],
+      controlPlane: new LocalControlPlane(running.router),
+      stages: stageFactory,
+      logger: logger.child({ logger: 'sidecar' }),
+      bufferMaxBytes: config.buffer.maxTotalBytes,
+      bufferMaxRecords: config.buffer.maxTotalRecords,
+    });
+    parts.sidecar = sidecar;
+    registerMetrics(registry, sidecar);
+    await sidecar.start();
+    return new Standalone(running, sidecar, [deadLetters, spills]);
+  }
+
+  /** Applies the manifests of a text; returns the ids of its pipelines. Throws ETL_INVALID_ARGUMENT with every error. */
+  async apply(text: string): Promise<readonly string[]> {
+    const { outcomes, findings } = await this.router.objects.applyText(text);
+    const errors = findings.filter(isErrorFinding);
+    if (errors.length > 0)
+      throw new EtlError('ETL_INVALID_ARGUMENT', errors.map(formatFinding).join('\n'));
+    const refused = outcomes.find(({ error }) => error !== undefined);
+    if (refused?.error !== undefined) throw refused.error;
+    return outcomes
+      .filter(({ name }) => name.kind === 'EtlPipeline')
+      .map(({ name }) => `${name.namespace}/${name.name}`);
+  }
+
+  /** What the runs are doing. */
+  snapshots(): readonly RunSnapshot[] {
+    return this.#sidecar.snapshots();
+  }
+
+  /** Addresses for people, by what is there. */
+  get urls(): readonly (readonly [string, string])[] {
+    const { grpc, http, metrics } = this.#running.addresses;
+    return [
+      ...(http === undefined
+        ? []
+        : ([['GraphQL', `http://${formatAddress(http)}/graphql`]] as const)),
+      ['gRPC', formatAddress(grpc)],
+      ...(metrics === undefined
+        ? []
+        : ([['metrics', `http://${formatAddress(metrics)}/metrics`]] as const)),
+    ];
+  }
+
+  /** Stops reading, finishes what is in flight, commits, closes. */
+  async close(): Promise<void> {
+    await this.#sidecar.close(drainMs);
+    await this.#running.close();
+    for (const store of this.#stores) await store.close();
+  }
+}
