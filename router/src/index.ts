@@ -1,5 +1,27 @@
 // The router: a replicated state machine behind a log, and the objects that every interface calls.
 
+export {
+  type ConfigInput,
+  type LoadedConfig,
+  loadConfig,
+  type RouterConfig,
+  type SettingSource,
+} from './config/config.ts';
+export { type CommandLine, type ExtraFlag, parseCommandLine, renderHelp } from './config/flags.ts';
+export { type Address, formatAddress } from './config/parse.ts';
+export {
+  configExitCode,
+  defaultConfigFile,
+  readConfig,
+  renderConfig,
+} from './config/read-config.ts';
+export {
+  type BuildVersion,
+  type RunningRouter,
+  routerFolder,
+  type StartRouterOptions,
+  startRouter,
+} from './process.ts';
 export type { Assignment } from './server/assignment-view.ts';
 export type { KeptCheckpoint, ServiceCheckpoint } from './server/checkpoints.ts';
 export type { ClusterStatus, ServerConsensus } from './server/cluster.ts';

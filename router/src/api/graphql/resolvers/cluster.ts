@@ -2,6 +2,9 @@
 
 import type { RouterContext } from './context.ts';
 
+/** What a member that starts or has failed does is to follow nobody yet. */
+const roles: readonly string[] = ['leader', 'follower', 'candidate'];
+
 /** `clusterStatus` and `version`. */
 export function clusterResolvers({ router, version }: RouterContext): object {
   return {
@@ -9,12 +12,12 @@ export function clusterResolvers({ router, version }: RouterContext): object {
       clusterStatus: () => {
         const status = router.cluster();
         return {
-          nodeId: status.nodeId,
-          role: status.role.toUpperCase(),
+          nodeId: status.nodeName,
+          role: roles.includes(status.role) ? status.role.toUpperCase() : 'FOLLOWER',
           currentTerm: BigInt(status.term),
-          leaderId: status.leaderId ?? null,
+          leaderId: status.leaderName ?? null,
           commitIndex: BigInt(status.commitIndex),
-          lastApplied: BigInt(status.appliedIndex),
+          lastApplied: BigInt(status.lastApplied),
           logLength: BigInt(status.logLength),
           clusterId: status.clusterId,
         };

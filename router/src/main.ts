@@ -1,0 +1,100 @@
+#!/usr/bin/env node
+// The router alone: reads its configuration, starts, and stops when it is told to. Exit codes: 0 after a stop, 78 for a
+// configuration it refuses, 1 for everything else that keeps it from running.
+
+import { readFileSync } from 'node:fs';
+import process from 'node:process';
+import { createLogger, EtlError, isEtlError, type Logger } from '@etl-router/core';
+import type { LoadedConfig } from './config/config.ts';
+import { type CommandLine, parseCommandLine, renderHelp } from './config/flags.ts';
+import { formatAddress } from './config/parse.ts';
+import { configExitCode, readConfig, renderConfig } from './config/read-config.ts';
+import { type RunningRouter, startRouter } from './process.ts';
+
+const usage = `Usage: etl-router [flags]
+
+Runs a router: the control plane of ETL Router. Settings come from flags, then variables, then the file.`;
+
+await main();
+
+async function main(): Promise<void> {
+  const read = readArguments();
+  if (read === undefined) return;
+  const logger = createLogger({ logger: 'router', level: read.config.logLevel });
+  for (const warning of read.warnings) logger.warn(warning);
+  let running: RunningRouter;
+  try {
+    running = await startRouter({ config: read.config, logger, version: buildVersion() });
+  } catch (error) {
+    fail(error);
+    return;
+  }
+  const { grpc, http, metrics } = running.addresses;
+  logger.info(
+    {
+      grpc: formatAddress(grpc),
+      http: http && formatAddress(http),
+      metrics: metrics && formatAddress(metrics),
+    },
+    'the router is ready',
+  );
+  await untilStopped(running, logger);
+}
+
+/** The configuration; undefined where there is nothing to start. */
+function readArguments(): LoadedConfig | undefined {
+  try {
+    const commandLine: CommandLine = parseCommandLine(process.argv.slice(2), []);
+    if (commandLine.help) {
+      process.stdout.write(renderHelp(usage, []));
+      return undefined;
+    }
+    const loaded = readConfig(commandLine, process.env);
+    if (!commandLine.printConfig) return loaded;
+    process.stdout.write(renderConfig(loaded));
+  } catch (error) {
+    if (!isEtlError(error)) throw error;
+    process.stderr.write(`etl-router: ${error.message}\n`);
+    process.exitCode = configExitCode;
+  }
+  return undefined;
+}
+
+/** Waits for a signal or for the end of storage, then closes. A second signal ends the process at once. */
+async function untilStopped(running: RunningRouter, logger: Logger): Promise<void> {
+  const told = Promise.withResolvers<NodeJS.Signals>();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    told.resolve(signal);
+    process.once('SIGTERM', () => process.exit(1));
+    process.once('SIGINT', () => process.exit(1));
+  };
+  process.once('SIGTERM', onSignal);
+  process.once('SIGINT', onSignal);
+  const end = await Promise.race([told.promise, running.failed]);
+  if (typeof end === 'string') {
+    logger.info({ signal: end }, 'the router stops');
+    await running.close();
+    logger.info('the router stopped');
+    process.exit(0);
+  }
+  fail(end);
+  await running.close().catch((error: unknown) => {
+    logger.debug({ err: error }, 'storage that failed could not be closed');
+  });
+  process.exit(1);
+}
+
+/** One line that says why, with the code that docs/reference/errors.md explains. */
+function fail(error: unknown): void {
+  if (!isEtlError(error)) throw error;
+  process.stderr.write(`etl-router: ${error.code}: ${error.message}\n`);
+  const isConfig = error.code === 'ETL_CONFIG_INVALID' || error.code === 'ETL_UNSUPPORTED';
+  process.exitCode = isConfig ? configExitCode : 1;
+}
+
+function buildVersion(): { readonly version: string; readonly commit: string } {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { readonly version?: string };
+  if (version !== undefined) return { version, commit: 'unknown' };
+  throw new EtlError('ETL_INTERNAL', 'package.json names no version');
+}

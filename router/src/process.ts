@@ -1,0 +1,275 @@
+// A router as a process runs it: storage, the server's objects, and every port. Standalone starts the same and adds a
+// sidecar. What was opened is closed in reverse, also where a later step fails.
+
+import {
+  type Clock,
+  EtlError,
+  type Logger,
+  type Random,
+  systemClock,
+  systemRandom,
+} from '@etl-router/core';
+import { bindServer, closeServer, createServer } from '@etl-router/proto/grpc';
+import { logVerbosity, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
+import { Registry } from 'prom-client';
+import { createGraphQlHandler } from './api/graphql/handler.ts';
+import { createResolvers } from './api/graphql/resolvers/index.ts';
+import { addRouterServices } from './api/grpc/services.ts';
+import { listenError, listenHttp, type RequestHandler } from './api/http/listen.ts';
+import { createProbeHandler } from './api/http/probes.ts';
+import type { RouterConfig } from './config/config.ts';
+import { type Address, formatAddress } from './config/parse.ts';
+import { type MemberStorage, openMemberStorage } from './member-storage.ts';
+import { registerRouterMetrics } from './router-metrics.ts';
+import { Router, type RouterParts } from './server/router.ts';
+
+/** What a build says of itself. */
+export interface BuildVersion {
+  readonly version: string;
+  readonly commit: string;
+}
+
+export interface StartRouterOptions
+  extends Pick<RouterParts, 'plan' | 'checks' | 'guarantee' | 'deadLetterHolders'> {
+  readonly config: RouterConfig;
+  readonly logger: Logger;
+  readonly version: BuildVersion;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** Where the metrics are registered. Default: a registry of its own. */
+  readonly registry?: Registry;
+  /** How long calls in progress may go on when it closes. Default 5,000. */
+  readonly drainMs?: number;
+}
+
+/** A router that runs. */
+export interface RunningRouter {
+  readonly router: Router;
+  /** Where it listens, with the real port where 0 was asked for; undefined: off. */
+  readonly addresses: {
+    readonly grpc: Address;
+    readonly http: Address | undefined;
+    readonly metrics: Address | undefined;
+  };
+  /** Resolves with the error after which the process must end, should one happen: storage failed. */
+  readonly failed: Promise<EtlError>;
+  /** Stops listening, lets calls end, then closes the router, consensus and storage. */
+  close(): Promise<void>;
+}
+
+/** The router's own folder in the data directory. */
+export const routerFolder = 'router';
+
+type Close = () => Promise<void> | void;
+
+/** Everything that was opened: servers close together, so that one grace is enough, then the rest in reverse. */
+class Opened {
+  readonly #servers: Close[] = [];
+  readonly #closers: Close[] = [];
+  #closing: Promise<void> | undefined;
+
+  add(close: Close): void {
+    this.#closers.push(close);
+  }
+
+  addServer(close: Close): void {
+    this.#servers.push(close);
+  }
+
+  /** Closes all, also after one that fails, and throws what the first of them threw. */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #closeAll(): Promise<void> {
+    const outcomes = await Promise.allSettled(this.#servers.map(async (close) => close()));
+    for (const close of this.#closers.reverse()) {
+      outcomes.push(...(await Promise.allSettled([(async () => close())()])));
+    }
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') throw outcome.reason;
+    }
+  }
+}
+
+/**
+ * Opens everything and leads. Throws ETL_PORT_IN_USE naming the flag, ETL_CONFLICT where another process has the data
+ * directory, ETL_STORAGE_CORRUPT, or ETL_UNSUPPORTED where peers are given: a member of a cluster is never started as a
+ * cluster of its own.
+ */
+export async function startRouter(options: StartRouterOptions): Promise<RunningRouter> {
+  checkPeers(options.config);
+  const opened = new Opened();
+  try {
+    return await open(options, opened);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+function checkPeers({ peers }: RouterConfig): void {
+  if (peers.length === 0) return;
+  throw new EtlError(
+    'ETL_UNSUPPORTED',
+    `--peers: names ${peers.length === 1 ? 'a member' : `${peers.length} members`}; clusters come with the next release, start this one without peers`,
+  );
+}
+
+async function open(options: StartRouterOptions, opened: Opened): Promise<RunningRouter> {
+  const { config, logger, clock = systemClock, random = systemRandom } = options;
+  const { registry = new Registry(), drainMs = 5000 } = options;
+  const storage = await openMemberStorage({
+    path: `${config.dataDirectory}/${routerFolder}`,
+    name: String(config.nodeId),
+    clock,
+    random,
+    logger,
+  });
+  opened.add(() => storage.close());
+  const { plan, checks, guarantee, deadLetterHolders } = options;
+  const { host, consensus } = storage;
+  const router = new Router({
+    host,
+    consensus,
+    nodeName: storage.identity.name,
+    clock,
+    random,
+    logger,
+    ...(plan && { plan }),
+    ...(checks && { checks }),
+    ...(guarantee && { guarantee }),
+    ...(deadLetterHolders && { deadLetterHolders }),
+  });
+  opened.add(() => router.close());
+  router.lead();
+  opened.add(registerRouterMetrics(registry, () => router.cluster()));
+  const scope = { options, router, storage, clock, registry, drainMs, opened };
+  const addresses = {
+    grpc: await serveGrpc(scope),
+    http: await serveGraphQl(scope),
+    metrics: await serveMetrics(scope),
+  };
+  return { router, addresses, failed: consensus.failed, close: () => opened.close() };
+}
+
+interface Scope {
+  readonly options: StartRouterOptions;
+  readonly router: Router;
+  readonly storage: MemberStorage;
+  readonly clock: Clock;
+  readonly registry: Registry;
+  readonly drainMs: number;
+  readonly opened: Opened;
+}
+
+async function serveGrpc(scope: Scope): Promise<Address> {
+  const { options, router, storage, clock, registry, drainMs, opened } = scope;
+  const { config, logger, version } = options;
+  const { keepaliveIntervalMs, keepaliveTimeoutMs, maxMessageBytes } = config.grpc;
+  // What it would print, of a taken port for one, is in the error too.
+  setLogVerbosity(logVerbosity.NONE);
+  const server = createServer({
+    maxMessageBytes,
+    channelOptions: {
+      'grpc.keepalive_time_ms': keepaliveIntervalMs,
+      'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
+    },
+  });
+  const stopping = new AbortController();
+  let address = config.listenAddress;
+  const member = {
+    name: storage.identity.name,
+    raftId: storage.identity.nodeId,
+    address: () => formatAddress(address),
+  };
+  const services = addRouterServices(
+    server,
+    {
+      router,
+      clock,
+      version: version.version,
+      metrics: registry,
+      member,
+      stopping: stopping.signal,
+    },
+    logger,
+  );
+  const port = await bindGrpc(server, address);
+  address = { ...address, port };
+  services.setServing(true);
+  opened.addServer(async () => {
+    services.setServing(false);
+    stopping.abort();
+    await closeServer(server, AbortSignal.timeout(drainMs));
+  });
+  return address;
+}
+
+async function bindGrpc(
+  server: ReturnType<typeof createServer>,
+  address: Address,
+): Promise<number> {
+  try {
+    return await bindServer(server, formatAddress(address), ServerCredentials.createInsecure());
+  } catch (cause) {
+    server.forceShutdown();
+    const [code] = /\bE[A-Z]{3,}\b/.exec(String(cause)) ?? [];
+    const told = code === undefined ? cause : Object.assign(new Error(String(cause)), { code });
+    throw listenError({ address, flag: 'listen-addr' }, told);
+  }
+}
+
+async function serveGraphQl(scope: Scope): Promise<Address | undefined> {
+  const { options, router, clock } = scope;
+  const { config, logger, version } = options;
+  const handler = createGraphQlHandler({
+    resolvers: createResolvers({ router, clock, version }),
+    logger,
+    health: () => healthOf(router),
+  });
+  return serveHttp(scope, { address: config.httpAddress, flag: 'http-addr', handler });
+}
+
+function healthOf(router: Router): { readonly status: string; readonly [field: string]: unknown } {
+  const { role, nodeName, leaderName, failure } = router.cluster();
+  return {
+    status: failure === undefined ? 'healthy' : 'unhealthy',
+    nodeId: nodeName,
+    isLeader: role === 'leader',
+    leaderId: leaderName ?? null,
+  };
+}
+
+async function serveMetrics(scope: Scope): Promise<Address | undefined> {
+  const { options, router, registry } = scope;
+  const { config } = options;
+  const handler = createProbeHandler({
+    registry,
+    metricsPath: config.metricsPath,
+    readiness: [
+      { name: 'storage', check: () => router.cluster().failure?.message },
+      {
+        name: 'leader',
+        check: () => (router.cluster().leaderName === undefined ? 'none is known' : undefined),
+      },
+    ],
+  });
+  return serveHttp(scope, { address: config.metricsAddress, flag: 'metrics-addr', handler });
+}
+
+async function serveHttp(
+  { opened, drainMs }: Scope,
+  wanted: {
+    readonly address: Address | undefined;
+    readonly flag: string;
+    readonly handler: RequestHandler;
+  },
+): Promise<Address | undefined> {
+  const { address } = wanted;
+  if (address === undefined) return undefined;
+  const server = await listenHttp({ ...wanted, address });
+  opened.addServer(() => server.close(drainMs));
+  return server.address;
+}
