@@ -12,6 +12,7 @@ export type {
   SidecarRegistration,
   SidecarReport,
 } from './control-plane.ts';
+export { type LocalDeadLetterOptions, LocalDeadLetterStore } from './dead-letter/local-store.ts';
 export type {
   DeadLetter,
   DeadLetterCounts,
@@ -20,6 +21,7 @@ export type {
   DeadLetterPage,
   DeadLetterQueue,
   DeadLetterStore,
+  RedriveLane,
 } from './dead-letter/store.ts';
 export type {
   EdgeSnapshot,
@@ -35,4 +37,8 @@ export {
   failpointNames,
   noFailpoints,
 } from './engine/failpoints.ts';
+export type { RunOutcome } from './engine/pipeline-run.ts';
+export { Sidecar, type SidecarOptions } from './sidecar.ts';
+export { SpillStore, type SpillStoreOptions } from './spill/spill-store.ts';
 export type { StageFactory, StageRequest } from './stage/stage-factory.ts';
+export { type Directory, nodeDirectory, type StoredFile } from './storage/directory.ts';

@@ -35,11 +35,6 @@ export class Batcher<Item extends BatchItem> {
     return this.#bytes;
   }
 
-  /** The items that wait, the partly sent first one included. */
-  get items(): readonly Item[] {
-    return this.#items;
-  }
-
   add(item: Item, nowMs: number): void {
     const { count, byteLength } = item.batch;
     assert(count > 0, 'no empty batch travels');
@@ -86,11 +81,22 @@ export class Batcher<Item extends BatchItem> {
     return { batch: concatBatches(completes.map(({ batch }) => batch)), completes };
   }
 
-  /** Gives up all that waits; the items, the partly sent first one included. */
-  clear(): Item[] {
-    const items = this.#items;
-    this.#items = [];
-    [this.#sent, this.#records, this.#bytes] = [0, 0, 0];
+  /** The first item as it came. Not to be mixed with {@link take}. */
+  takeItem(): Collected<Item> | undefined {
+    const item = this.#items.shift();
+    if (item === undefined) return undefined;
+    this.#records -= item.batch.count;
+    this.#bytes -= item.batch.byteLength;
+    return { batch: item.batch, completes: [item] };
+  }
+
+  /** Gives up the items of which nothing was sent, oldest first. */
+  clearUntouched(): Item[] {
+    const items = this.#items.splice(this.#sent > 0 ? 1 : 0);
+    for (const { batch } of items) {
+      this.#records -= batch.count;
+      this.#bytes -= batch.byteLength;
+    }
     return items;
   }
 

@@ -87,6 +87,11 @@ export class LaneTracker {
     return this.#position;
   }
 
+  /** The oldest range in flight: what keeps the position back. */
+  get front(): Ticket | undefined {
+    return this.#ring[this.#head];
+  }
+
   /** Adds the range that follows the last one. Its ticket has one hold, the caller's. */
   add(range: TrackedRange): Ticket {
     assert(range.firstSequence === this.#nextSequence, 'sequences are dense');

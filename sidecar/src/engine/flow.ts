@@ -1,0 +1,205 @@
+// The way of records from one entry (a source, or the stage that dead letters are sent again to) through the graph,
+// compiled once. The graph is cut into segments: within one, a batch passes all its transforms in one go; between
+// segments and before every sink stands a port with a queue of its own, where an overflow policy can act. Every port
+// is fed by exactly one segment, so that what reaches it is in order of position.
+
+import { EtlError } from '@etl-router/core';
+import {
+  type CompiledCondition,
+  compileCondition,
+  type Edge,
+  type Overflow,
+  type Pipeline,
+  type Stage,
+} from '@etl-router/pipeline';
+
+/** An edge, its condition compiled, and where it leads within the flow. */
+export interface FlowEdge {
+  readonly from: string;
+  readonly to: string;
+  readonly condition: CompiledCondition | undefined;
+  readonly target:
+    | { readonly kind: 'node'; readonly index: number }
+    | { readonly kind: 'port'; readonly port: Port };
+}
+
+/** A transform within a segment. */
+export interface FlowNode {
+  readonly stage: Stage;
+  readonly edges: readonly FlowEdge[];
+}
+
+/** Transforms that are passed in one go, in topological order. */
+export interface Segment {
+  readonly edges: readonly FlowEdge[];
+  readonly nodes: readonly FlowNode[];
+}
+
+/** A queue before a sink, or before a segment that other branches must not wait for. */
+export interface Port {
+  /** `from>to`, unique in the flow and stable over restarts. */
+  readonly id: string;
+  readonly from: string;
+  readonly stage: Stage;
+  readonly overflow: Overflow;
+  readonly required: boolean;
+  /** What follows when the stage is a transform. */
+  readonly segment: Segment | undefined;
+}
+
+export interface Flow {
+  readonly root: Segment;
+  readonly ports: readonly Port[];
+}
+
+/** Where a flow begins: behind a source, or at a stage. */
+export type FlowEntry = { readonly source: string } | { readonly stage: string };
+
+/** Compiles the flow from one entry. Throws ETL_UNSUPPORTED for a graph whose ports would have two feeders. */
+export function compileFlow(pipeline: Pipeline, entry: FlowEntry): Flow {
+  return new Compiler(pipeline).compile(entry);
+}
+
+type MutableSegment = { edges: FlowEdge[]; nodes: { stage: Stage; edges: FlowEdge[] }[] };
+
+class Compiler {
+  readonly #pipeline: Pipeline;
+  readonly #stages: ReadonlyMap<string, Stage>;
+  readonly #ports = new Map<string, Port>();
+  /** Which segment runs a transform. */
+  readonly #segmentOf = new Map<string, MutableSegment>();
+
+  constructor(pipeline: Pipeline) {
+    this.#pipeline = pipeline;
+    this.#stages = new Map(pipeline.stages.map((stage) => [stage.name, stage]));
+  }
+
+  compile(entry: FlowEntry): Flow {
+    const start: Edge[] =
+      'source' in entry
+        ? this.#leaving(entry.source)
+        : [
+            {
+              from: '',
+              to: entry.stage,
+              when: undefined,
+              required: true,
+              overflow: { policy: 'block', afterMs: 0, spillMaxBytes: 0 },
+            },
+          ];
+    const edges = this.#reachable(start);
+    const root: MutableSegment = { edges: [], nodes: [] };
+    const feeders = new Map<string, MutableSegment>([[start[0]?.from ?? '', root]]);
+    for (const stage of this.#inOrder(edges)) this.#place(stage, edges, feeders);
+    for (const edge of start) root.edges.push(this.#edge(edge, root));
+    for (const [name, segment] of this.#segmentOf) {
+      const node = segment.nodes.find(({ stage }) => stage.name === name);
+      for (const edge of this.#leaving(name)) node?.edges.push(this.#edge(edge, segment));
+    }
+    return { root, ports: [...this.#ports.values()] };
+  }
+
+  /** Decides in which segment a stage runs, or which port stands before it. */
+  #place(stage: Stage, edges: readonly Edge[], feeders: Map<string, MutableSegment>): void {
+    const incoming = edges.filter(({ to }) => to === stage.name);
+    const [first] = incoming as [Edge];
+    const feeder = feeders.get(first.from) as MutableSegment;
+    if (incoming.some(({ from }) => feeders.get(from) !== feeder)) {
+      throw unsupported(
+        this.#pipeline,
+        `stage ${stage.name} is fed by branches that do not wait for each other; ` +
+          'put the overflow policies on the edges into the sinks instead',
+      );
+    }
+    const decoupled = incoming.some(
+      ({ required, overflow }) => !required || overflow.policy !== 'block',
+    );
+    if (stage.kind === 'transform' && !decoupled) {
+      feeder.nodes.push({ stage, edges: [] });
+      this.#segmentOf.set(stage.name, feeder);
+      feeders.set(stage.name, feeder);
+      return;
+    }
+    if (incoming.some((edge) => !samePolicy(edge, first))) {
+      throw unsupported(
+        this.#pipeline,
+        `the edges into stage ${stage.name} differ in overflow or required; give all of them the same`,
+      );
+    }
+    const segment: MutableSegment | undefined =
+      stage.kind === 'transform' ? { edges: [], nodes: [{ stage, edges: [] }] } : undefined;
+    const port: Port = {
+      id: `${first.from}>${stage.name}`,
+      from: first.from,
+      stage,
+      overflow: first.overflow,
+      required: first.required,
+      segment,
+    };
+    this.#ports.set(stage.name, port);
+    if (segment === undefined) return;
+    segment.edges.push({
+      from: first.from,
+      to: stage.name,
+      condition: undefined,
+      target: { kind: 'node', index: 0 },
+    });
+    this.#segmentOf.set(stage.name, segment);
+    feeders.set(stage.name, segment);
+  }
+
+  #edge({ from, to, when }: Edge, segment: MutableSegment): FlowEdge {
+    const port = this.#ports.get(to);
+    const index = segment.nodes.findIndex(({ stage }) => stage.name === to);
+    return {
+      from,
+      to,
+      condition: when === undefined ? undefined : compileCondition(when),
+      target: port === undefined ? { kind: 'node', index } : { kind: 'port', port },
+    };
+  }
+
+  #leaving(stage: string): Edge[] {
+    return this.#pipeline.edges.filter(({ from }) => from === stage);
+  }
+
+  #reachable(start: readonly Edge[]): Edge[] {
+    const found = new Set(start);
+    for (const edge of found) for (const next of this.#leaving(edge.to)) found.add(next);
+    return [...found];
+  }
+
+  /** The stages that the edges lead to, each after all that feed it. */
+  #inOrder(edges: readonly Edge[]): Stage[] {
+    const waiting = new Map<string, number>();
+    for (const { to } of edges) waiting.set(to, (waiting.get(to) ?? 0) + 1);
+    const targets = new Set(waiting.keys());
+    const ready = edges.filter(({ from }) => !targets.has(from));
+    const ordered: Stage[] = [];
+    for (const { to } of ready) {
+      const left = (waiting.get(to) as number) - 1;
+      waiting.set(to, left);
+      if (left > 0) continue;
+      const stage = this.#stages.get(to);
+      if (stage === undefined) {
+        throw new EtlError('ETL_NOT_FOUND', `pipeline ${this.#pipeline.id} has no stage ${to}`);
+      }
+      ordered.push(stage);
+      ready.push(...this.#leaving(to));
+    }
+    return ordered;
+  }
+}
+
+function samePolicy(a: Edge, b: Edge): boolean {
+  return (
+    a.required === b.required &&
+    a.overflow.policy === b.overflow.policy &&
+    a.overflow.afterMs === b.overflow.afterMs &&
+    a.overflow.spillMaxBytes === b.overflow.spillMaxBytes
+  );
+}
+
+function unsupported(pipeline: Pipeline, message: string): EtlError {
+  return new EtlError('ETL_UNSUPPORTED', `pipeline ${pipeline.id}: ${message}`);
+}

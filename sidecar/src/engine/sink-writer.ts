@@ -1,0 +1,156 @@
+// Writes one lane to one sink: opens the lane under its epoch, leaves out what the sink holds already, and asks again
+// what it holds whenever the outcome of a write is not known. One write at a time.
+
+import {
+  type BatchPreference,
+  type Lane,
+  type RecordBatch,
+  type Sink,
+  sleep,
+  toEtlError,
+} from '@etl-router/core';
+import type { Stage } from '@etl-router/pipeline';
+import { Attempts, type CallResult } from './attempts.ts';
+import { countUpTo } from './batches.ts';
+import type { Consumer } from './branch.ts';
+import type { RunContext, StageHealth } from './context.ts';
+import type { StageCounters } from './counters.ts';
+import { Undertaker } from './letters.ts';
+import { backoffMs, classify } from './retry.ts';
+
+export interface LaneTerm {
+  readonly lane: Lane;
+  readonly epoch: number;
+  readonly signal: AbortSignal;
+}
+
+export class SinkWriter implements Consumer {
+  readonly #context: RunContext;
+  readonly #stage: Stage;
+  readonly #sink: Sink;
+  readonly #term: LaneTerm;
+  readonly #counters: StageCounters;
+  readonly #health: StageHealth;
+  readonly #attempts: Attempts;
+  #held: Uint8Array | undefined;
+  #isOpen = false;
+  #givesUp = false;
+
+  constructor(
+    context: RunContext,
+    target: { readonly stage: Stage; readonly sink: Sink },
+    term: LaneTerm,
+  ) {
+    this.#context = context;
+    this.#stage = target.stage;
+    this.#sink = target.sink;
+    this.#term = term;
+    this.#counters = context.counters.stage(target.stage.name);
+    this.#health = context.health(target.stage.name);
+    const callee = {
+      stage: target.stage.name,
+      kind: target.stage.kind,
+      transactional: target.sink.capabilities.transactionalPosition,
+      repeats: context.pipeline.delivery.require !== 'atMostOnce',
+      givesUp: () => this.#givesUp,
+      call: (batch: RecordBatch) => this.#call(batch),
+      remaining: (batch: RecordBatch) => this.#remaining(batch),
+    };
+    this.#attempts = new Attempts(context, callee, {
+      undertaker: new Undertaker(context, target.stage, term.signal),
+      signal: term.signal,
+    });
+  }
+
+  /** How large a batch to collect: the stage's own bounds before the sink's. */
+  get preference(): BatchPreference {
+    const { maxRecords, maxBytes, maxWaitMs } = this.#stage.batch;
+    const wish = this.#sink.batch;
+    return {
+      maxRecords: maxRecords ?? wish.maxRecords,
+      maxBytes: maxBytes ?? wish.maxBytes,
+      maxWaitMs: maxWaitMs ?? wish.maxWaitMs,
+    };
+  }
+
+  /** What the sink does not take from here on is dead-lettered, until it takes something. */
+  giveUp(): void {
+    this.#givesUp = true;
+  }
+
+  /** Resolves when every record is stored, dead-lettered durably, or given up as at-most-once delivery says. */
+  async consume(batch: RecordBatch): Promise<void> {
+    if (!this.#isOpen) await this.#open();
+    this.#counters.recordsIn += batch.count;
+    this.#counters.bytesIn += batch.byteLength;
+    const left = this.#leaveOutHeld(batch);
+    if (left === undefined) return;
+    try {
+      const result = await this.#call(left);
+      if (result.failures.length > 0) await this.#attempts.recover(left, { result });
+    } catch (error) {
+      this.#term.signal.throwIfAborted();
+      await this.#attempts.recover(left, { error });
+    }
+  }
+
+  async #call(batch: RecordBatch): Promise<CallResult> {
+    const { failpoints, clock } = this.#context;
+    failpoints.hit('sink.write.before');
+    const startedMs = clock.monotonicMs();
+    const { failures } = await this.#sink.write(batch, this.#term.signal);
+    this.#counters.busyMs += clock.monotonicMs() - startedMs;
+    failpoints.hit('sink.write.after');
+    const isNothingStored =
+      failures.length >= batch.count ||
+      (failures.length > 0 && this.#sink.capabilities.transactionalPosition);
+    if (!isNothingStored) {
+      this.#health.successes++;
+      this.#givesUp = false;
+      this.#counters.recordsOut += batch.count - failures.length;
+      this.#counters.bytesOut += batch.byteLength;
+    }
+    return { output: undefined, failures };
+  }
+
+  /** Asks the sink what it holds, because the outcome of a write is unknown or nothing was written yet. */
+  async #remaining(batch: RecordBatch): Promise<RecordBatch | undefined> {
+    await this.#open();
+    const left = this.#leaveOutHeld(batch);
+    const stored = batch.count - (left?.count ?? 0);
+    if (stored > 0) {
+      this.#counters.recordsOut += stored;
+      this.#counters.duplicatesSuppressed -= stored;
+    }
+    return left;
+  }
+
+  async #open(): Promise<void> {
+    const { clock, random, pipeline, counters, failpoints } = this.#context;
+    const { lane, epoch, signal } = this.#term;
+    for (let failures = 1; ; failures++) {
+      signal.throwIfAborted();
+      try {
+        const { position } = await this.#sink.openLane(lane, epoch);
+        this.#held = position;
+        this.#isOpen = true;
+        failpoints.hit('lane.open.after');
+        return;
+      } catch (error) {
+        const failure = toEtlError(error);
+        if (classify(failure) === 'fenced') throw failure;
+        counters.setFault(this.#stage.name, failure);
+        await sleep(clock, backoffMs(pipeline.delivery.retry, failures, random), signal);
+      }
+    }
+  }
+
+  /** What is after the position that the sink holds; undefined when nothing is. */
+  #leaveOutHeld(batch: RecordBatch): RecordBatch | undefined {
+    if (this.#held === undefined) return batch;
+    const held = countUpTo(batch, this.#held);
+    if (held === 0) return batch;
+    this.#counters.duplicatesSuppressed += held;
+    return held === batch.count ? undefined : batch.slice(held, batch.count);
+  }
+}
