@@ -224,13 +224,16 @@ function columnsOf({ schema }: FileMetaData): readonly Column[] {
   return columns;
 }
 
+/** Digits of a second that a time unit has. */
+const digitsOf = { MILLIS: 3, MICROS: 6, NANOS: 9 } as const;
+
 function rendererOf(element: SchemaElement): (value: unknown) => string {
   if (element.num_children !== undefined && element.num_children > 0) return renderNested;
   const { logical_type: logical, converted_type: converted, type } = element;
   const isLocal = logical?.type === 'TIMESTAMP' && !logical.isAdjustedToUTC;
   const zone = isLocal ? '' : 'Z';
   if (logical?.type === 'TIMESTAMP')
-    return (value) => renderTime(value, { MILLIS: 3, MICROS: 6, NANOS: 9 }[logical.unit], zone);
+    return (value) => renderTime(value, digitsOf[logical.unit], zone);
   if (converted === 'TIMESTAMP_MILLIS') return (value) => renderTime(value, 3, zone);
   if (converted === 'TIMESTAMP_MICROS') return (value) => renderTime(value, 6, zone);
   if (type === 'INT96') return (value) => renderTime(value, 9, 'Z');
