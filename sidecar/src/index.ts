@@ -40,5 +40,9 @@ export {
 export type { RunOutcome } from './engine/pipeline-run.ts';
 export { Sidecar, type SidecarOptions } from './sidecar.ts';
 export { SpillStore, type SpillStoreOptions } from './spill/spill-store.ts';
+export { type GrpcTarget, toGrpcTarget } from './stage/grpc/connection.ts';
+export { GrpcSink } from './stage/grpc/sink.ts';
+export { GrpcSource } from './stage/grpc/source.ts';
+export { GrpcTransform } from './stage/grpc/transform.ts';
 export type { StageFactory, StageRequest } from './stage/stage-factory.ts';
 export { type Directory, nodeDirectory, type StoredFile } from './storage/directory.ts';

@@ -15,10 +15,10 @@ import {
 import {
   type Failpoints,
   LocalDeadLetterStore,
-  LocalSpillStore,
+  nodeDirectory,
   type RunSnapshot,
-  registerMetrics,
   Sidecar,
+  SpillStore,
 } from '@etl-router/sidecar';
 import { Registry } from 'prom-client';
 import { checkManifest, guaranteeOf } from './checks.ts';
@@ -66,12 +66,11 @@ export class Standalone {
     const { config, clock, random, logger, failpoints, version, baseDirectory } = options;
     await mkdir(config.dataDirectory, { recursive: true });
     const deadLetters = await LocalDeadLetterStore.open({
-      directory: join(config.dataDirectory, 'dead-letters'),
-      clock,
+      directory: nodeDirectory(join(config.dataDirectory, 'dead-letters')),
     });
-    const spills = await LocalSpillStore.open({
-      directory: join(config.dataDirectory, 'spill'),
-      clock,
+    const spills = new SpillStore({
+      directory: nodeDirectory(join(config.dataDirectory, 'spill')),
+      failpoints,
     });
     const parts: { sidecar?: Sidecar } = {};
     const holder = createDeadLetterHolder(deadLetters, () => parts.sidecar as Sidecar);
@@ -93,9 +92,8 @@ export class Standalone {
       bufferMaxRecords: config.buffer.maxTotalRecords,
     });
     parts.sidecar = sidecar;
-    registerMetrics(registry, sidecar);
     await sidecar.start();
-    return new Standalone(running, sidecar, [deadLetters, spills]);
+    return new Standalone(running, sidecar, [deadLetters]);
   }
 
   /** Applies the manifests of a text; returns the ids of its pipelines. Throws ETL_INVALID_ARGUMENT with every error. */

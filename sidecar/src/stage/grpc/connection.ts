@@ -30,7 +30,7 @@ export function toGrpcTarget(
   stage: Stage,
   resolved: string | undefined,
 ): GrpcTarget {
-  const { config: settings } = stage.connector ?? { config: {} };
+  const settings: JsonObject = stage.connector?.config ?? {};
   const unknown = Object.keys(settings).find((key) => !knownKeys.includes(key));
   if (unknown !== undefined)
     throw invalid(stage, unknown, `there is no such setting; there are ${knownKeys.join(', ')}`);
