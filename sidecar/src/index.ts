@@ -37,6 +37,7 @@ export {
   failpointNames,
   noFailpoints,
 } from './engine/failpoints.ts';
+export { registerMetrics } from './engine/metrics.ts';
 export type { RunOutcome } from './engine/pipeline-run.ts';
 export { Sidecar, type SidecarOptions } from './sidecar.ts';
 export { SpillStore, type SpillStoreOptions } from './spill/spill-store.ts';

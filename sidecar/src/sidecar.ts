@@ -97,6 +97,16 @@ export class Sidecar {
     return managed?.run?.snapshot() ?? managed?.last;
   }
 
+  /** The store that all runs share. */
+  get deadLetters(): DeadLetterStore {
+    return this.#options.deadLetters;
+  }
+
+  /** The bound of {@link bufferedBytes}. */
+  get bufferMaxBytes(): number {
+    return this.#budget.limits.maxBytes;
+  }
+
   /** Bytes of records in memory now. */
   get bufferedBytes(): number {
     return this.#budget.bytes;
@@ -254,7 +264,7 @@ export class Sidecar {
       failpoints,
       deadLetters,
       bury: (entries, signal) => deadLetters.append(entries, signal),
-      spills: new RunSpills(spills, pipeline.id),
+      spills: new RunSpills(spills, pipeline.id, failpoints),
       budget: new Budget({ maxRecords: inFlightRecords, maxBytes: inFlightBytes }, this.#budget),
       credits: this.#credits,
       health: (stage) => health.get(stage) as StageHealth,

@@ -3,7 +3,7 @@
 // compacted from its oldest segment on, which keeps every removal behind the entry it removes.
 
 import { assert, EtlError } from '@etl-router/core';
-import type { Directory } from '../storage/directory.ts';
+import { type Directory, nodeDirectory } from '../storage/directory.ts';
 import { type FrameAddress, FrameLog } from '../storage/frame-log.ts';
 import {
   decodeEntry,
@@ -27,7 +27,8 @@ import type {
 } from './store.ts';
 
 export interface LocalDeadLetterOptions {
-  readonly directory: Directory;
+  /** A path, or a directory of another kind for tests. */
+  readonly directory: string | Directory;
   /** Live bytes at which appends wait. Default 1 GiB. */
   readonly maxBytes?: number;
   /** Entries at which appends wait. Default 200,000; each takes about 500 bytes of memory. */
@@ -56,7 +57,10 @@ export class LocalDeadLetterStore implements DeadLetterStore {
   static async open(options: LocalDeadLetterOptions): Promise<LocalDeadLetterStore> {
     const store = new LocalDeadLetterStore(options);
     const logOptions = {
-      directory: options.directory,
+      directory:
+        typeof options.directory === 'string'
+          ? nodeDirectory(options.directory)
+          : options.directory,
       segmentBytes: options.segmentBytes ?? 16 * 1024 * 1024,
       what: 'dead letters',
     };

@@ -2,35 +2,33 @@
 // so that what an earlier process spilled is delivered even where the source's partition is gone.
 
 import { createHash } from 'node:crypto';
-import { type Failpoints, noFailpoints } from '../engine/failpoints.ts';
-import type { Directory } from '../storage/directory.ts';
+import type { Failpoints } from '../engine/failpoints.ts';
+import { type Directory, nodeDirectory } from '../storage/directory.ts';
 import { type SpillKey, SpillQueue } from './spill-queue.ts';
 
 export interface SpillStoreOptions {
-  readonly directory: Directory;
-  readonly failpoints?: Failpoints;
+  /** A path, or a directory of another kind for tests. */
+  readonly directory: string | Directory;
   /** Size of the files a queue is kept in, and so how fine its space comes back. Default 8 MiB. */
   readonly segmentBytes?: number;
 }
 
 export class SpillStore {
   readonly #directory: Directory;
-  readonly #queueOptions: { readonly failpoints: Failpoints; readonly segmentBytes: number };
+  readonly #segmentBytes: number;
 
-  constructor(options: SpillStoreOptions) {
-    this.#directory = options.directory;
-    this.#queueOptions = {
-      failpoints: options.failpoints ?? noFailpoints,
-      segmentBytes: options.segmentBytes ?? 8 * 1024 * 1024,
-    };
+  constructor({ directory, segmentBytes }: SpillStoreOptions) {
+    this.#directory = typeof directory === 'string' ? nodeDirectory(directory) : directory;
+    this.#segmentBytes = segmentBytes ?? 8 * 1024 * 1024;
   }
 
   /** Opens the queues of a pipeline that hold something. */
-  async recover(pipelineId: string): Promise<readonly SpillQueue[]> {
+  async recover(pipelineId: string, failpoints: Failpoints): Promise<readonly SpillQueue[]> {
+    const options = { failpoints, segmentBytes: this.#segmentBytes };
     const directory = this.#directory.directory(hash(pipelineId));
     const queues: SpillQueue[] = [];
     for (const name of await directory.list()) {
-      const queue = await SpillQueue.recover(directory.directory(name), this.#queueOptions);
+      const queue = await SpillQueue.recover(directory.directory(name), options);
       if (queue === undefined) continue;
       if (queue.isEmpty) await queue.destroy();
       else queues.push(queue);
@@ -39,10 +37,10 @@ export class SpillStore {
   }
 
   /** A queue that holds nothing yet. Not for a key that {@link recover} gave. */
-  create(key: SpillKey): SpillQueue {
+  create(key: SpillKey, failpoints: Failpoints): SpillQueue {
     const name = hash(nameOf(key));
     const directory = this.#directory.directory(hash(key.pipelineId)).directory(name);
-    return SpillQueue.create(key, directory, this.#queueOptions);
+    return SpillQueue.create(key, directory, { failpoints, segmentBytes: this.#segmentBytes });
   }
 }
 
@@ -50,16 +48,18 @@ export class SpillStore {
 export class RunSpills {
   readonly #store: SpillStore;
   readonly #pipelineId: string;
+  readonly #failpoints: Failpoints;
   readonly #queues = new Map<string, SpillQueue>();
 
-  constructor(store: SpillStore, pipelineId: string) {
+  constructor(store: SpillStore, pipelineId: string, failpoints: Failpoints) {
     this.#store = store;
+    this.#failpoints = failpoints;
     this.#pipelineId = pipelineId;
   }
 
   /** Finds what earlier processes left. */
   async recover(): Promise<void> {
-    for (const queue of await this.#store.recover(this.#pipelineId)) {
+    for (const queue of await this.#store.recover(this.#pipelineId, this.#failpoints)) {
       this.#queues.set(nameOf(queue.key), queue);
     }
   }
@@ -78,7 +78,8 @@ export class RunSpills {
   create(key: EdgeLane): SpillQueue {
     const name = nameOf(key);
     const queue =
-      this.#queues.get(name) ?? this.#store.create({ pipelineId: this.#pipelineId, ...key });
+      this.#queues.get(name) ??
+      this.#store.create({ pipelineId: this.#pipelineId, ...key }, this.#failpoints);
     this.#queues.set(name, queue);
     return queue;
   }
