@@ -142,7 +142,7 @@ async function answer(
   response.statusCode = result.status;
   result.headers.forEach((value, name) => response.setHeader(name, value));
   if (result.body === null) response.end();
-  else await pipeline(Readable.fromWeb(result.body as never), response);
+  else await pipeline(Readable.from(result.body as AsyncIterable<Uint8Array>), response);
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer | 'too large'> {

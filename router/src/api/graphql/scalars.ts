@@ -33,6 +33,7 @@ export const jsonScalar: GraphQLScalarType = new GraphQLScalarType({
         typeof member === 'bigint' ? String(member) : member,
       ) ?? 'null',
     ) as unknown,
+  parseValue: (value) => value,
   parseLiteral: literalValue,
 });
 
