@@ -17,6 +17,7 @@ import {
   LocalDeadLetterStore,
   nodeDirectory,
   type RunSnapshot,
+  registerMetrics,
   Sidecar,
   SpillStore,
 } from '@etl-router/sidecar';
@@ -70,7 +71,6 @@ export class Standalone {
     });
     const spills = new SpillStore({
       directory: nodeDirectory(join(config.dataDirectory, 'spill')),
-      failpoints,
     });
     const parts: { sidecar?: Sidecar } = {};
     const holder = createDeadLetterHolder(deadLetters, () => parts.sidecar as Sidecar);
@@ -92,6 +92,7 @@ export class Standalone {
       bufferMaxRecords: config.buffer.maxTotalRecords,
     });
     parts.sidecar = sidecar;
+    registerMetrics(registry, sidecar);
     await sidecar.start();
     return new Standalone(running, sidecar, [deadLetters]);
   }
