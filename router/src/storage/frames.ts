@@ -61,6 +61,8 @@ const typeOf: { readonly [kind in Frame['kind']]: number } = {
 };
 const entryHeadBytes = 24;
 const commitBodyBytes = 24;
+/** What a commit ends in: not zeros, which would look like bytes never written. */
+const commitEnd = 0x2164_6e65;
 /** Bytes of a commit frame. */
 export const commitFrameBytes: number = frameHeaderBytes + commitBodyBytes;
 
@@ -162,6 +164,7 @@ function writeBody(bytes: Uint8Array, body: number, frame: Frame, key: number): 
   for (const [at, count] of countsOf(frame).entries()) writeCount(view, body + at * 8, count);
   if (frame.kind === 'commit') {
     view.setUint32(body + 16, crc32(bytes.subarray(body, body + 16), key), true);
+    view.setUint32(body + 20, commitEnd, true);
   }
 }
 

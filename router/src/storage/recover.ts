@@ -17,7 +17,7 @@ import {
   segmentName,
 } from './segment.ts';
 import { SegmentWriter, zeros } from './segment-writer.ts';
-import { damageOfLast } from './torn-tail.ts';
+import { damageOfLast, usedBytes } from './torn-tail.ts';
 
 /** Where a log is and whose it must be. */
 export interface LogLocation {
@@ -49,13 +49,15 @@ export async function recoverLog(location: LogLocation): Promise<RecoveredLog> {
   const view = new LogView();
   const tail = new LogTail();
   let last: ReadSegment | undefined;
+  let unused: readonly number[] = [];
   for (const [at, number] of numbers.entries()) {
     const segment: ReadSegment = await readSegment(location, number, last?.scan, (frames) =>
       replay(location, { frames, number, isFirst: at === 0 }, { view, tail }),
     );
     last = segment;
     if (segment.scan.sealedTo === undefined) {
-      await removeUnused(location, segment, numbers.slice(at + 1));
+      unused = numbers.slice(at + 1);
+      await checkUnused(location, segment, unused);
       break;
     }
   }
@@ -70,10 +72,8 @@ export async function recoverLog(location: LogLocation): Promise<RecoveredLog> {
   if (lowest > firstSegment || view.hasGap)
     throw missing(location, Math.min(firstSegment, lowest - 1));
   const { writer, tornBytes } = await reopenLast(location, last);
-  await removeSegments(
-    location,
-    numbers.filter((number) => number < firstSegment),
-  );
+  const released = numbers.filter((number) => number < firstSegment);
+  await removeSegments(location, [...released, ...unused]);
   return { view, tail, writer, tornBytes };
 }
 
@@ -179,8 +179,8 @@ function replay(
   }
 }
 
-/** Removes the segment that a crash left behind one not yet sealed; more than that is damage. */
-async function removeUnused(
+/** A crash may leave one segment without records behind one that is not sealed yet; more than that is damage. */
+async function checkUnused(
   location: LogLocation,
   unsealed: ReadSegment,
   following: readonly number[],
@@ -194,7 +194,6 @@ async function removeUnused(
   if (more.length > 0 || unused.scan.batches !== 1 || unused.scan.damage !== undefined) {
     throw storageCorrupt(path, offset, `${what}, but segment ${segmentName(next)} follows`);
   }
-  await removeSegments(location, [next]);
 }
 
 async function reopenLast(
@@ -207,17 +206,21 @@ async function reopenLast(
   const damage = damageOfLast(bytes, header, scan, key);
   if (damage !== undefined) throw storageCorrupt(path, damage.offset, damage.what);
   if (scan.batches === 0) throw storageCorrupt(path, scan.end, 'the segment has no base');
-  let used = bytes.length;
-  while (used > scan.end && bytes[used - 1] === 0) used -= 1;
+  const used = usedBytes(bytes);
   const allocated = roundUp(bytes.length, header.allocateBytes);
   const zeroTo = allocated === bytes.length ? used : allocated;
   const file = await onDisk('open', path, () => disk.open(path, 'update'));
   const lastBatch = bytes.subarray(scan.lastBatchOffset, scan.end);
-  await onDisk('write', path, () =>
-    file.write(scan.lastBatchOffset, [lastBatch, ...zeros(zeroTo - scan.end)]),
-  );
-  await onDisk('sync', path, () => file.sync());
-  await onDisk('sync', directory, () => disk.syncDirectory(directory));
+  try {
+    await onDisk('write', path, () =>
+      file.write(scan.lastBatchOffset, [lastBatch, ...zeros(zeroTo - scan.end)]),
+    );
+    await onDisk('sync', path, () => file.sync());
+    await onDisk('sync', directory, () => disk.syncDirectory(directory));
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
   const { end, batch, chain } = scan;
   const place = { end, allocated, batch, chain };
   const writer = new SegmentWriter({ path, header, file }, key, place);

@@ -72,10 +72,15 @@ export class SegmentWriter {
     const allocated = roundUp(end, header.allocateBytes);
     return await onDisk('create', path, async () => {
       const file = await disk.open(`${path}.tmp`, 'create');
-      await file.write(0, [encodeSegmentHeader(header), bytes, ...zeros(allocated - end)]);
-      await file.sync();
-      await disk.rename(`${path}.tmp`, path);
-      await disk.syncDirectory(directory);
+      try {
+        await file.write(0, [encodeSegmentHeader(header), bytes, ...zeros(allocated - end)]);
+        await file.sync();
+        await disk.rename(`${path}.tmp`, path);
+        await disk.syncDirectory(directory);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
       return new SegmentWriter({ path, header, file }, key, {
         end,
         allocated,

@@ -20,9 +20,17 @@ export function damageOfLast(
     const { offset, end, what } = damage;
     const later = laterBatch(bytes, scan, key);
     if (later !== undefined) return { offset, what: `${what}; batch ${later} behind it is whole` };
-    if (end <= bytes.length && !hasZeroSector(bytes, offset, end)) return { offset, what };
+    const cutShort = usedBytes(bytes) < end;
+    if (!cutShort && !hasZeroSector(bytes, offset, end)) return { offset, what };
   }
   return damageOfSize(bytes.length, header, scan);
+}
+
+/** Bytes up to the last that is not zero. A whole batch ends in one. */
+export function usedBytes(bytes: Uint8Array): number {
+  let used = bytes.length;
+  while (used > 0 && bytes[used - 1] === 0) used -= 1;
+  return used;
 }
 
 /** A batch behind the damage whose commit frame stands: the damaged one was synced before it was written. */

@@ -1,0 +1,39 @@
+// Run by kill.test.ts as a process of its own: proposes for as long as it lives, and prints the index of every proposal
+// that was answered. Arguments: data directory, proposals at a time.
+
+import { writeSync } from 'node:fs';
+import process from 'node:process';
+import { systemClock, systemRandom } from '@etl-router/core';
+import { SingleNode } from '../../src/consensus/single-node.ts';
+import { DataDirectory } from '../../src/storage/data-directory.ts';
+import { Log } from '../../src/storage/log.ts';
+import { nodeDisk } from '../../src/storage/node-disk.ts';
+import { FakeState } from '../consensus/fake-state.ts';
+
+const [, , path = '', together = '1'] = process.argv;
+const disk = nodeDisk;
+const directory = await DataDirectory.open({ disk, path, random: systemRandom, name: '1' });
+const { clusterId, nodeId, logId } = directory.identity;
+const log = await Log.open({
+  disk,
+  directory: directory.logDirectory,
+  clusterId,
+  logId,
+  clock: systemClock,
+  create: !directory.logCreated,
+  segmentBytes: 64 * 1024,
+  allocateBytes: 4096,
+});
+if (!directory.logCreated) await directory.markLogCreated();
+const node = new SingleNode({ log, clusterId, nodeId, snapshotInterval: 200 });
+await node.start(new FakeState(log.compacted));
+writeSync(1, `open ${log.lastIndex}\n`);
+
+for (;;) {
+  const proposals = Array.from({ length: Number(together) }, async (_, at) => {
+    const length = 16 + ((log.lastIndex * 7 + at * 131) % 700);
+    const { index } = await node.propose(Buffer.alloc(length, log.lastIndex % 251));
+    writeSync(1, `${index} ${length} ${log.term(index) ?? 0}\n`);
+  });
+  await Promise.all(proposals);
+}

@@ -1,0 +1,107 @@
+// The promise itself, with real processes on the real disk: what was answered before SIGKILL is there afterwards.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import process from 'node:process';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ManualClock, seededRandom, sleep, systemClock } from '@etl-router/core';
+import { DataDirectory } from '../../src/storage/data-directory.ts';
+import { Log } from '../../src/storage/log.ts';
+import { nodeDisk } from '../../src/storage/node-disk.ts';
+
+const child = fileURLToPath(new URL('./append-until-killed.ts', import.meta.url));
+const rounds = 24;
+
+/** Starts the process and kills it after it answered and a random time. Returns what it printed. */
+async function oneLife(
+  path: string,
+  together: number,
+  afterMs: number,
+): Promise<readonly string[]> {
+  const args = ['--conditions=etl-source', child, path, String(together)];
+  const running = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exit = once(running, 'exit');
+  const output = text(running.stdout);
+  await once(running.stdout, 'data');
+  await sleep(systemClock, afterMs);
+  running.kill('SIGKILL');
+  const [, signal] = (await exit) as [number | null, string | null];
+  assert.equal(signal, 'SIGKILL', 'it lived until it was killed');
+  const printed = await output;
+  return printed.slice(0, printed.lastIndexOf('\n')).split('\n');
+}
+
+function openForReading(directory: DataDirectory): Promise<Log> {
+  const { clusterId, logId } = directory.identity;
+  return Log.open({
+    disk: nodeDisk,
+    directory: directory.logDirectory,
+    clusterId,
+    logId,
+    clock: new ManualClock(),
+    create: false,
+  });
+}
+
+test('what was answered before SIGKILL is in the log after it', async () => {
+  const path = await mkdtemp(`${tmpdir()}/etl-kill-`);
+  const random = seededRandom(20_261_121);
+  let answered = 0;
+  let term = 0;
+  try {
+    for (let round = 0; round < rounds; round++) {
+      const together = [1, 4, 32][round % 3] as number;
+      const lines = await oneLife(path, together, random.below(50));
+      const open = { disk: nodeDisk, path, random, name: '1' };
+      const directory = await DataDirectory.open(open);
+      const log = await openForReading(directory);
+      for (const line of lines.slice(1)) {
+        const [index = 0, length = 0, entryTerm = 0] = line.split(' ').map(Number);
+        assert.ok(
+          index <= log.lastIndex,
+          `entry ${index} was answered; the log ends at ${log.lastIndex}`,
+        );
+        answered += 1;
+        if (index < log.firstIndex) continue;
+        const [entry] = log.entries(index, index + 1, 0);
+        assert.equal(entry?.data.length, length);
+        assert.equal(entry?.term, entryTerm);
+      }
+      assert.ok(log.hardState.term > term, 'every start is a term of its own');
+      term = log.hardState.term;
+      await log.close();
+      await directory.close();
+    }
+    assert.ok(answered > rounds * 10, `${answered} answers`);
+  } finally {
+    await rm(path, { recursive: true });
+  }
+});
+
+test('a data directory is refused to a second process, by the name of the first', async () => {
+  const path = await mkdtemp(`${tmpdir()}/etl-lock-`);
+  const args = ['--conditions=etl-source', child, path, '1'];
+  const running = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exit = once(running, 'exit');
+  const options = { disk: nodeDisk, path, random: seededRandom(1), name: '1' };
+  try {
+    await once(running.stdout, 'data');
+    await assert.rejects(DataDirectory.open(options), {
+      code: 'ETL_CONFLICT',
+      message: new RegExp(`${path} is in use by process ${running.pid} on `),
+    });
+    running.kill('SIGKILL');
+    await exit;
+    const directory = await DataDirectory.open(options);
+    await assert.rejects(DataDirectory.open(options), { code: 'ETL_CONFLICT' });
+    await directory.close();
+  } finally {
+    running.kill('SIGKILL');
+    await rm(path, { recursive: true });
+  }
+});

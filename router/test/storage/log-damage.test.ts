@@ -1,0 +1,389 @@
+// Damage and crashes. Whatever happens to the bytes, the log either refuses to open or holds every record that was
+// told to be durable; all that it may lose without a word is the end of what nobody was told of.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { seededRandom } from '@etl-router/core';
+import fc from 'fast-check';
+import type { Log } from '../../src/storage/log.ts';
+import { type DiskFault, MemoryDisk } from '../../src/storage/memory-disk.ts';
+import { diceArbitrary } from './log-contract.ts';
+import { append, entriesFrom, openLog, take } from './log-harness.ts';
+import { type Dice, imageOf, type LogImage, LogTwin, nextStep, type Step } from './log-twin.ts';
+
+const directory = '/data/log';
+
+/** A disk with a small log of one segment, and its image after each record. */
+async function smallLog(allocateBytes = 512): Promise<{
+  readonly bytes: Uint8Array;
+  readonly path: string;
+  readonly images: readonly LogImage[];
+}> {
+  const disk = new MemoryDisk({ random: seededRandom(1) });
+  const options = { create: true, segmentBytes: 1_000_000, allocateBytes };
+  const log = await openLog(disk, directory, options);
+  const images = [imageOf(log)];
+  const hardState = { term: 2, vote: 1, commit: 0 };
+  await append(log, { hardState, entries: entriesFrom(1, 1, ['first', 'second']) });
+  images.push(imageOf(log));
+  await append(log, { entries: entriesFrom(3, 2, ['third'.repeat(150)]) });
+  images.push(imageOf(log));
+  await append(log, { entries: entriesFrom(4, 2, ['fourth', 'fifth'.repeat(20)]) });
+  images.push(imageOf(log));
+  await log.close();
+  const [path = ''] = disk.paths();
+  return { bytes: disk.peek(path), path, images };
+}
+
+async function reopen(bytes: Uint8Array, path: string): Promise<LogImage | 'refused'> {
+  const disk = new MemoryDisk({ random: seededRandom(1) });
+  disk.poke(path, bytes);
+  let log: Log;
+  try {
+    log = await openLog(disk, directory, { create: false });
+  } catch (error) {
+    assert.match(
+      String((error as Error).message),
+      /0000000000000001\.log is damaged at byte \d+: /,
+    );
+    assert.equal((error as { code?: string }).code, 'ETL_STORAGE_CORRUPT');
+    return 'refused';
+  }
+  const image = imageOf(log);
+  await log.close();
+  return image;
+}
+
+test('every flipped bit is found, or lies in the last batch or behind it', async () => {
+  const { bytes, path, images } = await smallLog();
+  const used = bytes.findLastIndex((byte) => byte !== 0) + 1;
+  const whole = JSON.stringify(images.at(-1));
+  const torn = JSON.stringify(images.at(-2));
+  const lastBatch = used - 300;
+  let refused = 0;
+  let cut = 0;
+  for (let bit = 0; bit < bytes.length * 8; bit++) {
+    const at = bit >> 3;
+    const flipped = bytes.slice();
+    flipped[at] = (flipped[at] as number) ^ (1 << (bit & 7));
+    const outcome = await reopen(flipped, path);
+    if (outcome === 'refused') {
+      refused += 1;
+      continue;
+    }
+    const text = JSON.stringify(outcome);
+    if (at >= used) assert.equal(text, whole, `bit ${bit}, behind the data`);
+    else {
+      assert.equal(text, torn, `bit ${bit}`);
+      assert.ok(at >= lastBatch, `bit ${bit} of an earlier batch`);
+      cut += 1;
+    }
+  }
+  assert.ok(refused > used * 7, `${refused} of ${used * 8} were refused`);
+  assert.ok(cut < 64, `${cut} flips passed for a torn tail`);
+});
+
+test('a file that is shorter than it was made is refused, whatever its length', async () => {
+  const { bytes, path } = await smallLog(4096);
+  assert.equal(bytes.length, 4096);
+  for (let length = 0; length < bytes.length; length++) {
+    assert.equal(await reopen(bytes.slice(0, length), path), 'refused', `cut to ${length}`);
+  }
+});
+
+test('where a cut can be taken for a crash, it costs whole batches from the one it cut on', async () => {
+  const { bytes, path, images } = await smallLog(512);
+  const texts = images.map((image) => JSON.stringify(image));
+  const kept = new Set<number>();
+  for (let length = 0; length < bytes.length; length++) {
+    const outcome = await reopen(bytes.slice(0, length), path);
+    if (outcome === 'refused') continue;
+    const batches = texts.indexOf(JSON.stringify(outcome));
+    assert.notEqual(batches, -1, `cut to ${length}`);
+    kept.add(batches);
+  }
+  assert.ok(kept.size > 1);
+});
+
+test('zeros over a sector before the last batch are found', async () => {
+  const { bytes, path } = await smallLog();
+  for (const start of [0, 512]) {
+    const zeroed = bytes.slice();
+    zeroed.fill(0, start, start + 512);
+    assert.equal(await reopen(zeroed, path), 'refused', `sector at ${start}`);
+  }
+});
+
+test('a torn last batch is cut off, and the log goes on', async () => {
+  const { bytes, path, images } = await smallLog();
+  const disk = new MemoryDisk({ random: seededRandom(1) });
+  const used = bytes.findLastIndex((byte) => byte !== 0) + 1;
+  const sector = used - (used % 512);
+  disk.poke(path, bytes.slice().fill(0, sector));
+  const log = await openLog(disk, directory, { create: false });
+  assert.deepEqual(imageOf(log), images.at(-2));
+  assert.ok(log.tornBytes > 0);
+  await append(log, { entries: entriesFrom(4, 2, ['instead']) });
+  const image = imageOf(log);
+  await log.close();
+  const again = await openLog(disk, directory, { create: false });
+  assert.deepEqual(imageOf(again), image);
+  assert.equal(again.tornBytes, 0);
+  await again.close();
+});
+
+/** Steps against a log and its twin, up to a fault; which images the log may have after it. */
+class Run {
+  readonly twin = new LogTwin();
+  readonly images: LogImage[] = [this.twin.image()];
+  acknowledged = 0;
+  failure: unknown;
+
+  async steps(log: Log, steps: readonly Step[], together: number): Promise<void> {
+    const waiting: Promise<void>[] = [];
+    for (const [at, step] of steps.entries()) {
+      const number = this.images.push(this.#after(step)) - 1;
+      const done = take(log, step).then(
+        () => {
+          assert.equal(this.acknowledged, number - 1, 'records are told in order');
+          assert.equal(this.failure, undefined, 'nothing is told after a failure');
+          this.acknowledged = number;
+        },
+        (error: unknown) => {
+          this.failure ??= error;
+        },
+      );
+      waiting.push(done);
+      if (at % together === together - 1) await Promise.all(waiting.splice(0));
+    }
+    await Promise.all(waiting);
+  }
+
+  #after(step: Step): LogImage {
+    this.twin.take(step);
+    return this.twin.image();
+  }
+
+  /** The log must be as after some record, and not before the last acknowledged one. */
+  check(log: Log, what: string): void {
+    const image = JSON.stringify(imageOf(log));
+    const allowed = this.images
+      .slice(this.acknowledged)
+      .map((candidate) => JSON.stringify(candidate));
+    assert.ok(
+      allowed.includes(image),
+      `${what}: acknowledged ${this.acknowledged} of ${this.images.length - 1}, found ${image}`,
+    );
+  }
+}
+
+function stepsOf(dice: readonly Dice[]): readonly Step[] {
+  const twin = new LogTwin();
+  return dice.map((die) => {
+    const step = nextStep(twin, die);
+    twin.take(step);
+    return step;
+  });
+}
+
+/** A history that rolls, truncates, snapshots and compacts. */
+function fixedHistory(): readonly Step[] {
+  const random = seededRandom(7);
+  const kinds = [6, 7, 5, 6, 0, 6, 2, 6, 3, 7, 5, 1, 6, 6, 2, 3, 4, 6, 7, 6];
+  return stepsOf(
+    kinds.map((kind) => ({
+      kind,
+      a: random.below(1000),
+      b: random.below(1000),
+      size: [8, 60, 300, 513][random.below(4)] as number,
+    })),
+  );
+}
+
+/** Creates a log, runs the steps under faults and returns what was told. */
+async function runUnder(disk: MemoryDisk, steps: readonly Step[], together: number): Promise<Run> {
+  const run = new Run();
+  const scenario = async (): Promise<void> => {
+    const log = await openLog(disk, directory, { create: true }).catch((error: unknown) => {
+      run.failure = error;
+    });
+    if (log === undefined) return;
+    await run.steps(log, steps, together);
+    if (run.failure !== undefined) {
+      await assert.rejects(append(log, {}), { code: 'ETL_STORAGE_FAILED' });
+    }
+    await log.close().catch((error: unknown) => {
+      run.failure ??= error;
+    });
+  };
+  await Promise.race([scenario(), disk.powerLost]);
+  return run;
+}
+
+async function countOperations(steps: readonly Step[], together: number): Promise<number> {
+  const disk = new MemoryDisk({ random: seededRandom(1) });
+  await runUnder(disk, steps, together);
+  return disk.operations;
+}
+
+for (const together of [1, 4]) {
+  test(`a power failure at any operation loses nothing that was told (${together} at a time)`, async () => {
+    const steps = fixedHistory();
+    const operations = await countOperations(steps, together);
+    assert.ok(operations > 30, `${operations} operations`);
+    for (let at = 1; at <= operations; at++) {
+      for (let seed = 1; seed <= 8; seed++) {
+        const disk = new MemoryDisk({
+          random: seededRandom(seed * 1000 + at),
+          fault: ({ number }) => (number === at ? 'power' : undefined),
+        });
+        const run = await runUnder(disk, steps, together);
+        disk.restart();
+        if (run.acknowledged === 0 && !disk.paths().some((path) => path.endsWith('.log'))) continue;
+        const log = await openLog(disk, directory, { create: false });
+        run.check(log, `operation ${at}, seed ${seed}`);
+        await log.close();
+      }
+    }
+  });
+
+  for (const fault of ['EIO', 'ENOSPC'] satisfies DiskFault[]) {
+    test(`${fault} at any operation ends the log and loses nothing that was told (${together} at a time)`, async () => {
+      const steps = fixedHistory();
+      const operations = await countOperations(steps, together);
+      for (let at = 1; at <= operations; at++) {
+        const disk = new MemoryDisk({
+          random: seededRandom(at),
+          fault: ({ number }) => (number === at ? fault : undefined),
+        });
+        const run = await runUnder(disk, steps, together);
+        if (run.failure !== undefined) {
+          assert.equal((run.failure as { code?: string }).code, 'ETL_STORAGE_FAILED');
+          const full = /the disk is full \(ENOSPC\); free space/.test(String(run.failure));
+          assert.equal(full, fault === 'ENOSPC');
+        }
+        const written = disk.operations;
+        disk.killHolders();
+        if (run.acknowledged === 0 && !disk.paths().some((path) => path.endsWith('.log'))) continue;
+        const log = await openLog(disk, directory, { create: false });
+        run.check(log, `operation ${at}`);
+        assert.ok(disk.operations > written);
+        await log.close();
+      }
+    });
+  }
+}
+
+test('after a failed sync nothing is written and no sync is tried again', async () => {
+  let failing = false;
+  const after: string[] = [];
+  const disk = new MemoryDisk({
+    random: seededRandom(1),
+    fault: ({ kind }) => {
+      if (after.length > 0 || (failing && kind === 'sync')) after.push(kind);
+      return failing && kind === 'sync' ? 'EIO' : undefined;
+    },
+  });
+  const log = await openLog(disk, directory, { create: true });
+  await append(log, { hardState: { term: 1, vote: 1, commit: 0 } });
+  failing = true;
+  const entries = entriesFrom(1, 1, ['a']);
+  await assert.rejects(append(log, { entries }), { code: 'ETL_STORAGE_FAILED' });
+  await assert.rejects(append(log, {}), { code: 'ETL_STORAGE_FAILED' });
+  assert.equal(log.failure?.code, 'ETL_STORAGE_FAILED');
+  assert.deepEqual(log.durable, { index: 0, term: 0 });
+  await log.close();
+  assert.deepEqual(after, ['sync', 'close']);
+});
+
+test('a full disk is said to be full, and the log opens again with what was told', async () => {
+  const disk = new MemoryDisk({ random: seededRandom(1), capacityBytes: 6000 });
+  const log = await openLog(disk, directory, { create: true });
+  await append(log, { hardState: { term: 1, vote: 1, commit: 0 } });
+  let told = 0;
+  const fill = async (): Promise<void> => {
+    for (let index = 1; ; index++) {
+      await append(log, { entries: entriesFrom(index, 1, ['x'.repeat(100)]) });
+      told = index;
+    }
+  };
+  await assert.rejects(fill(), {
+    code: 'ETL_STORAGE_FAILED',
+    message: /the disk is full \(ENOSPC\)/,
+  });
+  await log.close();
+  const again = await openLog(disk, directory, { create: false });
+  assert.ok(told > 10 && again.lastIndex >= told);
+  await again.close();
+});
+
+test('any history, with power failures on the way, loses nothing that was told', async () => {
+  const lives = fc.array(
+    fc.record({
+      dice: fc.array(diceArbitrary, { minLength: 1, maxLength: 12 }),
+      together: fc.integer({ min: 1, max: 4 }),
+      failAfter: fc.integer({ min: 1, max: 60 }),
+    }),
+    { minLength: 1, maxLength: 5 },
+  );
+  await fc.assert(
+    fc.asyncProperty(lives, fc.nat(1_000_000), async (all, seed) => {
+      let failAt = Number.POSITIVE_INFINITY;
+      const disk = new MemoryDisk({
+        random: seededRandom(seed),
+        fault: ({ number }) => (number === failAt ? 'power' : undefined),
+      });
+      await (await openLog(disk, directory, { create: true })).close();
+      let image = new LogTwin().image();
+      for (const life of all) {
+        const run = await oneLife(disk, life, (operations) => {
+          failAt = operations;
+        });
+        disk.restart();
+        failAt = Number.POSITIVE_INFINITY;
+        const log = await openLog(disk, directory, { create: false });
+        if (run === undefined) assert.deepEqual(imageOf(log), image);
+        else run.check(log, 'after a power failure');
+        image = imageOf(log);
+        await log.close();
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+/** Opens, runs steps until the power fails or all are done. Undefined: it failed before the log was open. */
+async function oneLife(
+  disk: MemoryDisk,
+  life: { readonly dice: readonly Dice[]; readonly together: number; readonly failAfter: number },
+  failAt: (operation: number) => void,
+): Promise<Run | undefined> {
+  failAt(disk.operations + life.failAfter);
+  const opened = openLog(disk, directory, { create: false });
+  const log = await Promise.race([opened, disk.powerLost.then(() => undefined)]);
+  if (log === undefined) return undefined;
+  const run = new Run();
+  run.twin.entries = [...entriesOf(log)];
+  run.twin.hardState = log.hardState;
+  run.twin.snapshot = log.snapshot;
+  run.twin.compacted = log.compacted;
+  run.images[0] = run.twin.image();
+  const planner = Object.assign(new LogTwin(), run.twin);
+  const steps = life.dice.map((die) => {
+    const step = nextStep(planner, die);
+    planner.take(step);
+    return step;
+  });
+  await Promise.race([
+    run.steps(log, steps, life.together).then(() => log.close()),
+    disk.powerLost,
+  ]);
+  return run;
+}
+
+function entriesOf(log: Log): readonly ReturnType<Log['entries']>[number][] {
+  const { firstIndex, lastIndex } = log;
+  return lastIndex < firstIndex
+    ? []
+    : log.entries(firstIndex, lastIndex + 1, Number.MAX_SAFE_INTEGER);
+}
