@@ -17,8 +17,8 @@ export class SpanList {
   }
 
   push(start: number, end: number): void {
-    if (this.#length === this.#bounds.length) {
-      const grown = new Uint32Array(this.#length * 2);
+    if (this.#length + 2 > this.#bounds.length) {
+      const grown = new Uint32Array(this.#bounds.length * 2 + 2);
       grown.set(this.#bounds);
       this.#bounds = grown;
     }
