@@ -96,18 +96,21 @@ test('what was applied is there after kill -9, and SIGTERM ends with 0', async (
 
 test('a configuration with faults ends with 78 and every fault; help and print-config end with 0', async (t) => {
   const directory = await makeDirectory(t);
-  const bad = await runToEnd(['--node-id', 'zero', '--log-level', 'loud', '--data-dir', directory]);
+  const data = ['--data-dir', directory];
+  const [bad, unknown, help, print] = await Promise.all([
+    runToEnd(['--node-id', 'zero', '--log-level', 'loud', ...data]),
+    runToEnd(['--nod-id', '1']),
+    runToEnd(['--help']),
+    runToEnd([...free, '--print-config', ...data]),
+  ]);
   assert.equal(bad.code, 78);
   assert.match(bad.err, /2 faults/);
   assert.match(bad.err, /--node-id/);
   assert.match(bad.err, /--log-level/);
-  const unknown = await runToEnd(['--nod-id', '1']);
   assert.equal(unknown.code, 78);
   assert.match(unknown.err, /--nod-id/);
-  const help = await runToEnd(['--help']);
   assert.deepEqual([help.code, help.err], [0, '']);
   assert.match(help.out, /--listen-addr/);
-  const print = await runToEnd([...free, '--print-config', '--data-dir', directory]);
   assert.equal(print.code, 0);
   assert.match(print.out, /node\.listen_addr +127\.0\.0\.1:0 +flag/);
 });
