@@ -2,7 +2,6 @@
 
 import { EtlError } from '../errors.ts';
 
-const manyDigits = /\d{16}/;
 const integer = /^-?\d+$/;
 
 /**
@@ -12,7 +11,7 @@ const integer = /^-?\d+$/;
 export function parseJson(bytes: Buffer, from = 0, to: number = bytes.length): unknown {
   const text = bytes.toString('utf8', from, to);
   try {
-    return manyDigits.test(text) ? JSON.parse(text, keepIntegers) : JSON.parse(text);
+    return hasWideInteger(bytes, from, to) ? JSON.parse(text, keepIntegers) : JSON.parse(text);
   } catch (cause) {
     throw new EtlError('ETL_RECORD_MALFORMED', 'the payload is not valid JSON', { cause });
   }
@@ -35,6 +34,25 @@ export function stringifyJsonText(value: unknown): string {
     );
   }
   return text ?? 'null';
+}
+
+/**
+ * Whether 16 digits stand in a row, other than behind a point: only then can a double round an integer of the text.
+ * A run that long covers every sixteenth byte at least once, so only those are looked at first.
+ */
+function hasWideInteger(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from + 15; at < to; at += 16) {
+    if (!isDigit(bytes[at])) continue;
+    let first = at;
+    while (first > from && isDigit(bytes[first - 1])) first--;
+    while (at < to && isDigit(bytes[at])) at++;
+    if (at - first >= 16 && (first === from || bytes[first - 1] !== 46)) return true;
+  }
+  return false;
+}
+
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 48 && byte <= 57;
 }
 
 function keepIntegers(
