@@ -25,8 +25,12 @@ export interface Transaction {
   readonly changeCatalog: () => number;
 }
 
-/** Write-ahead log at which DuckDB moves its contents to the file; bounds memory and the time of reopening. */
-const checkpointThreshold = '16MiB';
+/**
+ * Write-ahead log at which its contents are moved to the file; bounds memory and the time of reopening. Done after the
+ * write that passed it was reported, while the next rows are being made; DuckDB's own threshold is never reached.
+ */
+const checkpointBytes = 16 * 1024 * 1024;
+const ownThreshold = '1GiB';
 
 const files = new Map<string, DatabaseFile>();
 
@@ -40,7 +44,8 @@ export class DatabaseFile {
   #instance: DuckDBInstance | undefined;
   #connection: DuckDBConnection | undefined;
   #directory: FileHandle | undefined;
-  #logInode: bigint | undefined;
+  #logInode: number | undefined;
+  #logBytes = 0;
   #tail: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #cancelIdle: Cancel | undefined;
@@ -77,7 +82,8 @@ export class DatabaseFile {
     this.#cancelIdle = undefined;
     this.#waiting++;
     const run = this.#tail.then(() => this.#transact(work));
-    const settle = (): void => {
+    const settle = async (): Promise<void> => {
+      if (this.#logBytes >= checkpointBytes) await this.#checkpoint();
       this.#waiting--;
       this.#closeWhenIdle();
     };
@@ -139,7 +145,7 @@ export class DatabaseFile {
     this.#instance = await DuckDBInstance.create(this.path, {
       memory_limit: `${Math.floor(memoryLimitBytes / 1024)}KiB`,
       threads: String(threads),
-      checkpoint_threshold: checkpointThreshold,
+      checkpoint_threshold: ownThreshold,
       autoinstall_known_extensions: 'false',
       autoload_known_extensions: 'false',
     });
@@ -155,13 +161,21 @@ export class DatabaseFile {
    * is new is made part of its directory here, before the commit is reported.
    */
   async #syncDirectory(): Promise<void> {
-    const inode = await stat(`${this.path}.wal`, { bigint: true }).then(
-      ({ ino }) => ino,
-      () => undefined,
-    );
-    if (inode === this.#logInode) return;
-    this.#logInode = inode;
+    const log = await stat(`${this.path}.wal`).catch(() => undefined);
+    this.#logBytes = log?.size ?? 0;
+    if (log?.ino === this.#logInode) return;
+    this.#logInode = log?.ino;
     await this.#directory?.sync();
+  }
+
+  /** A failure says nothing of what was committed: it stays in the log, and the next use opens the file again. */
+  async #checkpoint(): Promise<void> {
+    this.#logBytes = 0;
+    try {
+      await this.#connection?.run('CHECKPOINT');
+    } catch {
+      await this.#drop();
+    }
   }
 
   #closeWhenIdle(): void {
@@ -176,12 +190,7 @@ export class DatabaseFile {
 
   /** Moves the write-ahead log into the file first, off the main thread; closing would do it on it. */
   async #close(): Promise<void> {
-    if (this.#instance === undefined) return;
-    try {
-      await this.#connection?.run('CHECKPOINT');
-    } catch {
-      // Whatever stays in the log is read when the file is opened again.
-    }
+    await this.#checkpoint();
     await this.#drop();
   }
 
@@ -190,6 +199,7 @@ export class DatabaseFile {
     this.#instance?.closeSync();
     this.#connection = undefined;
     this.#instance = undefined;
+    this.#logBytes = 0;
     const directory = this.#directory;
     this.#directory = undefined;
     await directory?.close();

@@ -75,7 +75,7 @@ interface Prepared {
 class DuckdbSink implements Sink {
   readonly capabilities: SinkCapabilities;
   readonly batch: BatchPreference = {
-    maxRecords: 16_384,
+    maxRecords: 8192,
     maxBytes: 8 * 1024 * 1024,
     maxWaitMs: 250,
   };

@@ -1,9 +1,8 @@
 // The table a sink writes to: finds it or makes it, lets it grow, and puts rows into it. Works inside the transaction
 // it is given and remembers nothing, so that a rollback needs no undoing here.
 
-import type { DuckDBConnection } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
 import { EtlError, type RecordBatch } from '@etl-router/core';
-import type { Cell } from '../columns/convert.ts';
 import { type Column, type Rows, Table } from '../columns/table.ts';
 import { formatColumnType, isSameType } from '../columns/type.ts';
 import {
@@ -17,7 +16,7 @@ import {
   toColumn,
 } from './catalog.ts';
 import type { DuckdbSettings } from './settings.ts';
-import { createChunks } from './vectors.ts';
+import { ChunkWriter } from './vectors.ts';
 
 /** A table that exists, as found in one generation of the file. */
 export interface Target {
@@ -25,6 +24,7 @@ export interface Target {
   readonly table: Table;
   /** The table has exactly these columns in this order, so rows go straight into it. */
   readonly isWhole: boolean;
+  readonly writer: ChunkWriter;
 }
 
 /** The target if it exists. Throws ETL_CONFIG_INVALID when its columns are not those of the settings. */
@@ -43,13 +43,10 @@ export async function findTarget(
     await addColumns(connection, name, missing);
   }
   const all = [...stored, ...missing];
-  return {
-    name,
-    table: new Table(wanted, settings.newFields),
-    isWhole:
-      all.length === wanted.length &&
-      wanted.every((column, index) => column.name === all[index]?.name),
-  };
+  const isWhole =
+    all.length === wanted.length &&
+    wanted.every((column, index) => column.name === all[index]?.name);
+  return targetOf(name, new Table(wanted, settings.newFields), isWhole);
 }
 
 /** Makes the target with the columns of the settings, else with those that the records show; with neither, none. */
@@ -66,7 +63,7 @@ export async function makeTarget(
   const table = isKnown ? start : start.grownBy(batch);
   if (table.columns.length === 0) return undefined;
   await createTable(connection, name, table.columns);
-  return { name, table, isWhole: true };
+  return targetOf(name, table, true);
 }
 
 /** The target with the columns of `grown`, which has some more. */
@@ -76,7 +73,7 @@ export async function growTarget(
   grown: Table,
 ): Promise<Target> {
   await addColumns(connection, target.name, grown.columns.slice(target.table.columns.length));
-  return { ...target, table: grown };
+  return targetOf(target.name, grown, target.isWhole);
 }
 
 /** Puts rows into the target, in order. */
@@ -86,7 +83,7 @@ export async function insertRows(
   cells: Rows['cells'],
 ): Promise<void> {
   if (target.isWhole) {
-    await appendCells(connection, target.table.columns, { ...target.name, cells });
+    await appendCells(connection, target.name, target.writer.chunks(cells));
     return;
   }
   const columns = await stage(connection, target, cells);
@@ -127,33 +124,28 @@ async function stage(
   const { columns } = target.table;
   const definitions = columns.map(({ name, type }) => `${quote(name)} ${formatColumnType(type)}`);
   await connection.run(`CREATE OR REPLACE TEMP TABLE etl_batch (${definitions.join(', ')})`);
-  await appendCells(connection, columns, {
-    catalog: 'temp',
-    schema: 'main',
-    table: 'etl_batch',
-    cells,
-  });
+  const into = { catalog: 'temp', schema: 'main', table: 'etl_batch' };
+  await appendCells(connection, into, target.writer.chunks(cells));
   return columns.map(({ name }) => quote(name)).join(', ');
-}
-
-interface Destination extends TableName {
-  readonly catalog?: string;
-  readonly cells: readonly (readonly (Cell | null)[])[];
 }
 
 async function appendCells(
   connection: DuckDBConnection,
-  columns: readonly Column[],
-  { catalog, schema, table, cells }: Destination,
+  into: TableName & { readonly catalog?: string },
+  chunks: Iterable<DuckDBDataChunk>,
 ): Promise<void> {
-  const appender = await connection.createAppender(table, schema, catalog ?? null);
+  const appender = await connection.createAppender(into.table, into.schema, into.catalog ?? null);
   try {
-    const types = columns.map(({ type }) => type);
-    for (const chunk of createChunks(types, cells)) appender.appendDataChunk(chunk);
+    for (const chunk of chunks) appender.appendDataChunk(chunk);
     appender.flushSync();
   } finally {
     appender.closeSync();
   }
+}
+
+function targetOf(name: TableName, table: Table, isWhole: boolean): Target {
+  const writer = new ChunkWriter(table.columns.map(({ type }) => type));
+  return { name, table, isWhole, writer };
 }
 
 function withIdColumn(columns: readonly Column[], settings: DuckdbSettings): readonly Column[] {

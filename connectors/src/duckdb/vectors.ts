@@ -108,30 +108,44 @@ function plain(type: DuckDBType): VectorKind {
   return { type, toValue: undefined };
 }
 
-/** The chunks of `cells` (column by column), each of at most {@link chunkRows} rows. */
-export function* createChunks(
-  types: readonly ColumnType[],
-  cells: readonly (readonly (Cell | null)[])[],
-): Generator<DuckDBDataChunk> {
-  const kinds = types.map(vectorKind);
-  const duckdbTypes = kinds.map(({ type }) => type);
-  const count = cells[0]?.length ?? 0;
-  for (let from = 0; from < count; from += chunkRows) {
-    const rows = Math.min(chunkRows, count - from);
-    const chunk = DuckDBDataChunk.create(duckdbTypes, rows);
-    for (let column = 0; column < kinds.length; column++) {
-      const { toValue } = kinds[column] as VectorKind;
-      const source = cells[column] as readonly (Cell | null)[];
-      const vector = chunk.getColumnVector(column);
-      for (let row = 0; row < rows; row++) {
-        const cell = source[from + row] as Cell | null;
-        vector.setItem(
-          row,
-          cell === null || toValue === undefined ? (cell as DuckDBValue) : toValue(cell),
-        );
+/**
+ * Turns columns of cells into chunks. It fills one chunk again and again: each holds megabytes that JavaScript does
+ * not see and would not free in time. So a chunk is void once the next one is asked for.
+ */
+export class ChunkWriter {
+  readonly #kinds: readonly VectorKind[];
+  readonly #chunk: DuckDBDataChunk;
+
+  constructor(types: readonly ColumnType[]) {
+    this.#kinds = types.map(vectorKind);
+    this.#chunk = DuckDBDataChunk.create(this.#kinds.map(({ type }) => type));
+  }
+
+  /** All rows of `cells` (column by column), {@link chunkRows} at a time. */
+  *chunks(cells: readonly (readonly (Cell | null)[])[]): Generator<DuckDBDataChunk> {
+    const count = cells[0]?.length ?? 0;
+    for (let from = 0; from < count; from += chunkRows) {
+      this.#chunk.reset();
+      this.#chunk.rowCount = Math.min(chunkRows, count - from);
+      for (let column = 0; column < this.#kinds.length; column++) {
+        this.#fill(column, cells[column] as readonly (Cell | null)[], from);
       }
-      vector.flush();
+      yield this.#chunk;
     }
-    yield chunk;
+  }
+
+  #fill(column: number, cells: readonly (Cell | null)[], from: number): void {
+    const { toValue } = this.#kinds[column] as VectorKind;
+    const vector = this.#chunk.getColumnVector(column);
+    const rows = this.#chunk.rowCount;
+    if (toValue === undefined) {
+      for (let row = 0; row < rows; row++) vector.setItem(row, cells[from + row] as DuckDBValue);
+    } else {
+      for (let row = 0; row < rows; row++) {
+        const cell = cells[from + row] as Cell | null;
+        vector.setItem(row, cell === null ? null : toValue(cell));
+      }
+    }
+    vector.flush();
   }
 }
