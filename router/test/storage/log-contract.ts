@@ -43,7 +43,8 @@ export function logContract(name: string, create: () => Promise<ContractDisk>, r
       const history = fc.array(fc.tuple(diceArbitrary, fc.nat(9)), { maxLength: 40 });
       await fc.assert(
         fc.asyncProperty(history, async (steps) => {
-          const { disk, directory, dispose } = await create();
+          const place = await create();
+          const { disk, directory } = place;
           let log = await openLog(disk, directory, { create: true });
           const twin = new LogTwin();
           for (const [dice, then] of steps) {
@@ -60,7 +61,7 @@ export function logContract(name: string, create: () => Promise<ContractDisk>, r
             assert.deepEqual(log.hardState, twin.hardState);
           }
           await log.close();
-          await dispose();
+          await place.dispose();
         }),
         { numRuns: runs },
       );

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { seededRandom } from '@etl-router/core';
+import { type EtlError, seededRandom } from '@etl-router/core';
 import fc from 'fast-check';
 import type { Log } from '../../src/storage/log.ts';
 import { type DiskFault, MemoryDisk } from '../../src/storage/memory-disk.ts';
@@ -137,7 +137,7 @@ class Run {
   readonly twin = new LogTwin();
   readonly images: LogImage[] = [this.twin.image()];
   acknowledged = 0;
-  failure: unknown;
+  failure: EtlError | undefined;
 
   async steps(log: Log, steps: readonly Step[], together: number): Promise<void> {
     const waiting: Promise<void>[] = [];
@@ -149,7 +149,7 @@ class Run {
           assert.equal(this.failure, undefined, 'nothing is told after a failure');
           this.acknowledged = number;
         },
-        (error: unknown) => {
+        (error: EtlError) => {
           this.failure ??= error;
         },
       );
@@ -204,7 +204,7 @@ function fixedHistory(): readonly Step[] {
 async function runUnder(disk: MemoryDisk, steps: readonly Step[], together: number): Promise<Run> {
   const run = new Run();
   const scenario = async (): Promise<void> => {
-    const log = await openLog(disk, directory, { create: true }).catch((error: unknown) => {
+    const log = await openLog(disk, directory, { create: true }).catch((error: EtlError) => {
       run.failure = error;
     });
     if (log === undefined) return;
@@ -212,7 +212,7 @@ async function runUnder(disk: MemoryDisk, steps: readonly Step[], together: numb
     if (run.failure !== undefined) {
       await assert.rejects(append(log, {}), { code: 'ETL_STORAGE_FAILED' });
     }
-    await log.close().catch((error: unknown) => {
+    await log.close().catch((error: EtlError) => {
       run.failure ??= error;
     });
   };
@@ -258,8 +258,8 @@ for (const together of [1, 4]) {
         });
         const run = await runUnder(disk, steps, together);
         if (run.failure !== undefined) {
-          assert.equal((run.failure as { code?: string }).code, 'ETL_STORAGE_FAILED');
-          const full = /the disk is full \(ENOSPC\); free space/.test(String(run.failure));
+          assert.equal(run.failure.code, 'ETL_STORAGE_FAILED');
+          const full = /the disk is full \(ENOSPC\); free space/.test(run.failure.message);
           assert.equal(full, fault === 'ENOSPC');
         }
         const written = disk.operations;

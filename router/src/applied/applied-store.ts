@@ -1,0 +1,37 @@
+// Where the applied state is kept between two starts. It knows rows of bytes and the place in the log they stand for,
+// nothing of what they mean. It may forget after a crash, but must never be wrong: then it is empty and the state is
+// rebuilt from the snapshot and the log.
+
+import type { LogPosition } from '../storage/log-types.ts';
+
+/** A row. Rows are ordered by the bytes of their keys. */
+export type Row = readonly [key: Uint8Array, value: Uint8Array];
+
+/** A row to write, or without a value to delete. */
+export interface RowChange {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+/** All rows as of one moment, while writes go on. */
+export interface AppliedView {
+  readonly applied: LogPosition;
+  /** In order, some at a time. To be read once. */
+  rows(): AsyncIterable<readonly Row[]>;
+  close(): Promise<void>;
+}
+
+/** Rows and the place in the log that they stand for. */
+export interface AppliedStore {
+  /** The last entry whose changes are written; index 0 when it is empty. */
+  readonly applied: LogPosition;
+  /** All rows, in order. */
+  load(): Promise<readonly Row[]>;
+  /** Writes the changes of entries up to `applied`, all or none. Calls must not overlap. */
+  apply(changes: readonly RowChange[], applied: LogPosition): Promise<void>;
+  /** Replaces everything. */
+  replace(rows: Iterable<Row>, applied: LogPosition): Promise<void>;
+  view(): Promise<AppliedView>;
+  /** Closes it so that the next start finds all of it. After an error it is closed as a crash would leave it. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,254 @@
+// The applied state in LevelDB. LevelDB drops damaged records when it opens, without a word, and may lose an earlier
+// unsynced write but keep a later synced one; so it is believed only after a clean stop, and only if all its rows have
+// the digest that the stop wrote down (docs/specs/0003-log-format.md, "Applied state").
+
+import { createHash, type Hash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { Level } from 'level';
+import { readCount, viewOf, writeCount } from '../storage/bytes.ts';
+import { directoryOf, onDisk, readWhole, replaceFile } from '../storage/disk.ts';
+import { type LogPosition, logStart } from '../storage/log-types.ts';
+import { nodeDisk } from '../storage/node-disk.ts';
+import type { AppliedStore, AppliedView, Row, RowChange } from './applied-store.ts';
+
+/** What a clean stop leaves beside the directory. */
+interface CleanStop {
+  readonly index: number;
+  readonly term: number;
+  readonly rows: number;
+  readonly sha256: string;
+}
+
+/** `kept`: as the last stop left it. Otherwise it starts empty: new, or why it was wiped. */
+export type StoreOrigin = 'kept' | 'new' | 'unclean stop' | 'damaged';
+
+type Database = Level<Uint8Array, Uint8Array>;
+
+const positionKey = Uint8Array.of(0);
+/** First byte of every row's key. */
+const rowByte = 1;
+const rowsAtATime = 1000;
+const writesAtATime = 10_000;
+
+/** The applied state of this member. */
+export class LevelStore implements AppliedStore {
+  readonly origin: StoreOrigin;
+  readonly #directory: string;
+  readonly #database: Database;
+  #applied: LogPosition;
+  #failed = false;
+  #closed = false;
+
+  private constructor(
+    directory: string,
+    database: Database,
+    content: { readonly origin: StoreOrigin; readonly applied: LogPosition },
+  ) {
+    this.#directory = directory;
+    this.#database = database;
+    this.origin = content.origin;
+    this.#applied = content.applied;
+  }
+
+  /** Opens the store in `directory`, which the caller has locked; wipes it unless it can be believed. */
+  static async open(directory: string): Promise<LevelStore> {
+    const cleanFile = cleanFileOf(directory);
+    const clean = await readCleanStop(cleanFile);
+    if (clean !== undefined) {
+      const kept = await openKept(directory, clean);
+      if (kept !== undefined) {
+        await forgetCleanStop(cleanFile);
+        const applied = { index: clean.index, term: clean.term };
+        return new LevelStore(directory, kept, { origin: 'kept', applied });
+      }
+      await forgetCleanStop(cleanFile);
+    }
+    const existed = (await nodeDisk.list(directory)).length > 0;
+    await onDisk('wipe', directory, () => rm(directory, { recursive: true, force: true }));
+    const origin = clean !== undefined ? 'damaged' : existed ? 'unclean stop' : 'new';
+    const database = await openDatabase(directory);
+    return new LevelStore(directory, database, { origin, applied: logStart });
+  }
+
+  get applied(): LogPosition {
+    return this.#applied;
+  }
+
+  async load(): Promise<readonly Row[]> {
+    const rows: Row[] = [];
+    for await (const some of rowsOf(this.#database)) rows.push(...some);
+    return rows;
+  }
+
+  async apply(changes: readonly RowChange[], applied: LogPosition): Promise<void> {
+    const operations = changes.map(({ key, value }) =>
+      value === undefined
+        ? ({ type: 'del', key: storedKey(key) } as const)
+        : ({ type: 'put', key: storedKey(key), value } as const),
+    );
+    const position = { type: 'put', key: positionKey, value: positionBytes(applied) } as const;
+    await this.#write(() => this.#database.batch([...operations, position]));
+    this.#applied = applied;
+  }
+
+  async replace(rows: Iterable<Row>, applied: LogPosition): Promise<void> {
+    await this.#write(() => this.#database.clear());
+    this.#applied = logStart;
+    let some: RowChange[] = [];
+    for (const [key, value] of rows) {
+      some.push({ key, value });
+      if (some.length < writesAtATime) continue;
+      await this.apply(some, logStart);
+      some = [];
+    }
+    await this.apply(some, applied);
+  }
+
+  async view(): Promise<AppliedView> {
+    const database = this.#database;
+    const snapshot = database.snapshot();
+    const position = await database.get(positionKey, { snapshot });
+    return {
+      applied: position === undefined ? logStart : positionOf(position),
+      rows: () => rowsOf(database, snapshot),
+      close: () => snapshot.close(),
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const content = this.#failed ? undefined : await digestOf(this.#database);
+    await onDisk('close', this.#directory, () => this.#database.close());
+    if (content === undefined) return;
+    await syncFiles(this.#directory);
+    const stop: CleanStop = { ...this.#applied, ...content };
+    await replaceFile(nodeDisk, cleanFileOf(this.#directory), Buffer.from(JSON.stringify(stop)));
+  }
+
+  async #write(run: () => Promise<void>): Promise<void> {
+    try {
+      await onDisk('write', this.#directory, run);
+    } catch (error) {
+      this.#failed = true;
+      throw error;
+    }
+  }
+}
+
+function cleanFileOf(directory: string): string {
+  return `${directory}.clean`;
+}
+
+async function readCleanStop(path: string): Promise<CleanStop | undefined> {
+  const bytes = await readWhole(nodeDisk, path);
+  if (bytes === undefined) return undefined;
+  const nothing: CleanStop = { index: 0, term: 0, rows: 0, sha256: '' };
+  try {
+    return { ...nothing, ...(JSON.parse(Buffer.from(bytes).toString('utf8')) as CleanStop) };
+  } catch {
+    return nothing;
+  }
+}
+
+/** From here on a crash is an unclean stop. */
+async function forgetCleanStop(path: string): Promise<void> {
+  await onDisk('remove', path, async () => {
+    await nodeDisk.remove(path);
+    await nodeDisk.syncDirectory(directoryOf(path));
+  });
+}
+
+async function openDatabase(directory: string): Promise<Database> {
+  const database: Database = new Level(directory, { keyEncoding: 'view', valueEncoding: 'view' });
+  await onDisk('open', directory, () => database.open());
+  return database;
+}
+
+/** The database, if it holds exactly what the clean stop wrote down. */
+async function openKept(directory: string, clean: CleanStop): Promise<Database | undefined> {
+  let database: Database;
+  try {
+    database = await openDatabase(directory);
+  } catch {
+    // Whatever keeps it from opening, a fresh one takes its place; if that fails too, that is the error to see.
+    return undefined;
+  }
+  const { rows, sha256 } = await digestOf(database);
+  const position = await database.get(positionKey);
+  const { index, term } = position === undefined ? logStart : positionOf(position);
+  const same = rows === clean.rows && sha256 === clean.sha256;
+  if (same && index === clean.index && term === clean.term) return database;
+  await database.close();
+  return undefined;
+}
+
+async function digestOf(database: Database): Promise<Pick<CleanStop, 'rows' | 'sha256'>> {
+  const hash = createHash('sha256');
+  let rows = 0;
+  for await (const some of rowsOf(database)) {
+    rows += some.length;
+    for (const row of some) hashRow(hash, row);
+  }
+  return { rows, sha256: hash.digest('hex') };
+}
+
+function hashRow(hash: Hash, [key, value]: Row): void {
+  const lengths = new Uint8Array(8);
+  const view = viewOf(lengths);
+  view.setUint32(0, key.length, true);
+  view.setUint32(4, value.length, true);
+  hash.update(lengths).update(key).update(value);
+}
+
+async function* rowsOf(
+  database: Database,
+  snapshot?: ReturnType<Database['snapshot']>,
+): AsyncGenerator<readonly Row[]> {
+  const range = { gte: Uint8Array.of(rowByte), lt: Uint8Array.of(rowByte + 1) };
+  const iterator = database.iterator(snapshot === undefined ? range : { ...range, snapshot });
+  try {
+    for (;;) {
+      const some = await iterator.nextv(rowsAtATime);
+      if (some.length === 0) return;
+      yield some.map(([key, value]): Row => [key.subarray(1), value]);
+    }
+  } finally {
+    await iterator.close();
+  }
+}
+
+function storedKey(key: Uint8Array): Uint8Array {
+  const stored = new Uint8Array(key.length + 1);
+  stored[0] = rowByte;
+  stored.set(key, 1);
+  return stored;
+}
+
+function positionBytes({ index, term }: LogPosition): Uint8Array {
+  const bytes = new Uint8Array(16);
+  const view = viewOf(bytes);
+  writeCount(view, 0, index);
+  writeCount(view, 8, term);
+  return bytes;
+}
+
+function positionOf(bytes: Uint8Array): LogPosition {
+  if (bytes.length !== 16) return logStart;
+  const view = viewOf(bytes);
+  return { index: readCount(view, 0) ?? 0, term: readCount(view, 8) ?? 0 };
+}
+
+/** LevelDB syncs neither its log when it closes nor the one it leaves for a new one. */
+async function syncFiles(directory: string): Promise<void> {
+  for (const name of await nodeDisk.list(directory)) {
+    const path = `${directory}/${name}`;
+    const file = await onDisk('open', path, () => nodeDisk.open(path, 'read'));
+    try {
+      await onDisk('sync', path, () => file.sync());
+    } finally {
+      await file.close();
+    }
+  }
+  await onDisk('sync', directory, () => nodeDisk.syncDirectory(directory));
+}

@@ -1,0 +1,224 @@
+// Snapshots of the state as files: written whole and durable, or not there; read whole and proven by their digest, or
+// refused (docs/specs/0003-log-format.md, "Snapshot file").
+
+import { createHash } from 'node:crypto';
+import { assert } from '@etl-router/core';
+import { readCount, viewOf, writeCount } from './bytes.ts';
+import { type Disk, type DiskFile, onDisk, readWhole, storageCorrupt } from './disk.ts';
+import type { LogPosition } from './log-types.ts';
+
+/** Where a member's snapshots are. */
+export interface SnapshotPlace {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly clusterId: string;
+}
+
+/** A row of the state: a key and its value. */
+export type SnapshotRow = readonly [key: Uint8Array, value: Uint8Array];
+
+/** A snapshot that was written. */
+export interface SnapshotInfo {
+  readonly path: string;
+  readonly bytes: number;
+  readonly rows: number;
+  /** Hexadecimal, of all bytes before it; the last 32 bytes of the file. */
+  readonly sha256: string;
+}
+
+const magic: Uint8Array = Buffer.from('ETLRSNP\n', 'latin1');
+const formatVersion = 1;
+const headBytes = 32;
+const endMark = 0xffff_ffff;
+const digestBytes = 32;
+const tailBytes: number = 4 + 8 + digestBytes;
+const keyMaxBytes: number = 64 * 1024;
+const valueMaxBytes: number = 16 * 1024 * 1024;
+const chunkBytes: number = 256 * 1024;
+
+/** The name of the file of a snapshot. */
+export function snapshotName({ index, term }: LogPosition): string {
+  return `${String(index).padStart(16, '0')}-${term}.snap`;
+}
+
+/** Positions of the snapshots there are, oldest first. */
+export async function listSnapshots(place: SnapshotPlace): Promise<readonly LogPosition[]> {
+  const { disk, directory } = place;
+  const names = await onDisk('list', directory, () => disk.list(directory));
+  const positions: LogPosition[] = [];
+  for (const name of names) {
+    const match = /^(\d{16})-(\d+)\.snap$/.exec(name);
+    if (match !== null) positions.push({ index: Number(match[1]), term: Number(match[2]) });
+  }
+  return positions;
+}
+
+/** Writes a snapshot. When it returns, the file would survive a power failure. */
+export async function writeSnapshot(
+  place: SnapshotPlace,
+  position: LogPosition,
+  rows: AsyncIterable<readonly SnapshotRow[]>,
+): Promise<SnapshotInfo> {
+  const { disk, directory } = place;
+  const path = `${directory}/${snapshotName(position)}`;
+  await onDisk('create', directory, () => disk.makeDirectory(directory));
+  return await onDisk('write', path, async () => {
+    const file = await disk.open(`${path}.tmp`, 'create');
+    const writer = new SnapshotWriter(file);
+    try {
+      writer.push(encodeHead(place.clusterId, position));
+      for await (const some of rows) {
+        for (const row of some) await writer.row(row);
+      }
+      await writer.end();
+    } finally {
+      await file.close();
+    }
+    await disk.rename(`${path}.tmp`, path);
+    await disk.syncDirectory(directory);
+    return { path, bytes: writer.bytes, rows: writer.rows, sha256: writer.sha256 };
+  });
+}
+
+/** Collects bytes to chunks and digests them on the way. */
+class SnapshotWriter {
+  bytes = 0;
+  rows = 0;
+  sha256 = '';
+  readonly #file: DiskFile;
+  readonly #hash = createHash('sha256');
+  #chunks: Uint8Array[] = [];
+  #pending = 0;
+
+  constructor(file: DiskFile) {
+    this.#file = file;
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#hash.update(chunk);
+    this.#chunks.push(chunk);
+    this.#pending += chunk.length;
+  }
+
+  async row(row: SnapshotRow): Promise<void> {
+    this.push(encodeRowHead(row));
+    this.push(row[0]);
+    this.push(row[1]);
+    this.rows += 1;
+    if (this.#pending >= chunkBytes) await this.#flush();
+  }
+
+  async end(): Promise<void> {
+    this.push(encodeEnd(this.rows));
+    const digest = this.#hash.digest();
+    this.sha256 = digest.toString('hex');
+    this.#chunks.push(digest);
+    this.#pending += digest.length;
+    await this.#flush();
+    await this.#file.sync();
+  }
+
+  async #flush(): Promise<void> {
+    const chunk = Buffer.concat(this.#chunks, this.#pending);
+    this.#chunks = [];
+    this.#pending = 0;
+    await this.#file.write(this.bytes, [chunk]);
+    this.bytes += chunk.length;
+  }
+}
+
+/** Reads a snapshot. Throws ETL_STORAGE_CORRUPT when it is missing, damaged or of another cluster. */
+export async function readSnapshot(
+  place: SnapshotPlace,
+  position: LogPosition,
+): Promise<readonly SnapshotRow[]> {
+  const path = `${place.directory}/${snapshotName(position)}`;
+  const bytes = await readWhole(place.disk, path);
+  if (bytes === undefined) throw storageCorrupt(path, 0, 'the snapshot is missing');
+  if (bytes.length < headBytes + tailBytes) {
+    throw storageCorrupt(path, bytes.length, 'the file is too short');
+  }
+  const digestAt = bytes.length - digestBytes;
+  const digest = createHash('sha256').update(bytes.subarray(0, digestAt)).digest();
+  if (digest.compare(bytes, digestAt) !== 0) {
+    throw storageCorrupt(path, digestAt, 'the content does not match its SHA-256');
+  }
+  return parseSnapshot(bytes.subarray(0, digestAt), { path, clusterId: place.clusterId, position });
+}
+
+/** Removes snapshots older than the one that the log names, and what unfinished ones left. */
+export async function pruneSnapshots(place: SnapshotPlace, named: LogPosition): Promise<void> {
+  const { disk, directory } = place;
+  const names = await onDisk('list', directory, () => disk.list(directory));
+  const unfinished = names.filter((name) => name.endsWith('.snap.tmp'));
+  const old = (await listSnapshots(place)).filter(({ index }) => index < named.index);
+  for (const name of [...unfinished, ...old.map(snapshotName)]) {
+    const path = `${directory}/${name}`;
+    await onDisk('remove', path, () => disk.remove(path));
+  }
+}
+
+function encodeHead(clusterId: string, { index, term }: LogPosition): Uint8Array {
+  const name = Buffer.from(clusterId, 'utf8');
+  assert(name.length > 0 && name.length <= 64, 'a cluster id has 1 to 64 bytes');
+  const bytes = new Uint8Array(headBytes + name.length);
+  const view = viewOf(bytes);
+  bytes.set(magic, 0);
+  view.setUint32(8, formatVersion, true);
+  view.setUint32(12, name.length, true);
+  writeCount(view, 16, index);
+  writeCount(view, 24, term);
+  bytes.set(name, headBytes);
+  return bytes;
+}
+
+function encodeRowHead([key, value]: SnapshotRow): Uint8Array {
+  assert(key.length <= keyMaxBytes, 'a key of the state has at most 64 KiB');
+  assert(value.length <= valueMaxBytes, 'a value of the state has at most 16 MiB');
+  const bytes = new Uint8Array(8);
+  const view = viewOf(bytes);
+  view.setUint32(0, key.length, true);
+  view.setUint32(4, value.length, true);
+  return bytes;
+}
+
+function encodeEnd(count: number): Uint8Array {
+  const bytes = new Uint8Array(12);
+  const view = viewOf(bytes);
+  view.setUint32(0, endMark, true);
+  writeCount(view, 4, count);
+  return bytes;
+}
+
+function parseSnapshot(
+  bytes: Uint8Array,
+  expected: { readonly path: string; readonly clusterId: string; readonly position: LogPosition },
+): readonly SnapshotRow[] {
+  const { path, clusterId, position } = expected;
+  const view = viewOf(bytes);
+  if (Buffer.compare(bytes.subarray(0, 8), magic) !== 0) {
+    throw storageCorrupt(path, 0, 'this is no snapshot');
+  }
+  if (view.getUint32(8, true) !== formatVersion) {
+    throw storageCorrupt(path, 8, `format version ${view.getUint32(8, true)} is not known here`);
+  }
+  let at = headBytes + view.getUint32(12, true);
+  const cluster = Buffer.from(bytes.subarray(headBytes, at)).toString('utf8');
+  if (cluster !== clusterId) throw storageCorrupt(path, headBytes, `it is of cluster ${cluster}`);
+  if (readCount(view, 16) !== position.index || readCount(view, 24) !== position.term) {
+    throw storageCorrupt(path, 16, 'it stands for another entry than its name says');
+  }
+  const rows: SnapshotRow[] = [];
+  while (at + 12 <= bytes.length) {
+    const keyLength = view.getUint32(at, true);
+    if (keyLength === endMark) {
+      if (readCount(view, at + 4) === rows.length && at + 12 === bytes.length) return rows;
+      break;
+    }
+    const key = at + 8;
+    const value = key + keyLength;
+    at = value + view.getUint32(key - 4, true);
+    rows.push([bytes.subarray(key, value), bytes.subarray(value, at)]);
+  }
+  throw storageCorrupt(path, Math.min(at, bytes.length), 'rows and their number do not agree');
+}
