@@ -20,6 +20,7 @@ import { createProbeHandler } from './api/http/probes.ts';
 import type { RouterConfig } from './config/config.ts';
 import { type Address, formatAddress } from './config/parse.ts';
 import { type MemberStorage, openMemberStorage } from './member-storage.ts';
+import { Opened } from './opened.ts';
 import { registerRouterMetrics } from './router-metrics.ts';
 import { Router, type RouterParts } from './server/router.ts';
 
@@ -60,39 +61,6 @@ export interface RunningRouter {
 /** The router's own folder in the data directory. */
 export const routerFolder = 'router';
 
-type Close = () => Promise<void> | void;
-
-/** Everything that was opened: servers close together, so that one grace is enough, then the rest in reverse. */
-class Opened {
-  readonly #servers: Close[] = [];
-  readonly #closers: Close[] = [];
-  #closing: Promise<void> | undefined;
-
-  add(close: Close): void {
-    this.#closers.push(close);
-  }
-
-  addServer(close: Close): void {
-    this.#servers.push(close);
-  }
-
-  /** Closes all, also after one that fails, and throws what the first of them threw. */
-  close(): Promise<void> {
-    this.#closing ??= this.#closeAll();
-    return this.#closing;
-  }
-
-  async #closeAll(): Promise<void> {
-    const outcomes = await Promise.allSettled(this.#servers.map(async (close) => close()));
-    for (const close of this.#closers.reverse()) {
-      outcomes.push(...(await Promise.allSettled([(async () => close())()])));
-    }
-    for (const outcome of outcomes) {
-      if (outcome.status === 'rejected') throw outcome.reason;
-    }
-  }
-}
-
 /**
  * Opens everything and leads. Throws ETL_PORT_IN_USE naming the flag, ETL_CONFLICT where another process has the data
  * directory, ETL_STORAGE_CORRUPT, or ETL_UNSUPPORTED where peers are given: a member of a cluster is never started as a
@@ -104,7 +72,7 @@ export async function startRouter(options: StartRouterOptions): Promise<RunningR
   try {
     return await open(options, opened);
   } catch (error) {
-    await opened.close();
+    await opened.abandon();
     throw error;
   }
 }
@@ -123,6 +91,7 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
   const storage = await openMemberStorage({
     path: `${config.dataDirectory}/${routerFolder}`,
     name: String(config.nodeId),
+    snapshotInterval: config.cluster.snapshotInterval,
     clock,
     random,
     logger,

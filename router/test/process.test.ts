@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { silentLogger } from '@etl-router/core';
 import { formatAddress } from '../src/config/parse.ts';
 import { startRouter } from '../src/process.ts';
-import { type Fixture, makeConfig, makeDirectory, saying, start } from './api/fixture.ts';
+import { atEnd, type Fixture, makeConfig, makeDirectory, saying, start } from './api/fixture.ts';
 import { allText, pipelineText, sinkText, sourceText } from './server/harness.ts';
 
 const program = fileURLToPath(new URL('../src/main.ts', import.meta.url));
@@ -34,7 +34,7 @@ async function run(t: TestContext, args: readonly string[]): Promise<Program> {
     stdio: ['ignore', 'inherit', 'pipe'],
   });
   const gone = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-  t.after(() => child.kill('SIGKILL'));
+  atEnd(t, () => void child.kill('SIGKILL'));
   for await (const line of createInterface({ input: child.stderr })) {
     const { msg, http } = JSON.parse(line) as { msg: string; http: string };
     if (msg !== 'the router is ready') continue;
@@ -92,6 +92,34 @@ test('what was applied is there after kill -9, and SIGTERM ends with 0', async (
   const second = await run(t, args);
   assert.deepEqual(await ask(second.graphql, objectsDocument), before);
   assert.deepEqual(await second.stop('SIGTERM'), { code: 0, signal: null });
+});
+
+test('a state beyond the interval of snapshots is the same after a restart', async (t) => {
+  const directory = await makeDirectory(t);
+  const base = makeConfig(directory);
+  const config = { ...base, cluster: { ...base.cluster, snapshotInterval: 100 } };
+  const first = await startRouter({ config, logger: silentLogger, version });
+  for (let at = 0; at < 350; at++) {
+    const labels = { at: String(at) };
+    await first.router.registry.register({
+      serviceId: `svc-${at % 7}`,
+      name: 'enrich',
+      namespace: 'shop',
+      type: 'transform',
+      endpoint: { host: '127.0.0.1', port: 7000, tls: false },
+      labels,
+    });
+  }
+  const services = first.router.registry.list().map(({ labels, revision }) => [labels, revision]);
+  assert(first.router.cluster().snapshotIndex >= 100);
+  await first.close();
+  const second = await startRouter({ config, logger: silentLogger, version });
+  atEnd(t, () => second.close());
+  assert.deepEqual(
+    second.router.registry.list().map(({ labels, revision }) => [labels, revision]),
+    services,
+  );
+  assert(second.router.cluster().firstIndex > 100, 'what snapshots stand for was released');
 });
 
 test('a configuration with faults ends with 78 and every fault; help and print-config end with 0', async (t) => {

@@ -16,10 +16,28 @@ import { loadConfig, type RouterConfig } from '../../src/config/config.ts';
 import { formatAddress } from '../../src/config/parse.ts';
 import { type RunningRouter, type StartRouterOptions, startRouter } from '../../src/process.ts';
 
+type Ending = () => Promise<void> | void;
+
+const endings = new WeakMap<TestContext, Ending[]>();
+
+/** Runs `ending` after the test; what was begun last ends first. */
+export function atEnd(t: TestContext, ending: Ending): void {
+  const known = endings.get(t);
+  if (known !== undefined) {
+    known.push(ending);
+    return;
+  }
+  const all = [ending];
+  endings.set(t, all);
+  t.after(async () => {
+    for (const end of all.reverse()) await end();
+  });
+}
+
 /** A folder that is gone after the test. */
 export async function makeDirectory(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'etl-router-api-'));
-  t.after(() => rm(directory, { recursive: true, force: true }));
+  atEnd(t, () => rm(directory, { recursive: true, force: true }));
   return directory;
 }
 
@@ -68,14 +86,14 @@ export async function start(
     drainMs: 500,
     ...options,
   });
-  t.after(() => running.close());
+  atEnd(t, () => running.close());
   const address = formatAddress(running.addresses.grpc);
   const credentials = ChannelCredentials.createInsecure();
   const admin = createClient(RouterAdmin, address, credentials, clientOptions);
   const registry = createClient(ServiceRegistry, address, credentials, clientOptions);
   const checkpoints = createClient(CheckpointService, address, credentials, clientOptions);
   const coordinator = createClient(SidecarCoordinator, address, credentials, clientOptions);
-  t.after(() => {
+  atEnd(t, () => {
     for (const client of [admin, registry, checkpoints, coordinator]) client.close();
   });
   const { http } = running.addresses;
