@@ -27,7 +27,8 @@ export class CountingMachine implements Machine {
 
   /** Rows in order, as text. */
   get sorted(): readonly string[] {
-    return Array.from(this.rows, ([key, value]) => `${key}=${value}`).sort();
+    const keys = [...this.rows.keys()].sort();
+    return keys.map((key) => `${key}=${this.rows.get(key)}`);
   }
 }
 
