@@ -65,6 +65,7 @@ export class Sidecar {
   readonly #managed = new Map<string, Managed>();
   readonly #abort = new AbortController();
   readonly #onEnded = new Set<(pipelineId: string, outcome: RunOutcome) => void>();
+  #isRegistered = false;
   #loops: Promise<unknown> | undefined;
 
   constructor(options: SidecarOptions) {
@@ -75,10 +76,8 @@ export class Sidecar {
     });
   }
 
-  /** Registers, and from then on runs what is assigned. */
-  async start(): Promise<void> {
-    const { controlPlane, sidecarId, offers, version } = this.#options;
-    await controlPlane.register({ sidecarId, offers, version });
+  /** Registers, now or when the router can be reached, and from then on runs what is assigned. */
+  start(): void {
     this.#loops ??= Promise.all([this.#watch(), this.#report()]);
   }
 
@@ -155,10 +154,12 @@ export class Sidecar {
   }
 
   async #watch(): Promise<void> {
-    const { controlPlane, clock, logger } = this.#options;
+    const { controlPlane, clock, logger, sidecarId, offers, version } = this.#options;
     const { signal } = this.#abort;
     while (!signal.aborted) {
       try {
+        await controlPlane.register({ sidecarId, offers, version });
+        this.#isRegistered = true;
         for await (const event of controlPlane.watchAssignments(signal)) this.#apply(event);
       } catch (error) {
         if (!signal.aborted) logger.warn({ err: toEtlError(error) }, 'assignments not watched');
@@ -172,7 +173,7 @@ export class Sidecar {
     const { signal } = this.#abort;
     while (!signal.aborted) {
       try {
-        await controlPlane.report({ sidecarId, runs: this.snapshots() });
+        if (this.#isRegistered) await controlPlane.report({ sidecarId, runs: this.snapshots() });
       } catch (error) {
         logger.warn({ err: toEtlError(error) }, 'report not taken');
       }

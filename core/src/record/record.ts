@@ -23,7 +23,7 @@ export interface Lane {
 export interface Record {
   /** Where the source found it; byte order is source order within the lane. Never empty once it left its source. */
   readonly position: Uint8Array;
-  /** `.stage.ordinal` for each stage that made several records of one, else empty. */
+  /** `.stage.ordinal` for each stage that made several records of one (since it was sent again), else empty. */
   readonly derivation: string;
   /** Set when the record was sent again from the dead letters: the id it had then. Else empty. */
   readonly originId: string;
@@ -47,14 +47,14 @@ export function laneKey(lane: Lane): string {
 }
 
 /**
- * The id every replay of the same record has again: `source/partition/position-in-hex` and the derivation, or the
- * id it was first given when it comes from the dead letters.
+ * The id every replay of the same record has again: `source/partition/position-in-hex` and the derivation. What comes
+ * from the dead letters has the id it was first given instead, and the derivation since then.
  */
 export function recordId(
   lane: Lane,
   record: Pick<Record, 'position' | 'derivation' | 'originId'>,
 ): string {
-  if (record.originId !== '') return record.originId;
+  if (record.originId !== '') return `${record.originId}${record.derivation}`;
   return `${escapePart(lane.source)}/${escapePart(lane.partition)}/${toHex(record.position)}${record.derivation}`;
 }
 

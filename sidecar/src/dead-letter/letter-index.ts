@@ -10,6 +10,7 @@ export interface Indexed {
   readonly id: string;
   readonly stage: string;
   readonly source: string;
+  readonly partition: string;
   readonly code: string;
   readonly attempts: number;
   readonly firstFailureMs: number;
@@ -18,16 +19,26 @@ export interface Indexed {
   readonly redrive: number | undefined;
 }
 
+/** The entries of one pipeline. */
+interface Shelf {
+  /** By `id stage`. */
+  readonly byRecord: Map<string, number>;
+  /** In order of ordinal: a new one is the highest, and a Map keeps the order in which keys came. */
+  readonly byOrdinal: Map<number, Indexed>;
+  readonly queued: Set<number>;
+  /** Ordinals by the lane the record first travelled in. */
+  readonly byLane: Map<string, Set<number>>;
+}
+
 export class LetterIndex {
-  /** In order of ordinal; a Map keeps the order of insertion, and ordinals only grow. */
-  readonly #byOrdinal = new Map<number, Indexed>();
-  readonly #ordinals = new Map<string, number>();
+  readonly #shelves = new Map<string, Shelf>();
+  readonly #pipelineOf = new Map<number, string>();
   #lastOrdinal = 0;
   #lastRedrive = 0;
   #bytes = 0;
 
   get size(): number {
-    return this.#byOrdinal.size;
+    return this.#pipelineOf.size;
   }
 
   /** Bytes of the living entries on disk. */
@@ -51,6 +62,7 @@ export class LetterIndex {
     return ++this.#lastRedrive;
   }
 
+  /** Numbers up to these were given out before. */
   skipTo(ordinal: number, redrive: number): void {
     this.#lastOrdinal = Math.max(this.#lastOrdinal, ordinal);
     this.#lastRedrive = Math.max(this.#lastRedrive, redrive);
@@ -58,100 +70,183 @@ export class LetterIndex {
 
   /** Adds an entry, in the place of the one with its pipeline, id and stage. */
   put(facts: EntryFacts, address: FrameAddress): void {
-    const { pipelineId, id, stage, source, code, attempts, firstFailureMs, ordinal } = facts;
-    const { redrive } = facts;
-    const key = keyOf(pipelineId, id, stage);
-    const known = this.#ordinals.get(key);
+    const { pipelineId, id, stage, source, partition, code, attempts } = facts;
+    const { firstFailureMs, ordinal, redrive } = facts;
+    const shelf = this.#shelfOf(pipelineId);
+    const key = keyOf(id, stage);
+    const known = shelf.byRecord.get(key);
     if (known !== undefined) this.remove(known);
-    this.#ordinals.set(key, ordinal);
-    this.#byOrdinal.set(ordinal, {
-      pipelineId,
-      id,
-      stage,
-      source,
-      code,
-      attempts,
-      firstFailureMs,
-      ordinal,
-      address,
-      redrive,
-    });
+    const entry: Indexed = {
+      ...{ pipelineId, id, stage, source, partition, code, attempts },
+      ...{ firstFailureMs, ordinal, address, redrive },
+    };
+    shelf.byRecord.set(key, ordinal);
+    shelf.byOrdinal.set(ordinal, entry);
+    if (redrive !== undefined) shelf.queued.add(ordinal);
+    const lane = keyOf(source, partition);
+    const inLane = shelf.byLane.get(lane);
+    if (inLane === undefined) shelf.byLane.set(lane, new Set([ordinal]));
+    else inLane.add(ordinal);
+    this.#pipelineOf.set(ordinal, pipelineId);
     this.#bytes += address.length;
     this.skipTo(ordinal, redrive ?? 0);
   }
 
+  /** Puts the entries that a compaction moved back into the order of their ordinals. */
+  sort(): void {
+    for (const { byOrdinal } of this.#shelves.values()) {
+      const entries = [...byOrdinal].toSorted(([a], [b]) => a - b);
+      byOrdinal.clear();
+      for (const [ordinal, entry] of entries) byOrdinal.set(ordinal, entry);
+    }
+  }
+
   find(pipelineId: string, id: string, stage: string): Indexed | undefined {
-    const ordinal = this.#ordinals.get(keyOf(pipelineId, id, stage));
-    return ordinal === undefined ? undefined : this.#byOrdinal.get(ordinal);
+    const shelf = this.#shelves.get(pipelineId);
+    const ordinal = shelf?.byRecord.get(keyOf(id, stage));
+    return ordinal === undefined ? undefined : shelf?.byOrdinal.get(ordinal);
   }
 
   queue(ordinal: number, redrive: number): void {
-    const entry = this.#byOrdinal.get(ordinal);
-    if (entry !== undefined) this.#byOrdinal.set(ordinal, { ...entry, redrive });
     this.skipTo(0, redrive);
+    const shelf = this.#shelfWith(ordinal);
+    const entry = shelf?.byOrdinal.get(ordinal);
+    if (shelf === undefined || entry === undefined) return;
+    shelf.byOrdinal.set(ordinal, { ...entry, redrive });
+    shelf.queued.add(ordinal);
   }
 
   move(ordinal: number, address: FrameAddress): void {
-    const entry = this.#byOrdinal.get(ordinal);
-    if (entry === undefined) return;
+    const shelf = this.#shelfWith(ordinal);
+    const entry = shelf?.byOrdinal.get(ordinal);
+    if (shelf === undefined || entry === undefined) return;
     this.#bytes += address.length - entry.address.length;
-    this.#byOrdinal.set(ordinal, { ...entry, address });
+    shelf.byOrdinal.set(ordinal, { ...entry, address });
   }
 
   remove(ordinal: number): void {
-    const entry = this.#byOrdinal.get(ordinal);
-    if (entry === undefined) return;
-    this.#byOrdinal.delete(ordinal);
-    this.#ordinals.delete(keyOf(entry.pipelineId, entry.id, entry.stage));
+    const shelf = this.#shelfWith(ordinal);
+    const entry = shelf?.byOrdinal.get(ordinal);
+    if (shelf === undefined || entry === undefined) return;
+    shelf.byOrdinal.delete(ordinal);
+    shelf.byRecord.delete(keyOf(entry.id, entry.stage));
+    shelf.queued.delete(ordinal);
+    const lane = keyOf(entry.source, entry.partition);
+    const inLane = shelf.byLane.get(lane);
+    inLane?.delete(ordinal);
+    if (inLane?.size === 0) shelf.byLane.delete(lane);
+    this.#pipelineOf.delete(ordinal);
+    if (shelf.byOrdinal.size === 0) this.#shelves.delete(entry.pipelineId);
     this.#bytes -= entry.address.length;
+  }
+
+  /** Those after ordinal `after`, oldest first. */
+  *after(pipelineId: string, after = 0): Generator<Indexed> {
+    for (const entry of this.#shelves.get(pipelineId)?.byOrdinal.values() ?? []) {
+      if (entry.ordinal > after) yield entry;
+    }
   }
 
   /** Those that match, oldest first. */
   match(pipelineId: string, { ids, stage, code }: DeadLetterFilter): Indexed[] {
     const wanted = ids === undefined ? undefined : new Set(ids);
     const matching: Indexed[] = [];
-    for (const entry of this.#byOrdinal.values()) {
-      if (entry.pipelineId !== pipelineId) continue;
+    for (const entry of this.after(pipelineId)) {
       if (stage !== undefined && entry.stage !== stage) continue;
       if (code !== undefined && entry.code !== code) continue;
       if (wanted !== undefined && !wanted.has(entry.id)) continue;
       matching.push(entry);
     }
-    return matching.toSorted((a, b) => a.ordinal - b.ordinal);
+    return matching;
   }
 
   /** What is queued for one lane, in the order of the queue. */
   queued(pipelineId: string, { source, stage }: RedriveLane): Indexed[] {
-    return this.match(pipelineId, { stage })
-      .filter((entry) => entry.redrive !== undefined && entry.source === source)
+    return this.#queued(pipelineId)
+      .filter((entry) => entry.stage === stage && entry.source === source)
       .toSorted((a, b) => (a.redrive as number) - (b.redrive as number));
   }
 
   redriveLanes(pipelineId: string): readonly RedriveLane[] {
     const lanes = new Map<string, RedriveLane>();
-    for (const { redrive, source, stage } of this.match(pipelineId, {})) {
-      if (redrive !== undefined) lanes.set(JSON.stringify([source, stage]), { source, stage });
+    for (const { source, stage } of this.#queued(pipelineId)) {
+      lanes.set(keyOf(source, stage), { source, stage });
     }
     return [...lanes.values()];
   }
 
   counts(pipelineId: string): DeadLetterCounts {
     const byFingerprint = new Map<string, number>();
-    let [total, redriving] = [0, 0];
-    for (const { stage, code, redrive } of this.match(pipelineId, {})) {
+    for (const { stage, code } of this.after(pipelineId)) {
       const fingerprint = `${stage}/${code}`;
       byFingerprint.set(fingerprint, (byFingerprint.get(fingerprint) ?? 0) + 1);
-      total++;
-      if (redrive !== undefined) redriving++;
     }
-    return { total, redriving, byFingerprint };
+    const shelf = this.#shelves.get(pipelineId);
+    return {
+      total: shelf?.byOrdinal.size ?? 0,
+      redriving: shelf?.queued.size ?? 0,
+      byFingerprint,
+    };
+  }
+
+  /** Ids of one lane's entries, by stage. */
+  idsOf(
+    pipelineId: string,
+    lane: { readonly source: string; readonly partition: string },
+  ): ReadonlyMap<string, ReadonlySet<string>> {
+    const ids = new Map<string, Set<string>>();
+    const shelf = this.#shelves.get(pipelineId);
+    for (const ordinal of shelf?.byLane.get(keyOf(lane.source, lane.partition)) ?? []) {
+      const { stage, id } = shelf?.byOrdinal.get(ordinal) as Indexed;
+      const known = ids.get(stage);
+      if (known === undefined) ids.set(stage, new Set([id]));
+      else known.add(id);
+    }
+    return ids;
+  }
+
+  /** The highest ordinal of a pipeline's entries; 0 when it has none. */
+  highest(pipelineId: string): number {
+    let highest = 0;
+    for (const ordinal of this.#shelves.get(pipelineId)?.byOrdinal.keys() ?? []) {
+      if (ordinal > highest) highest = ordinal;
+    }
+    return highest;
   }
 
   inSegment(segment: number): Indexed[] {
-    return [...this.#byOrdinal.values()].filter(({ address }) => address.segment === segment);
+    const found: Indexed[] = [];
+    for (const { byOrdinal } of this.#shelves.values()) {
+      for (const entry of byOrdinal.values())
+        if (entry.address.segment === segment) found.push(entry);
+    }
+    return found;
+  }
+
+  #queued(pipelineId: string): Indexed[] {
+    const shelf = this.#shelves.get(pipelineId);
+    return Array.from(shelf?.queued ?? [], (ordinal) => shelf?.byOrdinal.get(ordinal) as Indexed);
+  }
+
+  #shelfOf(pipelineId: string): Shelf {
+    const known = this.#shelves.get(pipelineId);
+    if (known !== undefined) return known;
+    const shelf: Shelf = {
+      byRecord: new Map(),
+      byOrdinal: new Map(),
+      queued: new Set(),
+      byLane: new Map(),
+    };
+    this.#shelves.set(pipelineId, shelf);
+    return shelf;
+  }
+
+  #shelfWith(ordinal: number): Shelf | undefined {
+    const pipelineId = this.#pipelineOf.get(ordinal);
+    return pipelineId === undefined ? undefined : this.#shelves.get(pipelineId);
   }
 }
 
-function keyOf(pipelineId: string, id: string, stage: string): string {
-  return JSON.stringify([pipelineId, id, stage]);
+function keyOf(first: string, second: string): string {
+  return `${first}\0${second}`;
 }

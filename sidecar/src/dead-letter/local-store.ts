@@ -67,6 +67,7 @@ export class LocalDeadLetterStore implements DeadLetterStore {
     store.#log = await FrameLog.open(logOptions, (payload, address) => {
       store.#replay(decodeFrame(payload), address);
     });
+    store.#index.sort();
     return store;
   }
 
@@ -145,6 +146,13 @@ export class LocalDeadLetterStore implements DeadLetterStore {
     });
   }
 
+  idsOf(
+    pipelineId: string,
+    lane: { readonly source: string; readonly partition: string },
+  ): ReadonlyMap<string, ReadonlySet<string>> {
+    return this.#index.idsOf(pipelineId, lane);
+  }
+
   redriveLanes(pipelineId: string): readonly RedriveLane[] {
     return this.#index.redriveLanes(pipelineId);
   }
@@ -163,16 +171,12 @@ export class LocalDeadLetterStore implements DeadLetterStore {
 
   queue(pipelineId: string): DeadLetterQueue {
     return {
-      read: (request) =>
-        this.#readWithin(
-          this.#index.match(pipelineId, {}).filter(({ ordinal }) => ordinal > request.after),
-          request,
-        ),
+      read: (request) => this.#readWithin(this.#index.after(pipelineId, request.after), request),
     };
   }
 
   lastOrdinal(pipelineId: string): number {
-    return this.#index.match(pipelineId, {}).at(-1)?.ordinal ?? 0;
+    return this.#index.highest(pipelineId);
   }
 
   async removeRedriven(pipelineId: string, lane: RedriveLane, redrive: number): Promise<void> {
@@ -263,7 +267,7 @@ export class LocalDeadLetterStore implements DeadLetterStore {
   }
 
   async #readWithin(
-    entries: readonly Indexed[],
+    entries: Iterable<Indexed>,
     bounds: { readonly maxRecords: number; readonly maxBytes: number },
   ): Promise<readonly DeadLetter[]> {
     const chosen: Indexed[] = [];

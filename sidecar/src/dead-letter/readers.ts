@@ -30,7 +30,7 @@ export function createRedriveReader(
   return createReader(store.redriveQueue(lane.pipelineId, lane), {
     after,
     numberOf: ({ redrive }) => redrive as number,
-    recordOf: ({ id, batch }) => ({ ...batch.record(0), originId: id }),
+    recordOf: ({ id, batch }) => ({ ...batch.record(0), derivation: '', originId: id }),
     async acknowledge(number) {
       lane.beforeRemove();
       await store.removeRedriven(lane.pipelineId, lane, number);

@@ -98,6 +98,11 @@ export interface DeadLetterStore {
   redrive(pipelineId: string, filter: DeadLetterFilter): Promise<number>;
   /** Removes those that match and are not queued, durably; says how many. */
   discard(pipelineId: string, filter: DeadLetterFilter): Promise<number>;
+  /** The ids of one lane's dead letters, by stage: a replay leaves them out, they are resolved. */
+  idsOf(
+    pipelineId: string,
+    lane: { readonly source: string; readonly partition: string },
+  ): ReadonlyMap<string, ReadonlySet<string>>;
   /** The queues that hold something. */
   redriveLanes(pipelineId: string): readonly RedriveLane[];
   /** One queue, in order of {@link DeadLetter.redrive}. */

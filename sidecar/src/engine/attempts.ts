@@ -27,7 +27,10 @@ export interface CallResult {
 export interface Callee {
   readonly stage: string;
   readonly kind: StageKind;
-  /** A call that reports failures stored nothing, and what is stored is asked for before the next call. */
+  /**
+   * A call that reports failures stored nothing, and what is stored is asked for before the next call. A call that
+   * timed out may still be under way and take effect later: only a new epoch keeps that out, so the lane ends.
+   */
   readonly transactional: boolean;
   call(batch: RecordBatch): Promise<CallResult>;
   /** After a call whose outcome is unknown: what is still to be handed over. */
@@ -132,6 +135,7 @@ export class Attempts {
     if (kind === 'fenced' || (kind === 'cancelled' && this.#signal.aborted)) throw error;
     counters.setFault(stage, error);
     counters.stage(stage).failed += part.count;
+    if (error.code === 'ETL_TIMEOUT' && this.#callee.transactional) throw error;
     const refused = kind === 'record';
     const exhausted = history.attempts >= this.#context.pipeline.delivery.retry.maxAttempts;
     if (!refused || !this.#callee.repeats) await this.#wait(history.attempts);

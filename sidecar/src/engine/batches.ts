@@ -1,7 +1,13 @@
 // Cutting and joining batches without decoding a record. Two rules hold everywhere: records stay in sequence order,
 // and records of one position (which share a sequence) are never parted. Pure.
 
-import { assert, type BatchHeader, comparePositions, RecordBatch } from '@etl-router/core';
+import {
+  assert,
+  BatchBuilder,
+  type BatchHeader,
+  comparePositions,
+  RecordBatch,
+} from '@etl-router/core';
 
 /** The first index at or before `index` where a new position starts; 0 when all before share one. */
 export function cutAtOrBefore(batch: RecordBatch, index: number): number {
@@ -135,6 +141,18 @@ function permute(batch: RecordBatch, indexes: Uint32Array): RecordBatch {
     offsets[i] = batch.sequence(index) - batch.header.firstSequence;
   }
   return new RecordBatch({ ...batch.header, sequenceOffsets: offsets }, bytes, spans);
+}
+
+/** The same records, each with `suffix` added to its derivation, and so an id of its own. */
+export function deriveAll(batch: RecordBatch, suffix: string): RecordBatch {
+  const builder = new BatchBuilder(batch.byteLength + batch.count * (suffix.length + 2));
+  for (let index = 0; index < batch.count; index++) {
+    const record = batch.record(index);
+    const derivation = record.derivation + suffix;
+    builder.append({ ...record, derivation }, batch.sequence(index));
+  }
+  const { lane, epoch, firstSequence, watermark } = batch.header;
+  return builder.build({ lane, epoch, firstSequence, watermark });
 }
 
 /** The same records, numbered densely from `firstSequence` under another lane or epoch. */

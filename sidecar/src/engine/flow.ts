@@ -18,6 +18,11 @@ export interface FlowEdge {
   readonly from: string;
   readonly to: string;
   readonly condition: CompiledCondition | undefined;
+  /**
+   * Added to the derivation of what takes the edge. Where copies of one record may meet again, they are two records
+   * from there on, and the ids of all but the first edge's say which way they came.
+   */
+  readonly suffix: string | undefined;
   readonly target:
     | { readonly kind: 'node'; readonly index: number }
     | { readonly kind: 'port'; readonly port: Port };
@@ -142,21 +147,42 @@ class Compiler {
       from: first.from,
       to: stage.name,
       condition: undefined,
+      suffix: undefined,
       target: { kind: 'node', index: 0 },
     });
     this.#segmentOf.set(stage.name, segment);
     feeders.set(stage.name, segment);
   }
 
-  #edge({ from, to, when }: Edge, segment: MutableSegment): FlowEdge {
+  #edge(edge: Edge, segment: MutableSegment): FlowEdge {
+    const { from, to, when } = edge;
     const port = this.#ports.get(to);
     const index = segment.nodes.findIndex(({ stage }) => stage.name === to);
     return {
       from,
       to,
       condition: when === undefined ? undefined : compileCondition(when),
+      suffix: this.#meetsEarlier(edge) ? `.${from}.0` : undefined,
       target: port === undefined ? { kind: 'node', index } : { kind: 'port', port },
     };
+  }
+
+  /** Whether an earlier edge into the same stage may bring a copy of the same record. */
+  #meetsEarlier(edge: Edge): boolean {
+    const incoming = this.#pipeline.edges.filter(({ to }) => to === edge.to);
+    const mine = this.#ancestors(edge.from);
+    return incoming
+      .slice(0, Math.max(0, incoming.indexOf(edge)))
+      .some(({ from }) => [...this.#ancestors(from)].some((name) => mine.has(name)));
+  }
+
+  /** A stage and all that lead to it. */
+  #ancestors(stage: string): Set<string> {
+    const found = new Set([stage]);
+    for (const name of found) {
+      for (const { from, to } of this.#pipeline.edges) if (to === name) found.add(from);
+    }
+    return found;
   }
 
   #leaving(stage: string): Edge[] {

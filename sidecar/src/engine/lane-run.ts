@@ -7,7 +7,7 @@ import {
   EtlError,
   type Lane,
   type PartitionReader,
-  type RecordBatch,
+  RecordBatch,
   sleep,
   toEtlError,
 } from '@etl-router/core';
@@ -25,10 +25,11 @@ import {
   timestampMs,
 } from './event-time.ts';
 import type { Flow, Port } from './flow.ts';
-import { Undertaker } from './letters.ts';
+import { type Buried, leaveOutBuried, Undertaker } from './letters.ts';
 import { backoffMs, classify } from './retry.ts';
 import type { Output, SegmentRunner } from './segment-runner.ts';
 import { LaneTracker, type Ticket } from './tracker.ts';
+import type { Passage } from './transform-runner.ts';
 import { Wake, yieldToLoop } from './wake.ts';
 import { LaneWatermark } from './watermark.ts';
 
@@ -51,6 +52,8 @@ export interface LaneRunOptions {
   readonly stage: Stage;
   readonly flow: Flow;
   readonly segments: ReadonlyMap<Port | undefined, SegmentRunner>;
+  /** The lane's dead letters: what comes again of them is left out. */
+  readonly buried: Buried;
   /** Makes the writer of a sink. */
   readonly writer: (stage: Stage, signal: AbortSignal) => Consumer;
   /** Opens the partition; undefined for a lane that only empties its spills. */
@@ -84,6 +87,7 @@ export class LaneRun {
   readonly #branches = new Map<Port, Branch>();
   readonly #credited = new Wake();
   readonly #eventClock: EventClock;
+  readonly #passage: Passage;
   readonly #canRelieve: boolean;
   readonly #source: StageCounters | undefined;
   #reader: PartitionReader | undefined;
@@ -109,6 +113,7 @@ export class LaneRun {
       this.credit.release(count, bytes);
       options.onProgress();
     });
+    this.#passage = { signal: this.#abort.signal, buried: options.buried };
     this.#committed = options.position;
     this.#readPosition = options.position;
     this.#eventClock = createEventClock(options.context.pipeline.watermark);
@@ -237,7 +242,7 @@ export class LaneRun {
     return {
       preference: undefined,
       consume: async (batch, [ticket]) => {
-        const outputs = await segment.run(batch, this.#abort.signal);
+        const outputs = await segment.run(batch, this.#passage);
         await this.#deliver(outputs, { ticket, batch });
       },
     };
@@ -388,16 +393,17 @@ export class LaneRun {
       this.#source.recordsOut += count;
       this.#source.bytesOut += byteLength;
     }
-    const timely = this.#takeTime(batch);
+    const fresh = leaveOutBuried(batch, this.#options.buried.get(this.#options.stage.name));
+    const timely = this.#takeTime(fresh ?? RecordBatch.empty(batch.header));
     if (commitFirst !== undefined) await commitFirst(this, position, this.#abort.signal);
     if (timely instanceof Promise || timely.batch !== undefined) {
       const segment = segments.get(undefined) as SegmentRunner;
       const outputs =
         timely instanceof Promise
           ? timely.then((left) =>
-              left.batch === undefined ? [] : segment.run(left.batch, this.#abort.signal),
+              left.batch === undefined ? [] : segment.run(left.batch, this.#passage),
             )
-          : segment.run(timely.batch as RecordBatch, this.#abort.signal);
+          : segment.run(timely.batch as RecordBatch, this.#passage);
       await this.#enter(outputs, { ticket, batch });
     } else {
       ticket.release();
@@ -461,7 +467,7 @@ export class LaneRun {
     const promisedMs = timestampMs(batch.header.watermark);
     if (promisedMs !== undefined) this.watermark.promise(promisedMs);
     const late = times?.late ?? [];
-    if (late.length === 0) return { batch };
+    if (late.length === 0) return { batch: batch.count === 0 ? undefined : batch };
     if (policy === 'keep') {
       const lateByMs = (index: number): number =>
         (watermarkMs as number) - (this.#eventClock(batch, index) as number);

@@ -23,6 +23,7 @@ import type { LaneSnapshot } from './counters.ts';
 import type { CreditLimits } from './credits.ts';
 import { compileFlow, type Flow, type FlowEntry, type Port } from './flow.ts';
 import { LaneRun } from './lane-run.ts';
+import type { Buried } from './letters.ts';
 import { SegmentRunner } from './segment-runner.ts';
 import { SinkWriter } from './sink-writer.ts';
 import type { Stages } from './stages.ts';
@@ -282,6 +283,10 @@ export class Lanes {
       kind === 'deadLetter' ? { ...this.#context, bury: () => Promise.resolve() } : this.#context;
     const { flow, segments } = this.#flowOf(entryOf(source, partition));
     const { epoch, position, watermarkMs } = opened;
+    const buried =
+      kind === 'source' || kind === 'spill'
+        ? context.deadLetters.idsOf(lane.pipeline, lane)
+        : noneBuried;
     return new LaneRun({
       context,
       lane,
@@ -294,9 +299,10 @@ export class Lanes {
       ),
       flow,
       segments,
+      buried,
       writer: (stage, signal) => {
         const sink = stages.sinks.get(stage.name) as Sink;
-        return new SinkWriter(context, { stage, sink }, { lane, epoch, signal });
+        return new SinkWriter(context, { stage, sink }, { lane, epoch, signal, buried });
       },
       open: this.#opener(wanted, lane, epoch),
       isSource: kind === 'source',
@@ -394,6 +400,8 @@ export class Lanes {
     return { maxRecords: Math.ceil(maxRecords / part), maxBytes: Math.ceil(maxBytes / part) };
   }
 }
+
+const noneBuried: Buried = new Map();
 
 function keyOf(source: string, partition: string): string {
   return JSON.stringify([source, partition]);

@@ -4,6 +4,7 @@
 import { type RecordBatch, sleep, toEtlError } from '@etl-router/core';
 import type { Stage } from '@etl-router/pipeline';
 import type { DeadLetterEntry } from '../dead-letter/store.ts';
+import { withoutIndexes } from './batches.ts';
 import type { RunContext } from './context.ts';
 import { backoffMs } from './retry.ts';
 
@@ -70,6 +71,25 @@ export class Undertaker {
       batch: batch.slice(index, index + 1),
     };
   }
+}
+
+/** Ids of a lane's dead letters when it was opened, by stage. */
+export type Buried = ReadonlyMap<string, ReadonlySet<string>>;
+
+/**
+ * What of a batch is not among the dead letters already. After a restart records come again whose dead letters are
+ * durable: they are resolved, and would be delivered twice once they are sent again.
+ */
+export function leaveOutBuried(
+  batch: RecordBatch,
+  ids: ReadonlySet<string> | undefined,
+): RecordBatch | undefined {
+  if (ids === undefined) return batch;
+  const buried: number[] = [];
+  for (let index = 0; index < batch.count; index++) {
+    if (ids.has(batch.id(index))) buried.push(index);
+  }
+  return withoutIndexes(batch, buried);
 }
 
 /** The lane a record first travelled in: an id begins with it, also that of a record that was sent again. */

@@ -3,11 +3,11 @@
 
 import { type RecordBatch, unreachable } from '@etl-router/core';
 import { isEvaluationFailure } from '@etl-router/pipeline';
-import { mergeBatches } from './batches.ts';
+import { deriveAll, mergeBatches } from './batches.ts';
 import type { RunContext } from './context.ts';
 import type { EdgeCounters, StageCounters } from './counters.ts';
 import type { FlowEdge, Port, Segment } from './flow.ts';
-import type { TransformRunner } from './transform-runner.ts';
+import type { Passage, TransformRunner } from './transform-runner.ts';
 
 /** What goes to a port. */
 export interface Output {
@@ -67,22 +67,22 @@ export class SegmentRunner {
   }
 
   /** What `batch` comes to at the ports. Several edges into one port meet there, in order of sequence. */
-  run(batch: RecordBatch, signal: AbortSignal): readonly Output[] | Promise<readonly Output[]> {
+  run(batch: RecordBatch, passage: Passage): readonly Output[] | Promise<readonly Output[]> {
     const atNodes: Meeting = new Array<RecordBatch[] | undefined>(this.#nodes.length);
     const atPorts: Meeting = new Array<RecordBatch[] | undefined>(this.#ports.length);
     route(this.#head, batch, { atNodes, atPorts });
-    return this.#runFrom(0, { atNodes, atPorts, signal });
+    return this.#runFrom(0, { atNodes, atPorts, passage });
   }
 
   #runFrom(
     start: number,
-    state: { readonly atNodes: Meeting; readonly atPorts: Meeting; readonly signal: AbortSignal },
+    state: { readonly atNodes: Meeting; readonly atPorts: Meeting; readonly passage: Passage },
   ): readonly Output[] | Promise<readonly Output[]> {
     for (let index = start; index < this.#nodes.length; index++) {
       const met = state.atNodes[index];
       if (met === undefined) continue;
       const { runner, leaving } = this.#nodes[index] as Step;
-      const output = runner.run(mergeBatches(met), state.signal);
+      const output = runner.run(mergeBatches(met), state.passage);
       if (output instanceof Promise) {
         return output.then((settled) => {
           if (settled !== undefined) route(leaving, settled, state);
@@ -104,7 +104,7 @@ export class SegmentRunner {
 function route(
   leaving: Leaving,
   batch: RecordBatch,
-  meet: { readonly atNodes: Meeting; readonly atPorts: Meeting },
+  meetings: { readonly atNodes: Meeting; readonly atPorts: Meeting },
 ): void {
   const { edges, from } = leaving;
   const taken = edges.length === 1 || from === undefined ? undefined : new Uint8Array(batch.count);
@@ -118,8 +118,9 @@ function route(
     counters.records += selected.count;
     counters.bytes += selected.byteLength;
     const { target } = edge;
-    if (target.kind === 'port') (meet.atPorts[portIndex] ??= []).push(selected);
-    else if (target.kind === 'node') (meet.atNodes[target.index] ??= []).push(selected);
+    const arriving = edge.suffix === undefined ? selected : deriveAll(selected, edge.suffix);
+    if (target.kind === 'port') (meetings.atPorts[portIndex] ??= []).push(arriving);
+    else if (target.kind === 'node') (meetings.atNodes[target.index] ??= []).push(arriving);
     else unreachable(target);
   }
   if (isAllTaken || from === undefined) return;

@@ -3,11 +3,13 @@
 
 import {
   type BatchPreference,
+  EtlError,
   type Lane,
   type RecordBatch,
   type Sink,
   sleep,
   toEtlError,
+  type WriteResult,
 } from '@etl-router/core';
 import type { Stage } from '@etl-router/pipeline';
 import { Attempts, type CallResult } from './attempts.ts';
@@ -15,13 +17,17 @@ import { countUpTo } from './batches.ts';
 import type { Consumer } from './branch.ts';
 import type { RunContext, StageHealth } from './context.ts';
 import type { StageCounters } from './counters.ts';
-import { Undertaker } from './letters.ts';
+import { type Buried, leaveOutBuried, Undertaker } from './letters.ts';
 import { backoffMs, classify } from './retry.ts';
+
+/** How long a write may take. Stages behind gRPC have shorter deadlines of their own. */
+const writeTimeoutMs = 120_000;
 
 export interface LaneTerm {
   readonly lane: Lane;
   readonly epoch: number;
   readonly signal: AbortSignal;
+  readonly buried: Buried;
 }
 
 export class SinkWriter implements Consumer {
@@ -35,6 +41,8 @@ export class SinkWriter implements Consumer {
   #held: Uint8Array | undefined;
   #isOpen = false;
   #givesUp = false;
+  /** Set when a write never answered: writes of a lane must not overlap, so the lane ends. */
+  #hangs: EtlError | undefined;
 
   constructor(
     context: RunContext,
@@ -83,13 +91,16 @@ export class SinkWriter implements Consumer {
     if (!this.#isOpen) await this.#open();
     this.#counters.recordsIn += batch.count;
     this.#counters.bytesIn += batch.byteLength;
-    const left = this.#leaveOutHeld(batch);
+    const fresh = leaveOutBuried(batch, this.#term.buried.get(this.#stage.name));
+    if (fresh !== batch) this.#counters.duplicatesSuppressed += batch.count - (fresh?.count ?? 0);
+    const left = fresh === undefined ? undefined : this.#leaveOutHeld(fresh);
     if (left === undefined) return;
     try {
       const result = await this.#call(left);
       if (result.failures.length > 0) await this.#attempts.recover(left, { result });
     } catch (error) {
       this.#term.signal.throwIfAborted();
+      if (this.#hangs !== undefined) throw this.#hangs;
       await this.#attempts.recover(left, { error });
     }
   }
@@ -98,7 +109,7 @@ export class SinkWriter implements Consumer {
     const { failpoints, clock } = this.#context;
     failpoints.hit('sink.write.before');
     const startedMs = clock.monotonicMs();
-    const { failures } = await this.#sink.write(batch, this.#term.signal);
+    const { failures } = await this.#withinDeadline(this.#sink.write(batch, this.#term.signal));
     this.#counters.busyMs += clock.monotonicMs() - startedMs;
     failpoints.hit('sink.write.after');
     const isNothingStored =
@@ -111,6 +122,19 @@ export class SinkWriter implements Consumer {
       this.#counters.bytesOut += batch.byteLength;
     }
     return { output: undefined, failures };
+  }
+
+  /** A write that does not answer ends the lane: under the next epoch it can not take effect any more. */
+  #withinDeadline(writing: Promise<WriteResult>): Promise<WriteResult> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#context.clock.after(writeTimeoutMs, () => {
+        const seconds = writeTimeoutMs / 1000;
+        const message = `sink ${this.#stage.name} did not answer a write for ${seconds} s`;
+        this.#hangs = new EtlError('ETL_TIMEOUT', message);
+        reject(this.#hangs);
+      });
+      writing.then(resolve, reject).finally(cancel);
+    });
   }
 
   /** Asks the sink what it holds, because the outcome of a write is unknown or nothing was written yet. */
@@ -126,6 +150,7 @@ export class SinkWriter implements Consumer {
   }
 
   async #open(): Promise<void> {
+    if (this.#hangs !== undefined) throw this.#hangs;
     const { clock, random, pipeline, counters, failpoints } = this.#context;
     const { lane, epoch, signal } = this.#term;
     for (let failures = 1; ; failures++) {

@@ -6,7 +6,13 @@ import type { Stage } from '@etl-router/pipeline';
 import { Attempts, type CallResult } from './attempts.ts';
 import type { RunContext, StageHealth } from './context.ts';
 import type { StageCounters } from './counters.ts';
-import { Undertaker } from './letters.ts';
+import { type Buried, leaveOutBuried, Undertaker } from './letters.ts';
+
+/** What a lane says of itself when its records pass a transform. */
+export interface Passage {
+  readonly signal: AbortSignal;
+  readonly buried: Buried;
+}
 
 export class TransformRunner {
   readonly #context: RunContext;
@@ -25,10 +31,13 @@ export class TransformRunner {
 
   /** What goes on of `batch`; undefined when nothing does. Settles when every record has its fate. */
   run(
-    batch: RecordBatch,
-    signal: AbortSignal,
+    given: RecordBatch,
+    { signal, buried }: Passage,
   ): RecordBatch | undefined | Promise<RecordBatch | undefined> {
     const counters = this.#counters;
+    const batch = leaveOutBuried(given, buried.get(this.#stage.name));
+    if (batch !== given) counters.duplicatesSuppressed += given.count - (batch?.count ?? 0);
+    if (batch === undefined) return undefined;
     counters.recordsIn += batch.count;
     counters.bytesIn += batch.byteLength;
     const startedMs = this.#context.clock.monotonicMs();

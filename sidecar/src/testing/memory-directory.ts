@@ -17,6 +17,8 @@ export class MemoryDisk {
   readonly #files = new Map<string, MemoryFile>();
   /** Set to make every write and sync fail with it. */
   failure: Error | undefined;
+  /** Set to lose on a crash what was synced, as a disk that lies does. */
+  ignoresSync = false;
   #generation = 0;
 
   /** A view of the disk for one life of a process; it stops working at the next crash. */
@@ -66,6 +68,7 @@ export class MemoryDisk {
       check();
       if (this.failure !== undefined) throw this.failure;
     };
+    const lies = (): boolean => this.ignoresSync;
     const files = this.#files;
     return {
       async list() {
@@ -81,7 +84,7 @@ export class MemoryDisk {
         const path = prefix + name;
         const file = files.get(path) ?? { bytes: Buffer.alloc(0), synced: 0, isNamed: false };
         files.set(path, file);
-        return openFile(file, { check, write });
+        return openFile(file, { check, write, lies });
       },
       async replace(name, bytes) {
         write();
@@ -107,7 +110,11 @@ export class MemoryDisk {
 
 function openFile(
   file: MemoryFile,
-  access: { readonly check: () => void; readonly write: () => void },
+  access: {
+    readonly check: () => void;
+    readonly write: () => void;
+    readonly lies: () => boolean;
+  },
 ): StoredFile {
   return {
     get size() {
@@ -121,7 +128,7 @@ function openFile(
       access.write();
       await Promise.resolve();
       access.write();
-      file.synced = file.bytes.length;
+      if (!access.lies()) file.synced = file.bytes.length;
     },
     async read(offset, length) {
       access.check();

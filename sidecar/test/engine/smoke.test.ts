@@ -45,7 +45,7 @@ test('a bounded source reaches its sink and the run completes', async () => {
   );
   let outcome: string | undefined;
   sidecar.onEnded((_, ended) => (outcome = ended.kind));
-  await sidecar.start();
+  sidecar.start();
   const done = await advanceUntil(clock, () => outcome !== undefined);
   assert.ok(done, JSON.stringify(sidecar.snapshots(), undefined, 1));
   assert.equal(outcome, 'completed');
