@@ -1,5 +1,6 @@
 // Fakes that other tests and the simulator use: real implementations with dials for failure.
 
+export { MemoryStore } from './applied/memory-store.ts';
 export {
   type DiskFault,
   type DiskOperation,

@@ -24,7 +24,7 @@ export interface Machine {
 }
 
 export interface ReplicaOptions {
-  /** Open, and this object's from now on. */
+  /** Open, and to be closed by the caller once consensus is closed. */
   readonly store: AppliedStore;
   readonly machine: Machine;
   readonly log: LogReader;
@@ -88,11 +88,6 @@ export class Replica implements ReplicatedState {
       await view.close();
     }
     return view.applied;
-  }
-
-  /** Closes the store; consensus must have been closed before. */
-  async close(): Promise<void> {
-    await this.#options.store.close();
   }
 }
 

@@ -66,7 +66,7 @@ export class Log implements RaftLog {
   #failure: EtlError | undefined;
   /** A commit index that was told and is not written yet. */
   #pendingState: HardState | undefined;
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   private constructor(
     options: LogOptions,
@@ -158,9 +158,12 @@ export class Log implements RaftLog {
     this.#enqueue({ entries: [], mark, bytes: 0, done });
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await this.#flushing;
     const { hardState } = this.#view;
     try {
@@ -183,7 +186,7 @@ export class Log implements RaftLog {
   #refuses(done: AppendDone): boolean {
     const error =
       this.#failure ??
-      (this.#closed ? new EtlError('ETL_CANCELLED', 'the log is closed') : undefined);
+      (this.#closing ? new EtlError('ETL_CANCELLED', 'the log is closed') : undefined);
     if (error !== undefined) queueMicrotask(() => done(error));
     return error !== undefined;
   }

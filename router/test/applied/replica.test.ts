@@ -19,7 +19,6 @@ import { CountingMachine, rowTexts } from './counting-machine.ts';
 
 interface MemberParts {
   readonly node: SingleNode;
-  readonly replica: Replica;
   readonly store: AppliedStore;
   readonly machine: CountingMachine;
 }
@@ -27,13 +26,11 @@ interface MemberParts {
 /** A member: log, consensus, replica and machine. */
 class Member {
   readonly node: SingleNode;
-  readonly replica: Replica;
   readonly store: AppliedStore;
   readonly machine: CountingMachine;
 
   private constructor(parts: MemberParts) {
     this.node = parts.node;
-    this.replica = parts.replica;
     this.store = parts.store;
     this.machine = parts.machine;
   }
@@ -46,7 +43,7 @@ class Member {
     const replica = await Replica.open({ store, machine, log, snapshots });
     const node = new SingleNode({ log, clusterId, nodeId: 1, snapshotInterval: 20 });
     await node.start(replica);
-    return new Member({ node, replica, store, machine });
+    return new Member({ node, store, machine });
   }
 
   async propose(command: string): Promise<string> {
@@ -56,7 +53,7 @@ class Member {
 
   async close(): Promise<void> {
     await this.node.close();
-    await this.replica.close();
+    await this.store.close();
   }
 }
 
