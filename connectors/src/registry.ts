@@ -18,6 +18,7 @@ import {
 } from '@etl-router/pipeline';
 import type { AnyConnector, OpenedConnector } from './connector-type.ts';
 import { duckdbSink } from './duckdb/sink.ts';
+import { fileSink } from './file-sink/sink.ts';
 import { fileSource } from './file-source/file-source.ts';
 import { generatorSource } from './generator/generator.ts';
 import { castTransform } from './transform/cast.ts';
@@ -40,6 +41,7 @@ export const connectors: readonly AnyConnector[] = [
   projectTransform,
   renameTransform,
   duckdbSink,
+  fileSink,
 ];
 
 /** Handled by the sidecar, whatever the kind: a service of the user's own. */
