@@ -149,7 +149,7 @@ export class Sidecar {
   /** Ends now, as a crash would: nothing more is committed. */
   async abort(): Promise<void> {
     this.#abort.abort(new EtlError('ETL_CANCELLED', 'the sidecar stops'));
-    await Promise.all(Array.from(this.#managed.values(), ({ run }) => run?.stop()));
+    await Promise.all(Array.from(this.#managed.values(), async ({ run }) => run?.stop()));
     await this.#loops;
   }
 

@@ -65,7 +65,8 @@ export function encodeRedrive(facts: RedriveFacts): Buffer {
 /** Reads a frame but for the record. */
 export function decodeFrame(payload: Buffer): Frame {
   const facts: unknown = JSON.parse(payload.toString('utf8', headBytes, recordStart(payload)));
-  switch (payload[0]) {
+  const kind = payload[0] as number;
+  switch (kind) {
     case kinds.entry:
       return { kind: 'entry', facts: facts as EntryFacts };
     case kinds.removal:
@@ -75,7 +76,7 @@ export function decodeFrame(payload: Buffer): Frame {
     default:
       throw new EtlError(
         'ETL_STORAGE_CORRUPT',
-        `dead letters: a frame of kind ${payload[0]}; a newer version wrote it, start that one`,
+        `dead letters: a frame of kind ${kind}; a newer version wrote it, start that one`,
       );
   }
 }

@@ -76,9 +76,18 @@ export class LetterIndex {
     const key = keyOf(id, stage);
     const known = shelf.byRecord.get(key);
     if (known !== undefined) this.remove(known);
-    const entry: Indexed = {
-      ...{ pipelineId, id, stage, source, partition, code, attempts },
-      ...{ firstFailureMs, ordinal, address, redrive },
+    const entry = {
+      pipelineId,
+      id,
+      stage,
+      source,
+      partition,
+      code,
+      attempts,
+      firstFailureMs,
+      ordinal,
+      address,
+      redrive,
     };
     shelf.byRecord.set(key, ordinal);
     shelf.byOrdinal.set(ordinal, entry);
@@ -196,8 +205,9 @@ export class LetterIndex {
   ): ReadonlyMap<string, ReadonlySet<string>> {
     const ids = new Map<string, Set<string>>();
     const shelf = this.#shelves.get(pipelineId);
-    for (const ordinal of shelf?.byLane.get(keyOf(lane.source, lane.partition)) ?? []) {
-      const { stage, id } = shelf?.byOrdinal.get(ordinal) as Indexed;
+    if (shelf === undefined) return ids;
+    for (const ordinal of shelf.byLane.get(keyOf(lane.source, lane.partition)) ?? []) {
+      const { stage, id } = shelf.byOrdinal.get(ordinal) as Indexed;
       const known = ids.get(stage);
       if (known === undefined) ids.set(stage, new Set([id]));
       else known.add(id);

@@ -223,7 +223,9 @@ export class LocalDeadLetterStore implements DeadLetterStore {
   }
 
   /** The facts to store: a record that failed before keeps its first failure, and its attempts add up. */
-  #merge({ batch: _, ...entry }: DeadLetterEntry): EntryFacts {
+  #merge(given: DeadLetterEntry): EntryFacts {
+    const { batch, ...entry } = given;
+    assert(batch.count === 1, 'a dead letter is one record');
     const known = this.#index.find(entry.pipelineId, entry.id, entry.stage);
     const ordinal = this.#index.nextOrdinal();
     if (known === undefined) return { ...entry, ordinal };
@@ -242,7 +244,7 @@ export class LocalDeadLetterStore implements DeadLetterStore {
     await this.#files.append([encodeRemoval({ ordinals, lastOrdinal, lastRedrive })]);
     for (const ordinal of ordinals) this.#index.remove(ordinal);
     await this.#compact();
-    for (const finish of [...this.#waiting]) finish();
+    for (const finish of this.#waiting) finish();
   }
 
   /** Moves what lives in the oldest segments to the end of the log while more than half of the log is dead. */
@@ -253,8 +255,8 @@ export class LocalDeadLetterStore implements DeadLetterStore {
       const living = this.#index.inSegment(oldest);
       const frames: Buffer[] = [];
       for (const letter of await this.#readAll(living)) {
-        const { ordinal, redrive, fingerprint: _, ...entry } = letter;
-        frames.push(encodeEntry(entry, { ordinal, redrive }));
+        const { ordinal, redrive } = letter;
+        frames.push(encodeEntry(letter, { ordinal, redrive }));
       }
       const { lastOrdinal, lastRedrive } = this.#index;
       frames.push(encodeRemoval({ ordinals: [], lastOrdinal, lastRedrive }));

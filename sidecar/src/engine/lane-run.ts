@@ -2,32 +2,18 @@
 // the branches, and knows how far the lane is resolved. Waves (one read each) may overlap in asynchronous transforms;
 // they enter the branches in the order in which they were read.
 
-import {
-  comparePositions,
-  EtlError,
-  type Lane,
-  type PartitionReader,
-  RecordBatch,
-  sleep,
-  toEtlError,
-} from '@etl-router/core';
+import { EtlError, type Lane, type RecordBatch, sleep } from '@etl-router/core';
 import type { Stage } from '@etl-router/pipeline';
-import { lastPosition, numberBatch, withoutIndexes } from './batches.ts';
+import { numberBatch } from './batches.ts';
 import { Branch, type BranchBounds, type Consumer } from './branch.ts';
 import type { RunContext } from './context.ts';
 import type { LaneSnapshot, StageCounters } from './counters.ts';
 import { type CreditLimits, type CreditRequest, LaneCredit } from './credits.ts';
-import {
-  createEventClock,
-  type EventClock,
-  markLate,
-  readEventTimes,
-  timestampMs,
-} from './event-time.ts';
 import type { Flow, Port } from './flow.ts';
-import { type Buried, leaveOutBuried, Undertaker } from './letters.ts';
-import { backoffMs, classify } from './retry.ts';
+import { LaneReader, type PartitionOpener } from './lane-reader.ts';
+import { type Buried, leaveOutBuried } from './letters.ts';
 import type { Output, SegmentRunner } from './segment-runner.ts';
+import { Timekeeper } from './timekeeper.ts';
 import { LaneTracker, type Ticket } from './tracker.ts';
 import type { Passage } from './transform-runner.ts';
 import { Wake, yieldToLoop } from './wake.ts';
@@ -57,9 +43,7 @@ export interface LaneRunOptions {
   /** Makes the writer of a sink. */
   readonly writer: (stage: Stage, signal: AbortSignal) => Consumer;
   /** Opens the partition; undefined for a lane that only empties its spills. */
-  readonly open:
-    | ((after: Uint8Array | undefined, signal: AbortSignal) => Promise<PartitionReader>)
-    | undefined;
+  readonly open: PartitionOpener | undefined;
   /** A source's own lane; false for lanes of dead letters, which neither count as read nor as late. */
   readonly isSource: boolean;
   readonly share: () => CreditLimits;
@@ -86,12 +70,12 @@ export class LaneRun {
   readonly #tracker: LaneTracker;
   readonly #branches = new Map<Port, Branch>();
   readonly #credited = new Wake();
-  readonly #eventClock: EventClock;
+  readonly #timekeeper: Timekeeper | undefined;
   readonly #passage: Passage;
   readonly #canRelieve: boolean;
   readonly #source: StageCounters | undefined;
-  #reader: PartitionReader | undefined;
-  #readPosition: Uint8Array | undefined;
+  readonly #reader: LaneReader | undefined;
+  readonly #waveDone = new Wake();
   #committed: Uint8Array | undefined;
   #tail: Promise<void> | undefined;
   #waves = 0;
@@ -115,11 +99,16 @@ export class LaneRun {
     });
     this.#passage = { signal: this.#abort.signal, buried: options.buried };
     this.#committed = options.position;
-    this.#readPosition = options.position;
-    this.#eventClock = createEventClock(options.context.pipeline.watermark);
-    this.#source = options.isSource
-      ? options.context.counters.stage(options.stage.name)
-      : undefined;
+    const { context, stage, lane, position, open, pipelineWatermarkMs } = options;
+    const { signal } = this.#abort;
+    if (open !== undefined) {
+      this.#reader = new LaneReader({ context, lane, stage, open, position, signal });
+    }
+    if (options.isSource) {
+      this.#source = context.counters.stage(stage.name);
+      const { watermark } = this;
+      this.#timekeeper = new Timekeeper({ context, stage, watermark, pipelineWatermarkMs, signal });
+    }
     this.#canRelieve = options.flow.ports.some(({ overflow }) => overflow.policy !== 'block');
     for (const port of options.flow.ports) this.#branches.set(port, this.#createBranch(port));
   }
@@ -165,7 +154,7 @@ export class LaneRun {
       await this.#ended.promise;
     } finally {
       this.abort();
-      await this.#reader?.close().catch(() => {});
+      await this.#reader?.close();
     }
   }
 
@@ -174,6 +163,7 @@ export class LaneRun {
     this.#stopReading.abort(new EtlError('ETL_CANCELLED', 'the lane stops reading'));
     this.#isEager = true;
     this.#credited.wake();
+    this.#waveDone.wake();
     this.flush();
   }
 
@@ -251,15 +241,17 @@ export class LaneRun {
   async #readAll(): Promise<void> {
     const { gate } = this.#options;
     let idleMs = 0;
-    while (!this.#stopReading.signal.aborted && this.#options.open !== undefined) {
+    const reader = this.#reader;
+    const stopping = this.#stopReading.signal;
+    while (!stopping.aborted && reader !== undefined) {
       const gated = gate();
       if (gated !== undefined) await gated;
       if (!(await this.#acquire())) break;
-      const batch = await this.#read();
+      const batch = await reader.read(this.credit.available, stopping);
       if (batch === 'end') break;
       if (batch !== undefined) {
         idleMs = 0;
-        await this.#startWave(batch);
+        await this.#startWave(batch, reader.position as Uint8Array);
         await yieldToLoop();
         continue;
       }
@@ -269,7 +261,7 @@ export class LaneRun {
       await this.#rest(idleMs);
     }
     this.credit.returnUnread();
-    this.#isEnded = !this.#stopReading.signal.aborted;
+    this.#isEnded = !stopping.aborted;
     this.#isEager = true;
     this.flush();
     this.#options.onProgress();
@@ -277,7 +269,9 @@ export class LaneRun {
 
   /** Waits for credit; false when reading was stopped meanwhile. */
   async #acquire(): Promise<boolean> {
-    while (this.#waves >= maxWaves) await this.#tail;
+    while (this.#waves >= maxWaves && !this.#stopReading.signal.aborted) {
+      await this.#waveDone.wait();
+    }
     const { credit } = this;
     const share = this.#options.share();
     const want = {
@@ -321,71 +315,13 @@ export class LaneRun {
     for (const branch of guilty) await branch.relieve();
   }
 
-  /** Reads once; opens the partition first, and again after an error. Undefined: nothing now. */
-  async #read(): Promise<RecordBatch | 'end' | undefined> {
-    const { open, stage } = this.#options;
-    const { counters, clock, random, pipeline } = this.#context;
-    const { signal } = this.#stopReading;
-    for (let failures = 1; !signal.aborted; failures++) {
-      try {
-        this.#reader ??= await open?.(this.#readPosition, this.#abort.signal);
-        const { records, bytes } = this.credit.available;
-        const startedMs = clock.monotonicMs();
-        const result = await (this.#reader as PartitionReader).next({
-          maxRecords: records,
-          maxBytes: Math.max(1, bytes),
-          signal,
-        });
-        if (this.#source !== undefined) this.#source.busyMs += clock.monotonicMs() - startedMs;
-        if (failures > 1) counters.setFault(stage.name, undefined);
-        if (result.kind === 'end') return 'end';
-        if (result.kind === 'idle' || result.batch.count === 0) return undefined;
-        this.#context.failpoints.hit('source.read.after');
-        return this.#checked(result.batch);
-      } catch (error) {
-        if (signal.aborted) return undefined;
-        const failure = toEtlError(error, 'ETL_CONNECTOR_FAILED');
-        if (classify(failure) === 'fenced') throw failure;
-        counters.setFault(stage.name, failure);
-        if (!failure.retryable && failures >= pipeline.delivery.retry.maxAttempts) throw failure;
-        counters.stage(stage.name).retried++;
-        await this.#reader?.close().catch(() => {});
-        this.#reader = undefined;
-        const delayMs = backoffMs(pipeline.delivery.retry, failures, random);
-        await sleep(clock, delayMs, signal).catch(() => {});
-      }
-    }
-    return undefined;
-  }
-
-  /** A source that goes back would lose or double records silently. */
-  #checked(batch: RecordBatch): RecordBatch {
-    const first = batch.position(0);
-    const last = lastPosition(batch);
-    const before = this.#readPosition;
-    if (
-      first.length === 0 ||
-      (before !== undefined && comparePositions(first, before) <= 0) ||
-      comparePositions(first, last) > 0
-    ) {
-      const { source, partition } = this.lane;
-      throw new EtlError(
-        'ETL_INTERNAL',
-        `source ${source}, partition ${partition} gave positions that do not ascend; its connector is at fault`,
-      );
-    }
-    this.#readPosition = last;
-    return batch;
-  }
-
   /** Numbers a batch and takes it through the root segment. Resolves when the next may be read. */
-  async #startWave(read: RecordBatch): Promise<void> {
+  async #startWave(read: RecordBatch, position: Uint8Array): Promise<void> {
     const { lane, epoch } = this;
     const { segments, commitFirst } = this.#options;
     const firstSequence = this.#tracker.nextSequence;
     const batch = numberBatch(read, { lane, epoch, firstSequence });
     const { count, byteLength } = batch;
-    const position = this.#readPosition as Uint8Array;
     this.credit.read(count, byteLength);
     this.credit.returnUnread();
     const ticket = this.#tracker.add({ firstSequence, count, bytes: byteLength, position });
@@ -393,21 +329,24 @@ export class LaneRun {
       this.#source.recordsOut += count;
       this.#source.bytesOut += byteLength;
     }
-    const fresh = leaveOutBuried(batch, this.#options.buried.get(this.#options.stage.name));
-    const timely = this.#takeTime(fresh ?? RecordBatch.empty(batch.header));
+    const timely = this.#takeTime(batch);
     if (commitFirst !== undefined) await commitFirst(this, position, this.#abort.signal);
-    if (timely instanceof Promise || timely.batch !== undefined) {
-      const segment = segments.get(undefined) as SegmentRunner;
-      const outputs =
-        timely instanceof Promise
-          ? timely.then((left) =>
-              left.batch === undefined ? [] : segment.run(left.batch, this.#passage),
-            )
-          : segment.run(timely.batch as RecordBatch, this.#passage);
-      await this.#enter(outputs, { ticket, batch });
-    } else {
-      ticket.release();
-    }
+    const segment = segments.get(undefined) as SegmentRunner;
+    const pass = (left: RecordBatch | undefined): readonly Output[] | Promise<readonly Output[]> =>
+      left === undefined ? [] : segment.run(left, this.#passage);
+    await this.#enter(timely instanceof Promise ? timely.then(pass) : pass(timely), {
+      ticket,
+      batch,
+    });
+  }
+
+  /** What of a read goes on: what is not dead-lettered already, and not too late. */
+  #takeTime(batch: RecordBatch): RecordBatch | undefined | Promise<RecordBatch | undefined> {
+    const { buried, stage } = this.#options;
+    const fresh = this.#timekeeper && leaveOutBuried(batch, buried.get(stage.name));
+    if (fresh !== undefined && this.#timekeeper !== undefined) return this.#timekeeper.take(fresh);
+    this.watermark.push(undefined, this.#context.clock.monotonicMs());
+    return this.#timekeeper === undefined ? batch : undefined;
   }
 
   /** Hands outputs to the branches after those of all earlier waves. */
@@ -429,6 +368,7 @@ export class LaneRun {
       await this.#deliver(settled, wave);
       wave.ticket.release();
       this.#waves--;
+      this.#waveDone.wake();
       if (this.#waves === 0) this.#options.onProgress();
     };
     this.#tail = finish();
@@ -447,53 +387,6 @@ export class LaneRun {
     }
     if (this.#isEager) this.flush();
     return undefined;
-  }
-
-  /** Notes the event times of a batch and applies the late policy. */
-  #takeTime(
-    batch: RecordBatch,
-  ):
-    | { readonly batch: RecordBatch | undefined }
-    | Promise<{ readonly batch: RecordBatch | undefined }> {
-    const { clock, pipeline } = this.#context;
-    if (!this.#options.isSource) {
-      this.watermark.push(undefined, clock.monotonicMs());
-      return { batch };
-    }
-    const { allowedLatenessMs, late: policy } = pipeline.watermark;
-    const watermarkMs = this.#options.pipelineWatermarkMs();
-    const times = readEventTimes(batch, this.#eventClock, { watermarkMs, allowedLatenessMs });
-    this.watermark.push(times, clock.monotonicMs());
-    const promisedMs = timestampMs(batch.header.watermark);
-    if (promisedMs !== undefined) this.watermark.promise(promisedMs);
-    const late = times?.late ?? [];
-    if (late.length === 0) return { batch: batch.count === 0 ? undefined : batch };
-    if (policy === 'keep') {
-      const lateByMs = (index: number): number =>
-        (watermarkMs as number) - (this.#eventClock(batch, index) as number);
-      return { batch: markLate(batch, late, lateByMs) };
-    }
-    const left = { batch: withoutIndexes(batch, late) };
-    if (policy === 'drop') {
-      this.#context.counters.stage(this.#options.stage.name).dropped += late.length;
-      return left;
-    }
-    return this.#buryLate(batch, late).then(() => left);
-  }
-
-  async #buryLate(batch: RecordBatch, late: readonly number[]): Promise<void> {
-    const { context, stage } = this.#options;
-    const undertaker = new Undertaker(context, stage, this.#abort.signal);
-    const firstFailureMs = context.clock.wallMs();
-    const message = 'the record came after the watermark and the allowed lateness';
-    const letters = late.map((index) => ({
-      index,
-      code: 'LATE',
-      message,
-      attempts: 0,
-      firstFailureMs,
-    }));
-    await undertaker.bury(batch, letters);
   }
 
   async #rest(delayMs: number): Promise<void> {

@@ -68,8 +68,8 @@ export class SegmentRunner {
 
   /** What `batch` comes to at the ports. Several edges into one port meet there, in order of sequence. */
   run(batch: RecordBatch, passage: Passage): readonly Output[] | Promise<readonly Output[]> {
-    const atNodes: Meeting = new Array<RecordBatch[] | undefined>(this.#nodes.length);
-    const atPorts: Meeting = new Array<RecordBatch[] | undefined>(this.#ports.length);
+    const atNodes: Meeting = Array.from({ length: this.#nodes.length });
+    const atPorts: Meeting = Array.from({ length: this.#ports.length });
     route(this.#head, batch, { atNodes, atPorts });
     return this.#runFrom(0, { atNodes, atPorts, passage });
   }

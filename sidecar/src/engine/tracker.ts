@@ -50,7 +50,7 @@ class Range implements Ticket {
 /** The ranges of one lane and epoch that are in flight, in a ring. */
 export class LaneTracker {
   readonly #onResolved: (range: TrackedRange) => void;
-  #ring: (Range | undefined)[] = new Array<Range | undefined>(16);
+  #ring: (Range | undefined)[] = Array.from({ length: 16 });
   #head = 0;
   #length = 0;
   #nextSequence = 0;
@@ -131,7 +131,7 @@ export class LaneTracker {
 
   #grow(): void {
     const size = this.#ring.length;
-    const ring = new Array<Range | undefined>(size * 2);
+    const ring: (Range | undefined)[] = Array.from({ length: size * 2 });
     for (let index = 0; index < this.#length; index++) {
       ring[index] = this.#ring[(this.#head + index) & (size - 1)];
     }

@@ -16,7 +16,6 @@ import type { ControlPlane } from '../../src/control-plane.ts';
 import type { DeadLetterStore } from '../../src/dead-letter/store.ts';
 import { LocalDeadLetterStore, type RunSnapshot, Sidecar, SpillStore } from '../../src/index.ts';
 import {
-  type EdgeOptions,
   MemoryControlPlane,
   MemoryDisk,
   MemorySink,
@@ -28,18 +27,18 @@ import {
   testPipeline,
   testStages,
 } from '../../src/testing.ts';
-
-/** What a payload says of its record's fate; drawn once, so that every replay meets the same. */
-export type Fate = 'plain' | 'filtered' | 'split' | 'badTransform' | 'badRecord' | 'poison';
-
-interface Shape {
-  readonly stages: { readonly [name: string]: 'source' | 'transform' | 'sink' };
-  readonly edges: readonly (readonly [string, string, EdgeOptions?])[];
-  /** Copies of a plain record that each sink gets. */
-  readonly copies: { readonly [sink: string]: number };
-  /** Transforms on the way to each sink. */
-  readonly transforms: { readonly [sink: string]: readonly string[] };
-}
+import {
+  baseOf,
+  drawShape,
+  drawTableFault,
+  expectedOf,
+  type Fate,
+  failsAndTimesOut,
+  Life,
+  mayDrop,
+  mayOvertake,
+  type Shape,
+} from './simulation-model.ts';
 
 export interface SimulationResult {
   readonly seed: number;
@@ -59,33 +58,6 @@ export interface Sabotage {
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const forever = new Promise<never>(() => {});
-
-/** One process: everything it calls stops answering when it dies. */
-class Life {
-  isDead = false;
-  readonly sidecar: Sidecar;
-
-  constructor(create: (life: Life) => Sidecar) {
-    this.sidecar = create(this);
-  }
-
-  guard<T extends object>(target: T, names: readonly (keyof T)[]): T {
-    return new Proxy(target, {
-      get: (inner, name) => {
-        const value: unknown = Reflect.get(inner, name, inner);
-        if (typeof value !== 'function') return value;
-        const method = value.bind(inner) as (...given: unknown[]) => unknown;
-        if (!names.includes(name as keyof T)) return method;
-        return async (...given: unknown[]) => {
-          if (this.isDead) return forever;
-          const result = await method(...given);
-          return this.isDead ? forever : result;
-        };
-      },
-    });
-  }
-}
 
 export class Simulation {
   readonly random: Random;
@@ -113,7 +85,7 @@ export class Simulation {
     this.#seed = seed;
     this.#sabotage = sabotage;
     this.random = seededRandom(seed);
-    this.shape = this.#drawShape();
+    this.shape = drawShape(this.random);
     this.pipeline = this.#drawPipeline();
     this.#drawRecords();
     sabotage.disk?.(this.disk);
@@ -135,71 +107,6 @@ export class Simulation {
     if (this.random.next() < 0.5) await this.#redriveAll();
     await this.#life?.sidecar.abort();
     return this.#result();
-  }
-
-  #drawShape(): Shape {
-    const { random } = this;
-    const policies = ['block', 'block', 'spill', 'spill', 'deadLetter', 'drop'] as const;
-    const draw = (): EdgeOptions => {
-      const policy = policies[random.below(policies.length)] as (typeof policies)[number];
-      const afterMs = random.below(3) * 100;
-      return { overflow: { policy, afterMs, spillMaxBytes: 2000 + random.below(100_000) } };
-    };
-    switch (random.below(5)) {
-      case 0:
-        return {
-          stages: { in: 'source', a: 'sink' },
-          edges: [['in', 'a', draw()]],
-          copies: { a: 1 },
-          transforms: { a: [] },
-        };
-      case 1:
-        return {
-          stages: { in: 'source', t: 'transform', a: 'sink' },
-          edges: [
-            ['in', 't'],
-            ['t', 'a', draw()],
-          ],
-          copies: { a: 1 },
-          transforms: { a: ['t'] },
-        };
-      case 2:
-        return {
-          stages: { in: 'source', t: 'transform', a: 'sink', b: 'sink', c: 'sink' },
-          edges: [
-            ['in', 't'],
-            ['t', 'a', draw()],
-            ['t', 'b', draw()],
-            ['in', 'c', { required: random.next() < 0.7 }],
-          ],
-          copies: { a: 1, b: 1, c: 1 },
-          transforms: { a: ['t'], b: ['t'], c: [] },
-        };
-      case 3:
-        return {
-          stages: { in: 'source', t: 'transform', u: 'transform', a: 'sink' },
-          edges: [
-            ['in', 't'],
-            ['in', 'u'],
-            ['t', 'a'],
-            ['u', 'a'],
-          ],
-          copies: { a: 2 },
-          transforms: { a: ['t', 'u'] },
-        };
-      default:
-        return {
-          stages: { in: 'source', t: 'transform', u: 'transform', a: 'sink', b: 'sink' },
-          edges: [
-            ['in', 't', draw()],
-            ['t', 'u'],
-            ['u', 'a', draw()],
-            ['in', 'b', draw()],
-          ],
-          copies: { a: 1, b: 1 },
-          transforms: { a: ['t', 'u'], b: [] },
-        };
-    }
   }
 
   #drawPipeline(): Pipeline {
@@ -342,35 +249,9 @@ export class Simulation {
   #injectFault(): void {
     const { random, controlPlane } = this;
     for (const [name, table] of this.tables) {
-      const dice = random.below(6);
-      table.onWrite = () => undefined;
-      table.openFailure = undefined;
-      if (dice === 0) {
-        this.faults.push(`${name} is down`);
-        const error = new EtlError('ETL_CONNECTOR_FAILED', 'the table is away');
-        table.onWrite = () => ({ kind: 'fail', error });
-        if (random.next() < 0.5) table.openFailure = error;
-      } else if (dice === 1) {
-        this.faults.push(`${name} fails and times out`);
-        this.#mayDouble = true;
-        const error = new EtlError('ETL_TIMEOUT', 'no answer');
-        table.onWrite = () => {
-          const draw = random.next();
-          return draw < 0.15
-            ? { kind: 'unknown', error }
-            : draw < 0.3
-              ? { kind: 'fail', error }
-              : undefined;
-        };
-      } else if (dice === 2) {
-        this.faults.push(`${name} hangs`);
-        table.onWrite = () => (random.next() < 0.1 ? { kind: 'hang' } : undefined);
-      } else if (dice === 3) {
-        this.faults.push(`${name} is slow`);
-        const delayed = (): Promise<void> =>
-          new Promise((resolve) => this.clock.after(random.below(300), resolve));
-        table.onWrite = () => ({ kind: 'wait', until: delayed() });
-      }
+      const fault = drawTableFault(table, random, this.clock);
+      if (fault !== undefined) this.faults.push(`${name} ${fault}`);
+      if (fault === failsAndTimesOut) this.#mayDouble = true;
     }
     controlPlane.isAway = random.next() < 0.15;
     if (controlPlane.isAway) this.faults.push('router is away');
@@ -505,7 +386,10 @@ export class Simulation {
         const payload = String(record.payload);
         const id = `in/${partition}/${(index + 1).toString(16).padStart(16, '0')}`;
         const stages = [...(buried.get(id) ?? [])].filter((stage) => upstream.has(stage));
-        for (const [expected, copies] of this.#expected(sink, payload)) {
+        for (const [expected, copies] of expectedOf(this.shape, sink, {
+          payload,
+          isCured: this.#isCured,
+        })) {
           const key = `${id} ${expected}`;
           const stored = rows.get(key) ?? 0;
           rows.delete(key);
@@ -516,31 +400,8 @@ export class Simulation {
     const [phantom] = rows.keys();
     if (phantom !== undefined)
       this.#complain(`${sink} holds ${phantom}, which it was never to get`);
-    if (!this.#mayReorder && !this.#mayOvertake(sink)) this.#checkOrder(sink, table);
-  }
-
-  /** Payloads a sink gets of a record, and how many of each in the absence of faults. */
-  #expected(sink: string, payload: string): (readonly [string, number])[] {
-    const through = this.shape.transforms[sink] ?? [];
-    const copies = this.shape.copies[sink] ?? 1;
-    if (copies === 2) {
-      if (payload.includes('filtered')) return [[payload, 1]];
-      if (payload.includes('split')) {
-        return [
-          [payload, 1],
-          [`${payload}/0`, 1],
-          [`${payload}/1`, 1],
-        ];
-      }
-      return payload.includes('badTransform') && !this.#isCured ? [[payload, 1]] : [[payload, 2]];
-    }
-    if (!through.includes('t')) return [[payload, 1]];
-    if (payload.includes('filtered')) return [];
-    if (!payload.includes('split')) return [[payload, 1]];
-    return [
-      [`${payload}/0`, 1],
-      [`${payload}/1`, 1],
-    ];
+    if (!this.#mayReorder && !mayOvertake(this.pipeline, this.shape, sink))
+      this.#checkOrder(sink, table);
   }
 
   #judge(of: {
@@ -552,7 +413,7 @@ export class Simulation {
     readonly isBuried: boolean;
   }): void {
     const { sink, table, key, stored, copies, isBuried } = of;
-    if (stored < copies && !isBuried && !this.#mayDrop(sink)) {
+    if (stored < copies && !isBuried && !mayDrop(this.pipeline, this.shape, sink)) {
       this.#complain(`${sink} lost ${key}: ${stored} of ${copies} stored, none dead-lettered`);
     }
     if (stored > copies) {
@@ -561,23 +422,6 @@ export class Simulation {
         this.#complain(`${sink} doubled ${key} although nothing failed`);
       }
     }
-  }
-
-  /** Whether an edge on the way to a sink may drop records. */
-  #mayDrop(sink: string): boolean {
-    const upstream = new Set([sink, ...(this.shape.transforms[sink] ?? [])]);
-    return this.pipeline.edges.some(
-      ({ to, required, overflow }) => upstream.has(to) && (!required || overflow.policy === 'drop'),
-    );
-  }
-
-  /** Whether an edge on the way may give up a record that a restart then brings after those behind it. */
-  #mayOvertake(sink: string): boolean {
-    const upstream = new Set([sink, ...(this.shape.transforms[sink] ?? [])]);
-    return this.pipeline.edges.some(
-      ({ to, required, overflow }) =>
-        upstream.has(to) && (!required || ['drop', 'deadLetter'].includes(overflow.policy)),
-    );
   }
 
   /** First occurrences come in order of position within a lane. */
@@ -639,9 +483,4 @@ export class Simulation {
       `seed ${this.#seed}: ${what}\n${tables.join(', ')}; ${edges.join(', ')}\nfaults: ${this.faults.join(', ')}`,
     );
   }
-}
-
-/** `source/partition/position` without what splits add. */
-function baseOf(id: string): string {
-  return id.split('.')[0] as string;
 }

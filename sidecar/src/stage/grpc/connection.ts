@@ -66,6 +66,9 @@ export function toStageMessage(target: GrpcTarget): {
   return { pipeline: pipelineId, stage, configJson: Buffer.from(JSON.stringify(config)) };
 }
 
+/** Most bytes of records in one message, so that what stands around them fits into 16 MiB too. */
+export const batchMaxBytes: number = 16 * 1024 * 1024 - 256 * 1024;
+
 /** Deadlines of the calls, as the proto files promise them, in milliseconds. */
 export const deadlinesMs = {
   capabilities: 10_000,

@@ -1,9 +1,11 @@
 // A sink behind gRPC. An answer to a write is as good as the service's word that it is durable: its capabilities say so.
+// Records of types that the service does not take fail without being sent.
 
 import type {
   BatchPreference,
   Lane,
   RecordBatch,
+  RecordFailure,
   Sink,
   SinkCapabilities,
   SinkLaneState,
@@ -19,9 +21,16 @@ import {
 } from '@etl-router/proto';
 import { createClient, type GrpcClient, type RawService, rawService } from '@etl-router/proto/grpc';
 import { SinkService } from '@etl-router/proto/sink';
-import { checkContext, deadlinesMs, type GrpcTarget, toStageMessage } from './connection.ts';
+import {
+  batchMaxBytes,
+  checkContext,
+  deadlinesMs,
+  type GrpcTarget,
+  toStageMessage,
+} from './connection.ts';
 
 type Client = GrpcClient<RawService<typeof SinkService>>;
+type Answer = Awaited<ReturnType<Client['getCapabilities']>>;
 
 /** What a service gets that has no wish. */
 const usualBatch: BatchPreference = { maxRecords: 1000, maxBytes: 1024 * 1024, maxWaitMs: 50 };
@@ -32,17 +41,15 @@ export class GrpcSink implements Sink {
   readonly batch: BatchPreference;
   readonly #target: GrpcTarget;
   readonly #client: Client;
+  readonly #types: ReadonlySet<string>;
 
-  private constructor(parts: {
-    readonly target: GrpcTarget;
-    readonly client: Client;
-    readonly capabilities: SinkCapabilities;
-    readonly batch: BatchPreference;
-  }) {
-    this.#target = parts.target;
-    this.#client = parts.client;
-    this.capabilities = parts.capabilities;
-    this.batch = parts.batch;
+  private constructor(target: GrpcTarget, client: Client, answer: Answer) {
+    this.#target = target;
+    this.#client = client;
+    this.capabilities = toSinkCapabilities(answer as never);
+    const wish = toBatchPreference(answer.batch as never, usualBatch);
+    this.batch = { ...wish, maxBytes: Math.min(wish.maxBytes, batchMaxBytes) };
+    this.#types = new Set(answer.recordTypes);
   }
 
   /** Asks the service what it can promise. Throws ETL_UNAVAILABLE while it is away. */
@@ -55,12 +62,7 @@ export class GrpcSink implements Sink {
         { stage: toStageMessage(target) },
         { deadlineMs: deadlinesMs.capabilities },
       );
-      return new GrpcSink({
-        target,
-        client,
-        capabilities: toSinkCapabilities(answer as never),
-        batch: toBatchPreference(answer.batch as never, usualBatch),
-      });
+      return new GrpcSink(target, client, answer);
     } catch (error) {
       client.close();
       throw error;
@@ -80,11 +82,21 @@ export class GrpcSink implements Sink {
   }
 
   async write(batch: RecordBatch, signal: AbortSignal): Promise<WriteResult> {
-    const { failures } = await this.#client.writeBatch(
-      { stage: toStageMessage(this.#target), batch: batch.toBytes() },
+    const taken: number[] = [];
+    const failures: RecordFailure[] = [];
+    for (let index = 0; index < batch.count; index++) {
+      if (this.#types.size === 0 || this.#types.has(batch.type(index))) taken.push(index);
+      else failures.push(this.#refusal(index, batch.type(index)));
+    }
+    if (taken.length === 0) return { failures };
+    const part = failures.length === 0 ? batch : batch.select(taken);
+    const answer = await this.#client.writeBatch(
+      { stage: toStageMessage(this.#target), batch: part.toBytes() },
       { signal, deadlineMs: deadlinesMs.write },
     );
-    return { failures: toRecordFailures(failures as never, batch.count) };
+    for (const failure of toRecordFailures(answer.failures as never, part.count))
+      failures.push({ ...failure, index: taken[failure.index] as number });
+    return { failures: failures.toSorted((a, b) => a.index - b.index) };
   }
 
   async complete(): Promise<void> {
@@ -96,5 +108,10 @@ export class GrpcSink implements Sink {
 
   async close(): Promise<void> {
     this.#client.close();
+  }
+
+  #refusal(index: number, type: string): RecordFailure {
+    const message = `stage ${this.#target.stage} takes no records of type ${JSON.stringify(type)}`;
+    return { index, code: 'TYPE_NOT_TAKEN', message, retryable: false };
   }
 }

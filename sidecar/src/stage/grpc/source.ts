@@ -34,6 +34,8 @@ type Response = Responses extends AsyncIterable<infer Item> ? Item : never;
 const partitionsMax = 10_000;
 const partitionNameMaxBytes = 1024;
 const positionMaxBytes = 256;
+/** The engine sets sequences. */
+const noSequences = { firstSequence: 0, sequenceOffsets: undefined };
 
 /** A user's SourceService as a stage. */
 export class GrpcSource implements Source {
@@ -117,6 +119,8 @@ class GrpcReader implements PartitionReader {
   #stream: Stream | undefined;
   #lag: { records?: number; bytes?: number } = {};
   #isAtEnd = false;
+  /** Records that came and were not asked for yet. */
+  #held: RecordBatch | undefined;
 
   constructor(target: GrpcTarget, client: Client, request: OpenPartitionRequest) {
     this.#target = target;
@@ -126,6 +130,7 @@ class GrpcReader implements PartitionReader {
   }
 
   async next(request: ReadRequest): Promise<ReadResult> {
+    if (this.#held !== undefined) return this.#give(this.#held, request);
     if (this.#isAtEnd) return { kind: 'end' };
     this.#stream ??= this.#openStream();
     const stream = this.#stream;
@@ -141,7 +146,7 @@ class GrpcReader implements PartitionReader {
           `stage ${this.#target.stage} ended the stream without saying that it is at its end`,
         );
       }
-      return this.#take(stream, step.value);
+      return this.#take(stream, step.value, request);
     } catch (error) {
       this.#closeStream();
       throw error;
@@ -212,7 +217,7 @@ class GrpcReader implements PartitionReader {
     } as Request);
   }
 
-  #take(stream: Stream, response: Response): ReadResult {
+  #take(stream: Stream, response: Response, request: ReadRequest): ReadResult {
     const { event, backlog } = response;
     if (backlog !== undefined) {
       this.#lag = {
@@ -238,10 +243,18 @@ class GrpcReader implements PartitionReader {
       throw this.#broken('sent more than it had credit for');
     this.#checkPositions(batch);
     const { lane, epoch } = this.#request;
-    return {
-      kind: 'batch',
-      batch: batch.withHeader({ lane, epoch, firstSequence: 0, sequenceOffsets: undefined }),
-    };
+    if (batch.count === 0) return { kind: 'idle' };
+    return this.#give(batch.withHeader({ lane, epoch, ...noSequences }), request);
+  }
+
+  /** As much of `batch` as was asked for. More comes when less is asked for than before: credit is never taken back. */
+  #give(batch: RecordBatch, { maxRecords, maxBytes }: ReadRequest): ReadResult {
+    const most = Math.min(batch.count, maxRecords);
+    let count = 1;
+    while (count < most && (batch.spans[2 * count + 1] as number) <= maxBytes) count++;
+    this.#held =
+      count === batch.count ? undefined : batch.slice(count, batch.count).withHeader(noSequences);
+    return { kind: 'batch', batch: batch.slice(0, count).withHeader(noSequences) };
   }
 
   #checkPositions(batch: RecordBatch): void {

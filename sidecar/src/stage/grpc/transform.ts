@@ -1,21 +1,44 @@
-// A transform behind gRPC: one ProcessBatch call a batch, cut to what the service wants at once.
+// A transform behind gRPC: ProcessBatch calls, cut to what the service wants in one batch and at once. Records of types
+// that it does not handle are never sent; they go on unchanged.
 
 import {
-  BatchBuilder,
   EtlError,
   type RecordBatch,
-  type RecordFailure,
   type StageContext,
   type Transform,
   type TransformCapabilities,
   type TransformResult,
 } from '@etl-router/core';
 import { toTransformCapabilities, toTransformResult } from '@etl-router/proto';
-import { createClient, type GrpcClient, type RawService, rawService } from '@etl-router/proto/grpc';
-import { TransformService } from '@etl-router/proto/transform';
-import { checkContext, deadlinesMs, type GrpcTarget, toStageMessage } from './connection.ts';
+import {
+  createClient,
+  type GrpcClient,
+  type Raw,
+  type RawService,
+  rawService,
+} from '@etl-router/proto/grpc';
+import { type RecordResult, RecordStatus, TransformService } from '@etl-router/proto/transform';
+import {
+  batchMaxBytes,
+  checkContext,
+  deadlinesMs,
+  type GrpcTarget,
+  toStageMessage,
+} from './connection.ts';
+import { Gate } from './gate.ts';
 
 type Client = GrpcClient<RawService<typeof TransformService>>;
+type Answer = Awaited<ReturnType<Client['getCapabilities']>>;
+
+const recordsMax = 1_000_000;
+const concurrentMax = 64;
+
+/** What becomes of a record that the service does not handle. */
+const passedBy = {
+  status: RecordStatus.OK,
+  outputs: [],
+  failure: undefined,
+} as unknown as Raw<RecordResult>;
 
 /** A user's TransformService as a stage. */
 export class GrpcTransform implements Transform {
@@ -23,17 +46,18 @@ export class GrpcTransform implements Transform {
   readonly #target: GrpcTarget;
   readonly #client: Client;
   readonly #maxRecords: number;
+  readonly #maxBytes: number;
+  readonly #types: ReadonlySet<string>;
+  readonly #gate: Gate;
 
-  private constructor(parts: {
-    readonly target: GrpcTarget;
-    readonly client: Client;
-    readonly capabilities: TransformCapabilities;
-    readonly maxRecords: number;
-  }) {
-    this.#target = parts.target;
-    this.#client = parts.client;
-    this.capabilities = parts.capabilities;
-    this.#maxRecords = parts.maxRecords;
+  private constructor(target: GrpcTarget, client: Client, answer: Answer) {
+    this.#target = target;
+    this.#client = client;
+    this.capabilities = toTransformCapabilities(answer as never);
+    this.#maxRecords = Math.min(answer.maxBatchRecords || recordsMax, recordsMax);
+    this.#maxBytes = Math.min(answer.maxBatchBytes || batchMaxBytes, batchMaxBytes);
+    this.#types = new Set(answer.recordTypes);
+    this.#gate = new Gate(Math.min(answer.maxConcurrentBatches || 1, concurrentMax));
   }
 
   /** Asks the service what it can promise. Throws ETL_UNAVAILABLE while it is away. */
@@ -44,13 +68,7 @@ export class GrpcTransform implements Transform {
         { stage: toStageMessage(target) },
         { deadlineMs: deadlinesMs.capabilities },
       );
-      const capabilities = toTransformCapabilities(answer as never);
-      return new GrpcTransform({
-        target,
-        client,
-        capabilities,
-        maxRecords: answer.maxBatchRecords || 1_000_000,
-      });
+      return new GrpcTransform(target, client, answer);
     } catch (error) {
       client.close();
       throw error;
@@ -62,33 +80,49 @@ export class GrpcTransform implements Transform {
   }
 
   async process(batch: RecordBatch, signal: AbortSignal): Promise<TransformResult> {
-    if (batch.count <= this.#maxRecords) return this.#call(batch, signal);
-    const builder = new BatchBuilder(batch.byteLength);
-    const failures: RecordFailure[] = [];
-    for (let from = 0; from < batch.count; from += this.#maxRecords) {
-      const part = batch.slice(from, Math.min(batch.count, from + this.#maxRecords));
-      const result = await this.#call(part, signal);
-      for (let index = 0; index < result.batch.count; index++)
-        builder.appendFrom(result.batch, index);
-      failures.push(
-        ...result.failures.map((failure) => ({ ...failure, index: failure.index + from })),
-      );
+    const results = new Array<Raw<RecordResult>>(batch.count).fill(passedBy);
+    for (const indexes of this.#parts(batch)) {
+      const part = indexes.length === batch.count ? batch : batch.select(indexes);
+      const answers = await this.#gate.run(() => this.#call(part, signal), signal);
+      indexes.forEach((index, at) => {
+        results[index] = answers[at] as Raw<RecordResult>;
+      });
     }
-    return { batch: builder.build(batch.header), failures };
+    return toTransformResult(batch, results, this.#target.stage);
   }
 
   async close(): Promise<void> {
     this.#client.close();
   }
 
-  async #call(batch: RecordBatch, signal: AbortSignal): Promise<TransformResult> {
+  /** The indexes of the records that are sent, in batches the service likes; a batch of one may be too large for it. */
+  *#parts(batch: RecordBatch): Generator<readonly number[], void> {
+    let part: number[] = [];
+    let bytes = 0;
+    for (let index = 0; index < batch.count; index++) {
+      if (this.#types.size > 0 && !this.#types.has(batch.type(index))) continue;
+      const size = (batch.spans[2 * index + 1] as number) - (batch.spans[2 * index] as number) + 16;
+      if (part.length >= this.#maxRecords || (part.length > 0 && bytes + size > this.#maxBytes)) {
+        yield part;
+        part = [];
+        bytes = 0;
+      }
+      part.push(index);
+      bytes += size;
+    }
+    if (part.length > 0) yield part;
+  }
+
+  async #call(batch: RecordBatch, signal: AbortSignal): Promise<Raw<RecordResult>[]> {
     const { results } = await this.#client.processBatch(
       { stage: toStageMessage(this.#target), batch: batch.toBytes() },
       { signal, deadlineMs: deadlinesMs.process },
     );
-    if (results === undefined) {
-      throw new EtlError('ETL_CONNECTOR_FAILED', `stage ${this.#target.stage} gave no results`);
-    }
-    return toTransformResult(batch, results, this.#target.stage);
+    if (results.length === batch.count) return results;
+    throw new EtlError(
+      'ETL_CONNECTOR_FAILED',
+      `stage ${this.#target.stage} answered ${results.length} results for ${batch.count} records`,
+      { retryable: false },
+    );
   }
 }
