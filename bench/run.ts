@@ -8,6 +8,7 @@ import { allHold, formatRatios, outcomeOf, saveResult } from './lib/report.ts';
 
 const benches: { readonly [name: string]: () => Promise<{ readonly bench: Bench }> } = {
   codec: () => import('./codec.ts'),
+  engine: () => import('./engine.ts'),
 };
 
 async function main(): Promise<number> {

@@ -1,0 +1,180 @@
+// One process, file to file: read JSON lines, keep those with an amount above 10, write them. Ours is standalone as it
+// ships: router and log on disk, lanes, acknowledgements, positions, exactly-once delivery to the file. Theirs is the
+// OpenTelemetry Collector, which keeps no position here. Both get the same file; every output is compared by hash.
+//
+// The measure is records a second of processor time, start and end of the process included, since a process that
+// uses two cores is not faster for it.
+
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import process from 'node:process';
+import { type Input, makeInput } from './engine/input.ts';
+import { type Bench, type BenchOptions, type BenchResult, takeTurns } from './lib/bench.ts';
+import { type Command, runChild, type Usage } from './lib/child.ts';
+import { formatTable } from './lib/report.ts';
+import { ratioOfRounds, rounded, summarize } from './lib/statistics.ts';
+import { buildCollector } from './peers/otel-collector/build.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const cache = join(root, '.cache/bench/engine');
+const timeoutMs = 300_000;
+
+/** One way to do the job. */
+interface Contender {
+  /** Runs it once over `input` in the empty directory `directory`, into `output`. */
+  run(input: Input, directory: string, output: string): Promise<Usage>;
+}
+
+/** What the filter asks; the second form can not be answered without parsing the whole payload. */
+const conditions = {
+  'ours, one field looked up': 'record.data.amount > 10',
+  'ours, every payload parsed': 'record.data.amount > 10 && size(record.data) > 1',
+} as const;
+
+function ours(condition: string): Contender {
+  return {
+    async run(input, directory, output) {
+      const command = standalone(input, directory, output, condition);
+      return runChild(command, timeoutMs);
+    },
+  };
+}
+
+function standalone(input: Input, directory: string, output: string, condition: string): Command {
+  const manifest = join(directory, 'pipeline.yaml');
+  const text = readFileSync(join(root, 'bench/engine/pipeline.yaml'), 'utf8')
+    .replace('condition: CONDITION', () => `condition: ${JSON.stringify(condition)}`)
+    .replace('path: INPUT', () => `path: ${JSON.stringify(input.path)}`)
+    .replace('path: OUTPUT', () => `path: ${JSON.stringify(output)}`);
+  writeFileSync(manifest, text);
+  const flags = ['--once', '--apply', manifest, '--data-dir', join(directory, 'data')];
+  const closed = ['--listen-addr', '127.0.0.1:0', '--http-addr', 'off', '--metrics-addr', 'off'];
+  return {
+    file: process.execPath,
+    args: ['--conditions=etl-source', join(root, 'standalone/src/main.ts'), ...flags, ...closed],
+    cwd: directory,
+    env: { PATH: process.env['PATH'] },
+  };
+}
+
+function collector(binary: string, config: string, env: NodeJS.ProcessEnv = {}): Contender {
+  return {
+    run: (input, directory, output) =>
+      runChild(
+        {
+          file: binary,
+          args: ['--config', join(root, 'bench/peers/otel-collector/config', config)],
+          cwd: directory,
+          env: {
+            PATH: process.env['PATH'],
+            BENCH_INPUT: input.path,
+            BENCH_OUTPUT: output,
+            ...env,
+          },
+        },
+        timeoutMs,
+        { path: output, bytes: input.expected.bytes },
+      ),
+  };
+}
+
+/** Runs a contender in a directory of its own and checks what it wrote. */
+async function runChecked(contender: Contender, name: string, input: Input): Promise<Usage> {
+  const directory = join(cache, 'run');
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  const output = join(directory, 'kept.jsonl');
+  const usage = await contender.run(input, directory, output);
+  checkOutput(name, output, input);
+  return usage;
+}
+
+function checkOutput(name: string, output: string, input: Input): void {
+  const bytes = existsSync(output) ? readFileSync(output) : Buffer.alloc(0);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  if (sha256 !== input.expected.sha256) {
+    throw new Error(
+      `${name} wrote ${bytes.length} bytes of hash ${sha256}, expected ${input.expected.bytes} of ${input.expected.sha256}`,
+    );
+  }
+}
+
+/** Standalone again, over what a run left: with positions in force nothing is read or written twice. */
+async function checkPositions(input: Input): Promise<void> {
+  const [condition] = Object.values(conditions) as [string];
+  const directory = join(cache, 'run');
+  const output = join(directory, 'kept.jsonl');
+  await runChecked(ours(condition), 'ours', input);
+  await runChild(standalone(input, directory, output, condition), timeoutMs);
+  checkOutput('a second run over the same data directory', output, input);
+}
+
+async function run({ rounds, quick }: BenchOptions): Promise<BenchResult> {
+  const input = makeInput(cache, quick ? 50_000 : 1_000_000);
+  const peer = buildCollector();
+  const mine = Object.entries(conditions).map(([name, cel]) => [name, ours(cel)] as const);
+  const theirs = [
+    ['collector, json_parser and batch', collector(peer.binary, 'default.yaml')],
+    ['collector, tuned', collector(peer.binary, 'tuned.yaml')],
+    ['collector, tuned, one thread', collector(peer.binary, 'tuned.yaml', { GOMAXPROCS: '1' })],
+  ] as const;
+  await checkPositions(input);
+  const turns = new Map(
+    [...mine, ...theirs].map(([name, contender]) => [
+      name,
+      () => runChecked(contender, name, input),
+    ]),
+  );
+  const rows = await takeTurns(turns, rounds);
+  const seriesOf = (name: string, value: (usage: Usage) => number): number[] =>
+    (rows.get(name) as Usage[]).map(value);
+  const perCore = (name: string): number[] =>
+    seriesOf(name, ({ cpuS }) => input.lines / cpuS / 1000);
+  const best = theirs
+    .map(([name]) => name)
+    .reduce((a, b) => (summarize(perCore(b)).median > summarize(perCore(a)).median ? b : a));
+  const names = [...rows.keys()];
+  return {
+    text: [
+      formatTable([
+        ['', 'krec/s per core', 'min - max', 'krec/s wall', 'CPU s', 'peak MiB'],
+        ...names.map((name) => {
+          const { median, min, max } = summarize(perCore(name));
+          const wall = summarize(seriesOf(name, ({ wallS }) => input.lines / wallS / 1000)).median;
+          const cpu = summarize(seriesOf(name, ({ cpuS }) => cpuS)).median;
+          const peak = summarize(seriesOf(name, ({ peakMib }) => peakMib)).max;
+          const range = `${min.toFixed(0)} - ${max.toFixed(0)}`;
+          const numbers = [median.toFixed(0), range, wall.toFixed(0), cpu.toFixed(2), String(peak)];
+          return [name, ...numbers];
+        }),
+      ]),
+      '',
+      `${input.lines} lines of 201 bytes, ${input.expected.lines} kept; every output had the same SHA-256.`,
+      'ours: standalone, exactly once into the file, positions committed to the log on disk; run again, it wrote nothing more.',
+      `theirs: OpenTelemetry Collector ${peer.version}, ${peer.go}; no positions, no sync to disk. Best: ${best}.`,
+      'wall: ours to the end of the process, theirs to the last byte written.',
+    ].join('\n'),
+    ratios: [
+      { name: 'per_core', value: ratioOfRounds(perCore(mine[0]![0]), perCore(best)), required: 2 },
+      {
+        name: 'per_core_parsed',
+        value: ratioOfRounds(perCore(mine[1]![0]), perCore(best)),
+        required: 2,
+      },
+    ],
+    raw: Object.fromEntries(
+      names.flatMap((name) => [
+        [`${name} cpu s`, seriesOf(name, ({ cpuS }) => rounded(cpuS, 4))],
+        [`${name} wall s`, seriesOf(name, ({ wallS }) => rounded(wallS, 4))],
+      ]),
+    ),
+    settings: { lines: input.lines, lineBytes: 201, collector: peer.version, go: peer.go, best },
+  };
+}
+
+export const bench: Bench = {
+  about: 'file to file through standalone, against the OpenTelemetry Collector',
+  rounds: 5,
+  run,
+};
