@@ -247,6 +247,8 @@ class Feed {
     if (!asked.isSettled) await this.#linger(asked);
     if (signal.aborted) return 'stopped';
     if (!asked.isSettled) return 'waiting';
+    // What came before a failure goes first; then the failure is met again.
+    if (asked.result === undefined && this.#builder.count > 0) return 'waiting';
     this.#asked = undefined;
     if (asked.result === undefined) throw toEtlError(asked.failure, 'ETL_CONNECTOR_FAILED');
     if (asked.result.done !== true) return asked.result.value;

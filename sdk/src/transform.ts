@@ -51,6 +51,9 @@ export interface TransformOptions extends ServeOptions {
 
 type Service = RawService<typeof TransformService>;
 
+/** Batches of different lanes that are welcome at once: more than one, so that the network's time is not lost. */
+const batchesAtOnce = 8;
+
 /** Serves a transform. Rejects with ETL_CONFIG_INVALID or ETL_PORT_IN_USE. */
 export async function serveTransform(options: TransformOptions): Promise<RunningService> {
   const { name } = options;
@@ -70,6 +73,7 @@ export async function serveTransform(options: TransformOptions): Promise<Running
       deterministic: options.deterministic ?? false,
       supportsStream: true,
       maxBatchRecords,
+      maxConcurrentBatches: batchesAtOnce,
       recordTypes: [...recordTypes],
     }),
     processBatch: async ({ stage, batch }, call) => ({

@@ -80,7 +80,7 @@ export class GrpcTransform implements Transform {
   }
 
   async process(batch: RecordBatch, signal: AbortSignal): Promise<TransformResult> {
-    const results = new Array<Raw<RecordResult>>(batch.count).fill(passedBy);
+    const results = Array.from({ length: batch.count }, () => passedBy);
     for (const indexes of this.#parts(batch)) {
       const part = indexes.length === batch.count ? batch : batch.select(indexes);
       const answers = await this.#gate.run(() => this.#call(part, signal), signal);
