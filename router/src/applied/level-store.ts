@@ -37,7 +37,7 @@ export class LevelStore implements AppliedStore {
   readonly #database: Database;
   #applied: LogPosition;
   #failed = false;
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   private constructor(
     directory: string,
@@ -76,7 +76,9 @@ export class LevelStore implements AppliedStore {
 
   async load(): Promise<readonly Row[]> {
     const rows: Row[] = [];
-    for await (const some of rowsOf(this.#database)) rows.push(...some);
+    await onDisk('read', this.#directory, async () => {
+      for await (const some of rowsOf(this.#database)) rows.push(...some);
+    });
     return rows;
   }
 
@@ -115,15 +117,23 @@ export class LevelStore implements AppliedStore {
     };
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    const content = this.#failed ? undefined : await digestOf(this.#database);
-    await onDisk('close', this.#directory, () => this.#database.close());
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const directory = this.#directory;
+    let content: Pick<CleanStop, 'rows' | 'sha256'> | undefined;
+    try {
+      if (!this.#failed) content = await onDisk('read', directory, () => digestOf(this.#database));
+    } finally {
+      await onDisk('close', directory, () => this.#database.close());
+    }
     if (content === undefined) return;
-    await syncFiles(this.#directory);
+    await syncFiles(directory);
     const stop: CleanStop = { ...this.#applied, ...content };
-    await replaceFile(nodeDisk, cleanFileOf(this.#directory), Buffer.from(JSON.stringify(stop)));
+    await replaceFile(nodeDisk, cleanFileOf(directory), Buffer.from(JSON.stringify(stop)));
   }
 
   async #write(run: () => Promise<void>): Promise<void> {
@@ -167,20 +177,23 @@ async function openDatabase(directory: string): Promise<Database> {
 
 /** The database, if it holds exactly what the clean stop wrote down. */
 async function openKept(directory: string, clean: CleanStop): Promise<Database | undefined> {
-  let database: Database;
+  let database: Database | undefined;
   try {
     database = await openDatabase(directory);
+    if (await isAsStopped(database, clean)) return database;
   } catch {
-    // Whatever keeps it from opening, a fresh one takes its place; if that fails too, that is the error to see.
-    return undefined;
+    // Whatever keeps it from being read, a fresh one takes its place; if that fails too, that is the error to see.
   }
+  await database?.close();
+  return undefined;
+}
+
+async function isAsStopped(database: Database, clean: CleanStop): Promise<boolean> {
   const { rows, sha256 } = await digestOf(database);
   const position = await database.get(positionKey);
   const { index, term } = position === undefined ? logStart : positionOf(position);
-  const same = rows === clean.rows && sha256 === clean.sha256;
-  if (same && index === clean.index && term === clean.term) return database;
-  await database.close();
-  return undefined;
+  const samePlace = index === clean.index && term === clean.term;
+  return samePlace && rows === clean.rows && sha256 === clean.sha256;
 }
 
 async function digestOf(database: Database): Promise<Pick<CleanStop, 'rows' | 'sha256'>> {

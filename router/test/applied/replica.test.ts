@@ -170,3 +170,26 @@ test('a command that can not be applied stops the member and names the entry', a
   });
   await member.close();
 });
+
+test('an answer waits for the rows', async () => {
+  const gate = Promise.withResolvers<void>();
+  class SlowStore extends MemoryStore {
+    override async apply(...args: Parameters<MemoryStore['apply']>): Promise<void> {
+      if (args[0].length > 0) await gate.promise;
+      await super.apply(...args);
+    }
+  }
+  const store = new SlowStore();
+  const member = await Member.open(new MemoryDisk({ random: seededRandom(1) }), '/data', store);
+  let answered = false;
+  const answer = member.propose('set a 1').then(() => {
+    answered = true;
+  });
+  while (member.machine.rows.size === 0) await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(answered, false);
+  gate.resolve();
+  await answer;
+  assert.deepEqual(rowTexts(await store.load()), ['a=1']);
+  await member.close();
+});

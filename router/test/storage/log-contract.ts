@@ -174,6 +174,18 @@ function marks(on: On): void {
     await again.close();
   });
 
+  on('writes a change of the commit index with the next batch', async ({ disk, directory }) => {
+    const log = await openLog(disk, directory, { create: true });
+    const hardState = { term: 1, vote: 1, commit: 0 };
+    await append(log, { hardState, entries: entriesFrom(1, 1, ['a']) });
+    await append(log, { hardState: { ...hardState, commit: 1 } });
+    await append(log, { entries: entriesFrom(2, 1, ['b']) });
+    const reader = await openLog(disk, directory, { create: false });
+    assert.equal(reader.hardState.commit, 1);
+    await reader.close();
+    await log.close();
+  });
+
   on('releases the segments that a compaction frees', async ({ disk, directory }) => {
     const log = await openLog(disk, directory, { create: true });
     await append(log, { hardState: { term: 1, vote: 1, commit: 0 } });
@@ -213,11 +225,14 @@ function marks(on: On): void {
 }
 
 function damage(on: On): void {
-  const fill = async ({ disk, directory }: ContractDisk): Promise<readonly string[]> => {
+  const fill = async (
+    { disk, directory }: ContractDisk,
+    text = 'text',
+  ): Promise<readonly string[]> => {
     const log = await openLog(disk, directory, { create: true });
     await append(log, { hardState: { term: 1, vote: 1, commit: 0 } });
     for (let index = 1; index <= 20; index++) {
-      await append(log, { entries: entriesFrom(index, 1, [`${index}`.repeat(100)]) });
+      await append(log, { entries: entriesFrom(index, 1, [`${text}${index}`.padEnd(200, '.')]) });
     }
     await log.close();
     const names = await disk.list(directory);
@@ -249,6 +264,14 @@ function damage(on: On): void {
     const [first = '', second = ''] = await fill(place);
     const bytes = (await readWhole(place.disk, first)) as Uint8Array;
     await replaceFile(place.disk, second, bytes);
+    await refuses(place, second);
+  });
+
+  on('refuses a segment of another course of the same log', async (place) => {
+    const elsewhere = { ...place, directory: `${place.directory}-other` };
+    const [, second = ''] = await fill(place);
+    const [, other = ''] = await fill(elsewhere, 'other');
+    await replaceFile(place.disk, second, (await readWhole(place.disk, other)) as Uint8Array);
     await refuses(place, second);
   });
 

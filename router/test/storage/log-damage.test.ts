@@ -284,16 +284,47 @@ test('after a failed sync nothing is written and no sync is tried again', async 
       return failing && kind === 'sync' ? 'EIO' : undefined;
     },
   });
-  const log = await openLog(disk, directory, { create: true });
+  const log = await openLog(disk, directory, { create: true, segmentBytes: 1_000_000 });
   await append(log, { hardState: { term: 1, vote: 1, commit: 0 } });
   failing = true;
-  const entries = entriesFrom(1, 1, ['a']);
-  await assert.rejects(append(log, { entries }), { code: 'ETL_STORAGE_FAILED' });
+  const waiting = Array.from({ length: 1200 }, (_, at) =>
+    append(log, { entries: entriesFrom(at + 1, 1, ['a']) }),
+  );
+  for (const outcome of await Promise.allSettled(waiting)) {
+    assert.equal(outcome.status === 'rejected' && outcome.reason.code, 'ETL_STORAGE_FAILED');
+  }
   await assert.rejects(append(log, {}), { code: 'ETL_STORAGE_FAILED' });
   assert.equal(log.failure?.code, 'ETL_STORAGE_FAILED');
   assert.deepEqual(log.durable, { index: 0, term: 0 });
   await log.close();
   assert.deepEqual(after, ['sync', 'close']);
+});
+
+test('what a killed process left unsynced is durable once the log is open again', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    let stuck = false;
+    const disk = new MemoryDisk({
+      random: seededRandom(seed),
+      schedule: ({ kind }, complete) => {
+        if (!(stuck && kind === 'sync')) complete();
+      },
+    });
+    const log = await openLog(disk, directory, { create: true });
+    await append(log, { hardState: { term: 1, vote: 1, commit: 0 } });
+    stuck = true;
+    log.append({ entries: entriesFrom(1, 1, ['x'.repeat(900)]) }, () => {});
+    while (disk.operations < 11) await new Promise((resolve) => setImmediate(resolve));
+    disk.killHolders();
+    stuck = false;
+    const again = await openLog(disk, directory, { create: false });
+    assert.equal(again.lastIndex, 1);
+    const image = imageOf(again);
+    disk.powerOff();
+    disk.restart();
+    const last = await openLog(disk, directory, { create: false });
+    assert.deepEqual(imageOf(last), image);
+    await last.close();
+  }
 });
 
 test('a full disk is said to be full, and the log opens again with what was told', async () => {
