@@ -21,6 +21,7 @@ import { duckdbSink } from './duckdb/sink.ts';
 import { fileSink } from './file-sink/sink.ts';
 import { fileSource } from './file-source/file-source.ts';
 import { generatorSource } from './generator/generator.ts';
+import { stdoutSink } from './stdout/sink.ts';
 import { castTransform } from './transform/cast.ts';
 import { filterTransform } from './transform/filter.ts';
 import { lookupTransform } from './transform/lookup.ts';
@@ -42,6 +43,7 @@ export const connectors: readonly AnyConnector[] = [
   renameTransform,
   duckdbSink,
   fileSink,
+  stdoutSink,
 ];
 
 /** Handled by the sidecar, whatever the kind: a service of the user's own. */
