@@ -76,6 +76,7 @@ export class LocalDeadLetterStore implements DeadLetterStore {
   }
 
   async append(entries: readonly DeadLetterEntry[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     while (this.#isFull(entries)) await this.#room(signal);
     await this.#serially(async () => {
       const facts = entries.map((entry) => this.#merge(entry));
@@ -149,8 +150,8 @@ export class LocalDeadLetterStore implements DeadLetterStore {
   idsOf(
     pipelineId: string,
     lane: { readonly source: string; readonly partition: string },
-  ): ReadonlyMap<string, ReadonlySet<string>> {
-    return this.#index.idsOf(pipelineId, lane);
+  ): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+    return this.#serially(async () => this.#index.idsOf(pipelineId, lane));
   }
 
   redriveLanes(pipelineId: string): readonly RedriveLane[] {

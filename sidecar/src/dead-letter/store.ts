@@ -98,11 +98,14 @@ export interface DeadLetterStore {
   redrive(pipelineId: string, filter: DeadLetterFilter): Promise<number>;
   /** Removes those that match and are not queued, durably; says how many. */
   discard(pipelineId: string, filter: DeadLetterFilter): Promise<number>;
-  /** The ids of one lane's dead letters, by stage: a replay leaves them out, they are resolved. */
+  /**
+   * The ids of one lane's dead letters, by stage, those included that are being appended: a replay leaves them out,
+   * they are resolved.
+   */
   idsOf(
     pipelineId: string,
     lane: { readonly source: string; readonly partition: string },
-  ): ReadonlyMap<string, ReadonlySet<string>>;
+  ): Promise<ReadonlyMap<string, ReadonlySet<string>>>;
   /** The queues that hold something. */
   redriveLanes(pipelineId: string): readonly RedriveLane[];
   /** One queue, in order of {@link DeadLetter.redrive}. */

@@ -27,6 +27,14 @@ export interface Consumer {
    * has them now.
    */
   consume(batch: RecordBatch, tickets: readonly Ticket[]): Promise<void>;
+  /**
+   * What of a batch the target does not hold already: a record that it holds must not be dead-lettered. `isKnown` is
+   * false until the target could be asked.
+   */
+  unheld?(batch: RecordBatch): {
+    readonly isKnown: boolean;
+    readonly left: RecordBatch | undefined;
+  };
   /** What fails from here on is dead-lettered instead of waited out, until a call succeeds. */
   giveUp?(): void;
 }
@@ -88,6 +96,9 @@ class Item implements Ticket {
     if (--this.#holds === 0) this.#onSettled(this);
   }
 }
+
+/** How soon a target is asked again that could not say what it holds. */
+const buryRetryMs = 500;
 
 export class Branch {
   readonly #options: BranchOptions;
@@ -171,8 +182,8 @@ export class Branch {
     if (policy !== 'deadLetter') return;
     this.#options.consumer.giveUp?.();
     for (const item of this.#batcher.clearUntouched()) {
-      await this.#bury(item.batch);
-      item.release();
+      if (await this.#bury(item.batch)) item.release();
+      else this.#batcher.add(item, this.#options.context.clock.monotonicMs());
     }
   }
 
@@ -235,8 +246,9 @@ export class Branch {
       return true;
     }
     if (policy === 'deadLetter') {
-      await this.#bury(batch);
-      return true;
+      if (await this.#bury(batch)) return true;
+      await this.#room.waitFor(clock, buryRetryMs);
+      return false;
     }
     if (this.#bytes + batch.byteLength > spillMaxBytes) {
       await this.#room.wait();
@@ -262,11 +274,12 @@ export class Branch {
     const { context, consumer } = this.#options;
     const { clock } = context;
     const { preference } = consumer;
+    const seen = this.#work.version;
     if (this.#isSpilling && (await this.#readSpill())) return undefined;
     const nowMs = clock.monotonicMs();
     if (this.#batcher.records === 0) {
       this.#flushes = false;
-      await this.#work.wait();
+      await this.#work.wait(seen);
       return undefined;
     }
     if (preference === undefined) return this.#batcher.takeItem();
@@ -322,7 +335,7 @@ export class Branch {
     this.#isSpilling = true;
     this.#spill ??= this.#createSpill();
     const waiting = new Set(this.#batcher.clearUntouched());
-    const busy = [...this.#items].filter((item) => !waiting.has(item));
+    const busy = [...this.#items].filter((item) => !waiting.has(item) && item.frame === undefined);
     context.logger.warn({ edge: this.port.id, partition: lane.partition }, 'edge spills to disk');
     const batches = [...busy, ...waiting].map((item) => item.batch);
     if (arriving !== undefined) batches.push(arriving);
@@ -339,6 +352,7 @@ export class Branch {
   }
 
   async #append(batches: readonly RecordBatch[], busy: readonly Item[]): Promise<void> {
+    this.#options.signal.throwIfAborted();
     const spill = this.#spill as SpillQueue;
     const before = spill.bytes;
     this.#appending++;
@@ -403,18 +417,25 @@ export class Branch {
     this.#options.onProgress();
   };
 
-  async #bury(batch: RecordBatch): Promise<void> {
+  /** Dead-letters what the target does not hold; false while it can not be asked. */
+  async #bury(batch: RecordBatch): Promise<boolean> {
+    const { isKnown, left } = this.#options.consumer.unheld?.(batch) ?? {
+      isKnown: true,
+      left: batch,
+    };
+    if (!isKnown || left === undefined) return isKnown;
     const nowMs = this.#options.context.clock.wallMs();
     const message = `the edge ${this.port.id} was full and its overflow policy is deadLetter`;
-    const letters = Array.from({ length: batch.count }, (_, index) => ({
+    const letters = Array.from({ length: left.count }, (_, index) => ({
       index,
       code: 'OVERFLOW',
       message,
       attempts: 0,
       firstFailureMs: nowMs,
     }));
-    await this.#undertaker.bury(batch, letters);
-    this.#counters.deadLettered += batch.count;
+    await this.#undertaker.bury(left, letters);
+    this.#counters.deadLettered += left.count;
+    return true;
   }
 
   #isFull(): boolean {

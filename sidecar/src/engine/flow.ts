@@ -144,7 +144,7 @@ class Compiler {
     this.#ports.set(stage.name, port);
     if (segment === undefined) return;
     segment.edges.push({
-      from: first.from,
+      from: '',
       to: stage.name,
       condition: undefined,
       suffix: undefined,

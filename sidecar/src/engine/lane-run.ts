@@ -4,6 +4,7 @@
 
 import { EtlError, type Lane, type RecordBatch, sleep } from '@etl-router/core';
 import type { Stage } from '@etl-router/pipeline';
+import type { SpillQueue } from '../spill/spill-queue.ts';
 import { numberBatch } from './batches.ts';
 import { Branch, type BranchBounds, type Consumer } from './branch.ts';
 import type { RunContext } from './context.ts';
@@ -38,6 +39,8 @@ export interface LaneRunOptions {
   readonly stage: Stage;
   readonly flow: Flow;
   readonly segments: ReadonlyMap<Port | undefined, SegmentRunner>;
+  /** What lies on disk before the ports. */
+  readonly spills: ReadonlyMap<Port, SpillQueue>;
   /** The lane's dead letters: what comes again of them is left out. */
   readonly buried: Buried;
   /** Makes the writer of a sink. */
@@ -207,9 +210,9 @@ export class LaneRun {
   }
 
   #createBranch(port: Port): Branch {
-    const { context, lane, epoch, segments, writer, edgeBounds, onProgress } = this.#options;
+    const { context, lane, epoch, segments, spills, writer, edgeBounds, onProgress } =
+      this.#options;
     const { signal } = this.#abort;
-    const { source, partition } = lane;
     return new Branch({
       context,
       port,
@@ -221,7 +224,7 @@ export class LaneRun {
         port.segment === undefined
           ? writer(port.stage, signal)
           : this.#passOn(segments.get(port) as SegmentRunner),
-      spill: context.spills.reopen({ edge: port.id, source, partition }),
+      spill: spills.get(port),
       signal,
       onProgress,
     });

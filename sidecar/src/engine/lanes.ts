@@ -16,6 +16,7 @@ import {
   deadLetterPartition,
   redrivePartition,
 } from '../dead-letter/readers.ts';
+import type { SpillQueue } from '../spill/spill-queue.ts';
 import type { BranchBounds } from './branch.ts';
 import type { Committer } from './committer.ts';
 import { type RunContext, stageOf } from './context.ts';
@@ -45,6 +46,12 @@ interface Wanted {
   run: LaneRun | undefined;
   error: EtlError | undefined;
   failedAtMs: number;
+}
+
+/** A lane under its new epoch, and what earlier runs left of it. */
+interface Ready extends OpenedLane {
+  readonly buried: Buried;
+  readonly spills: ReadonlyMap<Port, SpillQueue>;
 }
 
 interface CompiledFlow {
@@ -258,7 +265,17 @@ export class Lanes {
       );
     }
     const lane = { pipeline: pipeline.id, source, partition };
-    const run = this.#createRun(wanted, lane, opened);
+    const buried =
+      kind === 'redrive' || kind === 'deadLetter'
+        ? noneBuried
+        : await deadLetters.idsOf(pipeline.id, lane);
+    const spills = new Map<Port, SpillQueue>();
+    for (const port of this.#flowOf(entryOf(source, partition)).flow.ports) {
+      const spill = await this.#context.spills.reopen({ edge: port.id, source, partition });
+      if (spill !== undefined) spills.set(port, spill);
+    }
+    if (this.#isAborted) return;
+    const run = this.#createRun(wanted, lane, { ...opened, buried, spills });
     wanted.run = run;
     wanted.error = undefined;
     const ending: Promise<void> = run
@@ -276,17 +293,13 @@ export class Lanes {
     this.#ending.add(ending);
   }
 
-  #createRun(wanted: Wanted, lane: Lane, opened: OpenedLane): LaneRun {
+  #createRun(wanted: Wanted, lane: Lane, opened: Ready): LaneRun {
     const { stages, gate, committer, onProgress } = this.#options;
     const { kind, source, partition } = wanted;
     const context =
       kind === 'deadLetter' ? { ...this.#context, bury: () => Promise.resolve() } : this.#context;
     const { flow, segments } = this.#flowOf(entryOf(source, partition));
-    const { epoch, position, watermarkMs } = opened;
-    const buried =
-      kind === 'source' || kind === 'spill'
-        ? context.deadLetters.idsOf(lane.pipeline, lane)
-        : noneBuried;
+    const { epoch, position, watermarkMs, buried, spills } = opened;
     return new LaneRun({
       context,
       lane,
@@ -300,6 +313,7 @@ export class Lanes {
       flow,
       segments,
       buried,
+      spills,
       writer: (stage, signal) => {
         const sink = stages.sinks.get(stage.name) as Sink;
         return new SinkWriter(context, { stage, sink }, { lane, epoch, signal, buried });

@@ -86,6 +86,16 @@ export class SinkWriter implements Consumer {
     this.#givesUp = true;
   }
 
+  unheld(batch: RecordBatch): {
+    readonly isKnown: boolean;
+    readonly left: RecordBatch | undefined;
+  } {
+    if (!this.#sink.capabilities.transactionalPosition) return { isKnown: true, left: batch };
+    return this.#isOpen
+      ? { isKnown: true, left: this.#leaveOutHeld(batch) }
+      : { isKnown: false, left: undefined };
+  }
+
   /** Resolves when every record is stored, dead-lettered durably, or given up as at-most-once delivery says. */
   async consume(batch: RecordBatch): Promise<void> {
     if (!this.#isOpen) await this.#open();

@@ -5,9 +5,16 @@ import type { Clock } from '@etl-router/core';
 
 export class Wake {
   #waiting: (() => void)[] = [];
+  #version = 0;
 
-  /** Resolves at the next {@link wake}. */
-  wait(): Promise<void> {
+  /** Changes with every {@link wake}. Read it before looking, where looking takes a while. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Resolves at the next {@link wake}; at once when there was one since `seen` was the version. */
+  wait(seen: number = this.#version): Promise<void> {
+    if (seen !== this.#version) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -23,6 +30,7 @@ export class Wake {
   }
 
   wake(): void {
+    this.#version++;
     if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     this.#waiting = [];

@@ -54,6 +54,7 @@ export class SpillQueue {
   #outstanding: Outstanding[] = [];
   #lastPosition: Uint8Array | undefined;
   #pointing: Promise<void> | undefined;
+  #appending: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
   private constructor(
@@ -142,7 +143,21 @@ export class SpillQueue {
    * Appends batches in order; durable when it resolves. The first `inProcess` of them are being worked on already:
    * they are not read, only released.
    */
-  async append(batches: readonly RecordBatch[], inProcess: number): Promise<readonly SpillFrame[]> {
+  append(batches: readonly RecordBatch[], inProcess: number): Promise<readonly SpillFrame[]> {
+    const appending = this.#append(batches, inProcess);
+    this.#appending = appending.catch(() => {});
+    return appending;
+  }
+
+  /** Resolves when no append is under way. */
+  async settled(): Promise<void> {
+    await this.#appending;
+  }
+
+  async #append(
+    batches: readonly RecordBatch[],
+    inProcess: number,
+  ): Promise<readonly SpillFrame[]> {
     if (this.#log === undefined) await this.#begin();
     const log = this.#log as FrameLog;
     const addresses = await log.append(batches.map(encodeFrame));

@@ -69,8 +69,9 @@ export class RunSpills {
   }
 
   /** The queue of an edge and lane that holds something, from its first unresolved frame on. */
-  reopen(key: EdgeLane): SpillQueue | undefined {
+  async reopen(key: EdgeLane): Promise<SpillQueue | undefined> {
     const queue = this.#queues.get(nameOf(key));
+    await queue?.settled();
     queue?.rewind();
     return queue?.isEmpty === true ? undefined : queue;
   }

@@ -78,6 +78,7 @@ export class MemoryControlPlane implements ControlPlane {
     const known = new Map<string, Assignment>();
     signal.addEventListener('abort', () => this.#changed.wake(), { once: true });
     while (!signal.aborted) {
+      const seen = this.#changed.version;
       for (const [id, assignment] of this.#assignments) {
         const before = known.get(id);
         known.set(id, assignment);
@@ -89,7 +90,7 @@ export class MemoryControlPlane implements ControlPlane {
         known.delete(id);
         yield { kind: 'revoked', assignment };
       }
-      await this.#changed.wait();
+      await this.#changed.wait(seen);
     }
   }
 

@@ -162,6 +162,17 @@ export function baseOf(id: string): string {
   return id.split('.')[0] as string;
 }
 
+/**
+ * Whether an edge before a transform dead-letters what overflows: it can not know what the sinks behind hold, so after
+ * a crash a record may be both delivered and dead-lettered, and sending it again delivers it twice.
+ */
+export function mayBuryDelivered(pipeline: Pipeline, shape: Shape, sink: string): boolean {
+  const upstream = new Set(shape.transforms[sink] ?? []);
+  return pipeline.edges.some(
+    ({ to, overflow }) => upstream.has(to) && overflow.policy === 'deadLetter',
+  );
+}
+
 /** A fault after which a write may be stored twice by a sink that does not notice. */
 export const failsAndTimesOut = 'fails and times out';
 
