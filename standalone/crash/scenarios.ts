@@ -84,7 +84,12 @@ export const scenarios: readonly Scenario[] = [
     name: 'exactly once, Parquet files',
     require: 'exactlyOnce',
     sink: () => ({
-      file: { directory: 'out/parts', format: 'parquet', columns, rotate: { maxRecords: 20_000 } },
+      file: {
+        path: 'out/parts/part-{sequence}.parquet',
+        format: 'parquet',
+        columns,
+        rotate: { maxRecords: 20_000 },
+      },
     }),
     read: (folder) =>
       query(

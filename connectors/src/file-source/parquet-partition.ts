@@ -260,19 +260,34 @@ function cachedText(): (value: unknown) => string {
   };
 }
 
+const twoDigits = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
+/** The date of the last day that was rendered: neighbouring rows share it. */
+const lastDay = { day: Number.NaN, text: '' };
+
 /** RFC 3339 with as many digits of a second as the column has; `digits` is 3, 6 or 9. */
 function renderTime(value: unknown, digits: 3 | 6 | 9, zone: string): string {
-  const ticks = BigInt(value as bigint);
-  const perSecond = 10n ** BigInt(digits);
-  let seconds = ticks / perSecond;
-  let fraction = ticks % perSecond;
-  if (fraction < 0n) {
-    fraction += perSecond;
-    seconds -= 1n;
+  const perSecond = 10 ** digits;
+  let seconds: number;
+  let fraction: number;
+  const ticks = Number(value);
+  if (Number.isSafeInteger(ticks)) {
+    seconds = Math.floor(ticks / perSecond);
+    fraction = ticks - seconds * perSecond;
+  } else {
+    const exact = BigInt(value as bigint);
+    fraction = Number(((exact % BigInt(perSecond)) + BigInt(perSecond)) % BigInt(perSecond));
+    seconds = Number((exact - BigInt(fraction)) / BigInt(perSecond));
   }
-  const text = new Date(Number(seconds) * 1000).toISOString().slice(0, -5);
-  if (fraction === 0n) return `"${text}${zone}"`;
-  return `"${text}.${String(fraction).padStart(digits, '0')}${zone}"`;
+  const day = Math.floor(seconds / 86_400);
+  if (day !== lastDay.day) {
+    lastDay.day = day;
+    lastDay.text = new Date(day * 86_400_000).toISOString().slice(0, -13);
+  }
+  const ofDay = seconds - day * 86_400;
+  const minutes = Math.floor(ofDay / 60);
+  const clock = `${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:${twoDigits[ofDay % 60]}`;
+  const rest = fraction === 0 ? '' : `.${String(fraction).padStart(digits, '0')}`;
+  return `"${lastDay.text}${clock}${rest}${zone}"`;
 }
 
 function renderNested(value: unknown): string {
