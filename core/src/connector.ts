@@ -132,7 +132,11 @@ export interface SinkLaneState {
 }
 
 export interface WriteResult {
-  /** Records that are not stored; all others are, durably if the sink is durable. */
+  /**
+   * Records that are not stored; all others are, durably if the sink is durable. With transactionalPosition one
+   * failure means that nothing of the call is stored: the failed ones are dead-lettered first and the others written
+   * again, since a crash in between would leave the failed ones behind a position that says they were dealt with.
+   */
   readonly failures: readonly RecordFailure[];
 }
 

@@ -215,7 +215,7 @@ export class DatabaseFile {
         options,
       );
     }
-    if (/constraint error/i.test(message)) {
+    if (/constraint (?:error|failed)|violates .*constraint/i.test(message)) {
       return new EtlError(
         'ETL_RECORD_MALFORMED',
         `${this.path}: a record violates a constraint of the table: ${firstLine(message)}`,

@@ -1,7 +1,7 @@
 // The table a sink writes to: finds it or makes it, lets it grow, and puts rows into it. Works inside the transaction
 // it is given and remembers nothing, so that a rollback needs no undoing here.
 
-import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
+import type { DuckDBAppender, DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
 import { EtlError, type RecordBatch } from '@etl-router/core';
 import { type Column, type Rows, Table } from '../columns/table.ts';
 import { formatColumnType, isSameType } from '../columns/type.ts';
@@ -138,8 +138,20 @@ async function appendCells(
   try {
     for (const chunk of chunks) appender.appendDataChunk(chunk);
     appender.flushSync();
-  } finally {
+  } catch (error) {
+    discard(appender);
+    throw error;
+  }
+  appender.closeSync();
+}
+
+/** Ends an appender that failed; its own complaint would hide the first one. */
+function discard(appender: DuckDBAppender): void {
+  try {
+    appender.clear();
     appender.closeSync();
+  } catch {
+    // It reports again what was reported.
   }
 }
 

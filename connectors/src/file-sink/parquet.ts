@@ -68,8 +68,14 @@ export class ParquetFile {
     return { bytes: this.#take(), rowGroup };
   }
 
-  /** The footer; nothing follows it. */
+  /**
+   * The footer; nothing follows it. JSON columns get their older mark only here: older readers know no other, but
+   * under it the writer would encode their texts a second time.
+   */
   finish(): Buffer {
+    this.#writer.schema = this.#writer.schema.map((element) =>
+      element.logical_type?.type === 'JSON' ? { ...element, converted_type: 'JSON' } : element,
+    );
     void this.#writer.finish();
     return this.#take();
   }
