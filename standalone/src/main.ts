@@ -64,7 +64,11 @@ async function main(args: readonly string[]): Promise<number> {
     const files = extras['no-apply'] === true ? [] : named;
     const texts = files.map((file) => ({ file, text: readManifest(file) }));
     const standalone = await Standalone.start({
-      ...{ config: loaded.config, clock: systemClock, random: systemRandom, logger, version },
+      config: loaded.config,
+      clock: systemClock,
+      random: systemRandom,
+      logger,
+      version,
       failpoints: readCrashPoint(process.env['ETL_CRASH_AT']),
       baseDirectory: process.cwd(),
     });

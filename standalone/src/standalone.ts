@@ -76,13 +76,24 @@ export class Standalone {
     const holder = createDeadLetterHolder(deadLetters, () => parts.sidecar as Sidecar);
     const registry = new Registry();
     const running = await startRouter({
-      ...{ config, clock, random, logger: logger.child({ logger: 'router' }), registry, version },
+      config,
+      clock,
+      random,
+      logger: logger.child({ logger: 'router' }),
+      registry,
+      version,
       checks: [checkManifest],
       guarantee: guaranteeOf,
       deadLetterHolders: () => (parts.sidecar === undefined ? undefined : holder),
     });
     const sidecar = new Sidecar({
-      ...{ sidecarId, clock, random, failpoints, deadLetters, spills, baseDirectory },
+      sidecarId,
+      clock,
+      random,
+      failpoints,
+      deadLetters,
+      spills,
+      baseDirectory,
       version: version.version,
       offers: [connectorsCapability],
       controlPlane: new LocalControlPlane(running.router),

@@ -192,7 +192,7 @@ function readNumber(bytes: Buffer, start: number, end: number): unknown {
   let value = 0;
   for (let index = isNegative ? start + 1 : start; index < end; index++) {
     const digit = (bytes[index] as number) - zero;
-    if (digit < 0 || digit > 9) return Number(bytes.latin1Slice(start, end));
+    if (digit < 0 || digit > 9) return Number(bytes.toString('latin1', start, end));
     value = value * 10 + digit;
   }
   return isNegative ? -value : value;

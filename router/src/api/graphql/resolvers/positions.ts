@@ -3,7 +3,7 @@
 
 import { EtlError, type Timestamp, timestampOfMs, timestampToMs } from '@etl-router/core';
 import type { LaneState } from '../../../server/positions.ts';
-import { answer, fromPosition, toPosition } from './answers.ts';
+import { answer, fromPosition, type MutationResult, toPosition } from './answers.ts';
 import type { RouterContext } from './context.ts';
 
 interface CommitOffsetInput {
@@ -77,44 +77,7 @@ function positionMutations(context: RouterContext): object {
         }
         return undefined;
       }),
-    commitGroupOffset: (
-      _: unknown,
-      {
-        input,
-      }: {
-        input: CommitOffsetInput & {
-          groupId: string;
-          generation?: bigint | null;
-          memberId?: string | null;
-        };
-      },
-    ) =>
-      answer(async () => {
-        const { generation, memberId } = input;
-        if (
-          generation === undefined ||
-          generation === null ||
-          memberId === undefined ||
-          memberId === null
-        ) {
-          throw new EtlError(
-            'ETL_INVALID_ARGUMENT',
-            'generation, memberId: say who commits, so that a former member can be refused',
-          );
-        }
-        const position = {
-          source: input.sourceId,
-          partition: input.partition,
-          position: toPosition(input.offset),
-        };
-        await router.groups.commit({
-          groupId: input.groupId,
-          memberId,
-          generation: Number(generation),
-          positions: [position],
-        });
-        return undefined;
-      }),
+    commitGroupOffset: commitGroupOffset(context),
     advanceWatermark: (
       _: unknown,
       {
@@ -135,6 +98,40 @@ function positionMutations(context: RouterContext): object {
         return undefined;
       }),
   };
+}
+
+type CommitGroupOffsetInput = CommitOffsetInput & {
+  readonly groupId: string;
+  readonly generation?: bigint | null;
+  readonly memberId?: string | null;
+};
+
+/** Refuses a commit that does not say who makes it, and tells when it was refused as a former member's. */
+function commitGroupOffset({ router }: RouterContext) {
+  return (_: unknown, { input }: { input: CommitGroupOffsetInput }): Promise<MutationResult> =>
+    answer(async () => {
+      const { groupId, generation, memberId, sourceId, partition, offset } = input;
+      if (!generation || !memberId) {
+        throw new EtlError(
+          'ETL_INVALID_ARGUMENT',
+          'generation, memberId: say who commits, so that a former member can be refused',
+        );
+      }
+      const position = { source: sourceId, partition, position: toPosition(offset) };
+      const [refused] = await router.groups.commit({
+        groupId,
+        memberId,
+        generation: Number(generation),
+        positions: [position],
+      });
+      if (refused !== undefined) {
+        throw new EtlError(
+          refused.code,
+          `offset: ${offset} of ${sourceId}/${partition} is not after the committed one`,
+        );
+      }
+      return undefined;
+    });
 }
 
 function lanesOf({ router }: RouterContext, sourceId: string): readonly LaneState[] {
