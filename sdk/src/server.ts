@@ -84,7 +84,8 @@ export async function serve(options: ServeOptions, stage: ServedStage): Promise<
   const port = await bind(server, `${host}:${wanted}`, options);
   for (const service of ['', stage.service.typeName]) health.set(service, true);
   const address = `${host}:${port}`;
-  logger.info({ address }, `${options.name} listens`);
+  // Said a turn later: who waits for this line may send SIGTERM at once, and the caller has set its handler by then.
+  setImmediate(() => logger.info({ address }, `${options.name} listens`));
   const registration =
     options.register === undefined
       ? undefined
