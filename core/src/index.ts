@@ -37,7 +37,7 @@ export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } fro
 export { formatQuantity, parseQuantity } from './quantity.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
 export { type BatchHeader, RecordBatch } from './record/batch.ts';
-export { BatchBuilder, encodeContentType } from './record/batch-builder.ts';
+export { BatchBuilder, encodeCommonFields } from './record/batch-builder.ts';
 export {
   type CloudEvent,
   fromCloudEvent,

@@ -4,7 +4,7 @@ import {
   BatchBuilder,
   countOfPosition,
   EtlError,
-  encodeContentType,
+  encodeCommonFields,
   type OpenPartitionRequest,
   type PartitionReader,
   positionOfCount,
@@ -17,7 +17,7 @@ import { findCsvEnd, findLineEnd, type Line, LineReader } from './lines.ts';
 import { assertRegularFile } from './regular-file.ts';
 import type { FileSourceSettings } from './settings.ts';
 
-const json = encodeContentType('application/json');
+const json = encodeCommonFields({ contentType: 'application/json' });
 
 export interface LinePartition {
   /** Where the file is. */
@@ -130,7 +130,7 @@ class LinePartitionReader implements PartitionReader {
   #append(line: Line): void {
     const { type } = this.#partition.settings;
     if (this.#rows === undefined && type === '') {
-      this.#builder.appendLine(line.end, json, line);
+      this.#builder.appendLine(positionOfCount(line.end), json, line);
       return;
     }
     const payload =
@@ -138,7 +138,7 @@ class LinePartitionReader implements PartitionReader {
         ? line.bytes.subarray(line.from, line.to)
         : this.#toJson(this.#rows, line);
     if (type === '')
-      this.#builder.appendLine(line.end, json, { bytes: payload, from: 0, to: payload.length });
+      this.#builder.appendLine(positionOfCount(line.end), json, { bytes: payload, from: 0, to: payload.length });
     else
       this.#builder.append({
         position: positionOfCount(line.end),

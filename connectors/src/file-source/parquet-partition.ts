@@ -5,7 +5,7 @@ import {
   BatchBuilder,
   countOfPosition,
   EtlError,
-  encodeContentType,
+  encodeCommonFields,
   type OpenPartitionRequest,
   type PartitionReader,
   positionOfCount,
@@ -25,7 +25,7 @@ import { compressors } from 'hyparquet-compressors';
 import { assertRegularFile } from './regular-file.ts';
 import type { FileSourceSettings } from './settings.ts';
 
-const json = encodeContentType('application/json');
+const json = encodeCommonFields({ contentType: 'application/json' });
 
 /** Row groups are in memory whole: one that is larger than this is refused instead of exhausting the process. */
 const rowGroupMaxBytes = 512 * 1024 * 1024;
@@ -133,7 +133,7 @@ class ParquetPartitionReader implements PartitionReader {
     const payload = Buffer.from(`${text}}`);
     const { type } = this.#file.settings;
     if (type === '')
-      this.#builder.appendLine(row, json, { bytes: payload, from: 0, to: payload.length });
+      this.#builder.appendLine(positionOfCount(row), json, { bytes: payload, from: 0, to: payload.length });
     else
       this.#builder.append({
         position: positionOfCount(row),

@@ -4,14 +4,16 @@
 import { assert } from '../assert.ts';
 import { type BatchHeader, RecordBatch, recordsTag } from './batch.ts';
 import { type RecordFields, recordTag, writeRecord } from './codec.ts';
+import { stringifyJsonText } from './json.ts';
 import { SpanList } from './spans.ts';
-import { WireWriter } from './wire.ts';
+import { WireReader, WireWriter } from './wire.ts';
 
 /** Builds a batch record by record. One builder makes one batch after the other. */
 export class BatchBuilder {
   readonly #writer: WireWriter;
   readonly #spans = new SpanList();
   #sequences: number[] | undefined;
+  #values: unknown[] | undefined;
 
   /** `capacityBytes` is the first size of its buffer, which grows as needed. */
   constructor(capacityBytes = 64 * 1024) {
@@ -40,27 +42,25 @@ export class BatchBuilder {
   }
 
   /**
-   * Appends a record that has a position that counts, a content type and a payload: what a source of lines makes, in one
-   * pass. `contentType` is what {@link encodeContentType} made of it.
+   * Appends a record of a position, a payload and what all records of a source have in common: what a source of lines
+   * makes, in one pass. `common` is what {@link encodeCommonFields} made; the position has at most 127 bytes.
    */
   appendLine(
-    position: number,
-    contentType: Buffer,
-    payload: { bytes: Buffer; from: number; to: number },
+    position: Uint8Array,
+    common: Buffer,
+    payload: { readonly bytes: Buffer; readonly from: number; readonly to: number },
   ): void {
-    this.#sequence(undefined);
+    this.#sequence(undefined, undefined);
     const { bytes, from, to } = payload;
     const writer = this.#writer;
-    writer.reserve(to - from + contentType.length + 32);
+    writer.reserve(to - from + position.length + common.length + 24);
     const lengthAt = writer.open(recordsTag, 2);
     const { buffer } = writer;
     let at = writer.length;
-    buffer[at] = recordTag.position;
-    buffer[at + 1] = 8;
-    buffer.writeUInt32BE(Math.floor(position / 0x1_0000_0000), at + 2);
-    buffer.writeUInt32BE(position >>> 0, at + 6);
-    at += 10;
-    at += contentType.copy(buffer, at);
+    buffer[at++] = recordTag.position;
+    buffer[at++] = position.length;
+    for (let index = 0; index < position.length; index++) buffer[at++] = position[index] as number;
+    for (let index = 0; index < common.length; index++) buffer[at++] = common[index] as number;
     if (to > from) {
       buffer[at++] = recordTag.payload;
       writer.length = at;
@@ -78,7 +78,7 @@ export class BatchBuilder {
   appendFrom(batch: RecordBatch, index: number): void {
     const start = batch.spans[2 * index] as number;
     const end = batch.spans[2 * index + 1] as number;
-    this.#sequence(batch.sequence(index));
+    this.#sequence(batch.sequence(index), batch.knownValue(index));
     const writer = this.#writer;
     writer.reserve(end - start + 8);
     writer.buffer[writer.length++] = recordsTag;
@@ -98,8 +98,50 @@ export class BatchBuilder {
     payload: Uint8Array,
     contentType?: string,
   ): void {
-    const { contentType: before, ...record } = batch.record(index);
-    this.append({ ...record, payload, contentType: contentType ?? before }, batch.sequence(index));
+    if (contentType === undefined) {
+      this.#splicePayload({ batch, index }, payload, undefined);
+      return;
+    }
+    this.append({ ...batch.record(index), payload, contentType }, batch.sequence(index));
+  }
+
+  /**
+   * Like {@link BatchBuilder.appendWithPayload}, but the payload is the JSON of `value`, and the batch keeps the value so
+   * that whoever reads it next need not parse it. It has to be what parsing its JSON gives: no NaN, no undefined members,
+   * bigint only beyond 2^53. Nobody may modify it any more.
+   */
+  appendWithValue(batch: RecordBatch, index: number, value: unknown): void {
+    this.#splicePayload({ batch, index }, stringifyJsonText(value), value);
+  }
+
+  /** Copies all fields of a record but its payload, and puts the other payload behind them. */
+  #splicePayload(
+    { batch, index }: { readonly batch: RecordBatch; readonly index: number },
+    payload: Uint8Array | string,
+    value: unknown,
+  ): void {
+    const start = batch.spans[2 * index] as number;
+    const end = batch.spans[2 * index + 1] as number;
+    this.#sequence(batch.sequence(index), value);
+    const writer = this.#writer;
+    writer.reserve(end - start + payload.length + 16);
+    const lengthAt = writer.open(recordsTag, 2);
+    const reader = new WireReader(batch.bytes, start, end);
+    let from = start;
+    while (reader.at < end) {
+      const field = reader.at;
+      const tag = reader.tag();
+      reader.skip(tag & 7);
+      if (tag !== recordTag.payload) continue;
+      writer.length += batch.bytes.copy(writer.buffer, writer.length, from, field);
+      from = reader.at;
+    }
+    writer.length += batch.bytes.copy(writer.buffer, writer.length, from, end);
+    if (typeof payload === 'string') writer.string(recordTag.payload, payload);
+    else if (payload.length > 0) writer.bytes(recordTag.payload, payload);
+    const size = writer.length - lengthAt - 2;
+    writer.close(lengthAt, 2);
+    this.#spans.push(writer.length - size, writer.length);
   }
 
   /** The batch of what was appended; the builder starts over. */
@@ -107,7 +149,9 @@ export class BatchBuilder {
     const bytes = this.#writer.take();
     const spans = this.#spans.take();
     const sequences = this.#sequences;
+    const values = this.#values;
     this.#sequences = undefined;
+    this.#values = undefined;
     if (sequences === undefined) {
       return new RecordBatch({ ...header, sequenceOffsets: undefined }, bytes, spans);
     }
@@ -117,21 +161,30 @@ export class BatchBuilder {
       assert(offset >= 0 && offset < 2 ** 32, 'sequences of a batch ascend by less than 2^32');
       return offset;
     });
-    return new RecordBatch({ ...header, firstSequence, sequenceOffsets }, bytes, spans);
+    return new RecordBatch({ ...header, firstSequence, sequenceOffsets }, bytes, spans, values);
   }
 
-  #sequence(sequence: number | undefined): void {
+  /** Notes the sequence of the record that comes next, and its payload's value where that is known. */
+  #sequence(sequence: number | undefined, value?: unknown): void {
     assert(
       this.#spans.count === 0 || (this.#sequences === undefined) === (sequence === undefined),
       'sequences for all or none',
     );
     if (sequence !== undefined) (this.#sequences ??= []).push(sequence);
+    if (value !== undefined || this.#values !== undefined) {
+      this.#values ??= new Array<unknown>(this.#spans.count).fill(undefined);
+      this.#values.push(value);
+    }
   }
 }
 
-/** A content type as {@link BatchBuilder.appendLine} takes it. */
-export function encodeContentType(contentType: string): Buffer {
-  const writer = new WireWriter(contentType.length * 3 + 8);
-  writer.string(recordTag.contentType, contentType);
+/** What the records of a source have in common, as {@link BatchBuilder.appendLine} takes it. */
+export function encodeCommonFields(fields: {
+  readonly type?: string;
+  readonly contentType?: string;
+}): Buffer {
+  const writer = new WireWriter(64);
+  if (fields.type) writer.string(recordTag.type, fields.type);
+  if (fields.contentType) writer.string(recordTag.contentType, fields.contentType);
   return writer.take();
 }

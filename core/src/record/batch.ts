@@ -45,8 +45,11 @@ export class RecordBatch {
   readonly spans: Uint32Array;
   #values: unknown[] | undefined;
 
-  /** `bytes` and `spans` belong to the batch from here on. Use a BatchBuilder or {@link RecordBatch.decode}. */
-  constructor(header: BatchHeader, bytes: Buffer, spans: Uint32Array) {
+  /**
+   * `bytes`, `spans` and `values` (payloads as {@link RecordBatch.value} gives them, as far as they are known) belong to
+   * the batch from here on. Use a BatchBuilder or {@link RecordBatch.decode}.
+   */
+  constructor(header: BatchHeader, bytes: Buffer, spans: Uint32Array, values?: unknown[]) {
     assert(
       header.sequenceOffsets === undefined || header.sequenceOffsets.length === spans.length / 2,
       'one sequence offset per record',
@@ -54,6 +57,7 @@ export class RecordBatch {
     this.header = header;
     this.bytes = bytes;
     this.spans = spans;
+    this.#values = values;
   }
 
   get lane(): Lane {
@@ -160,6 +164,11 @@ export class RecordBatch {
     const value = at < 0 ? parseJson(this.bytes, 0, 0) : parseJson(this.bytes, at, this.#found);
     this.#values[index] = value;
     return value;
+  }
+
+  /** What {@link RecordBatch.value} gives, where nothing has to be parsed for it; else undefined. */
+  knownValue(index: number): unknown {
+    return this.#values?.[index];
   }
 
   /**

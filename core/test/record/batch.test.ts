@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BatchBuilder, EtlError, positionOfCount, RecordBatch } from '@etl-router/core';
+import {
+  BatchBuilder,
+  EtlError,
+  encodeCommonFields,
+  positionOfCount,
+  RecordBatch,
+} from '@etl-router/core';
 
 const lane = { pipeline: 'default/p', source: 's', partition: '0' };
 
@@ -65,4 +71,54 @@ test('a message cut off anywhere is malformed or holds fewer records', () => {
       assert.ok(error instanceof EtlError, String(error));
     }
   }
+});
+
+test('another payload keeps every other field, and its value is not parsed again', () => {
+  const builder = new BatchBuilder();
+  const record = {
+    position: positionOfCount(7),
+    type: 'order',
+    key: Buffer.from('k'),
+    headers: new Map([['h', 'v']]),
+    contentType: 'application/json',
+    payload: Buffer.from('{"a":1}'),
+  };
+  builder.append(record);
+  builder.append(record);
+  builder.append({ position: positionOfCount(8) });
+  const header = { lane, epoch: 1, firstSequence: 5, watermark: undefined };
+  const batch = builder.build(header);
+  const value = { a: 2, large: 9007199254740993n, text: 'é\u{1f600}' };
+  builder.appendFrom(batch, 0);
+  builder.appendWithValue(batch, 1, value);
+  builder.appendWithPayload(batch, 2, Buffer.from('x'));
+  const changed = builder.build(header);
+  assert.deepEqual(changed.record(0), batch.record(0));
+  const payload = Buffer.from('{"a":2,"large":9007199254740993,"text":"é\u{1f600}"}');
+  assert.deepEqual(changed.record(1), { ...batch.record(1), payload });
+  assert.equal(changed.payload(2).toString(), 'x');
+  assert.deepEqual(
+    [0, 1, 2].map((index) => changed.sequence(index)),
+    [5, 6, 7],
+  );
+  assert.equal(changed.knownValue(1), value);
+  assert.equal(changed.knownValue(0), undefined);
+  assert.deepEqual(RecordBatch.decode(changed.toBytes()).value(1), value);
+});
+
+test('a line with common fields is the record that append makes', () => {
+  const builder = new BatchBuilder(16);
+  const fields = { type: 'order', contentType: 'application/json' };
+  const text = Buffer.from(`..${'x'.repeat(300)}..`);
+  const header = { lane, epoch: 1, firstSequence: 0, watermark: undefined };
+  builder.appendLine(positionOfCount(3), encodeCommonFields(fields), {
+    bytes: text,
+    from: 2,
+    to: 302,
+  });
+  builder.appendLine(positionOfCount(4), encodeCommonFields({}), { bytes: text, from: 2, to: 2 });
+  const lines = builder.build(header);
+  builder.append({ position: positionOfCount(3), ...fields, payload: text.subarray(2, 302) });
+  builder.append({ position: positionOfCount(4) });
+  assert.deepEqual(lines.bytes, builder.build(header).bytes);
 });
