@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { EtlError, positionOfCount, type ReadResult } from '@etl-router/core';
 import { type SourceOptions, type SourceRecord, serveSource } from '@etl-router/sdk';
 import { GrpcSource } from '@etl-router/sidecar';
-import { lane, never, quiet, readValues, stageContext, targetOf } from './fixture.ts';
+import { lane, never, quiet, readValues, stageContext, targetOf, valuesOf } from './fixture.ts';
 
 async function sourceOf(t: TestContext, options: Omit<SourceOptions, 'name'>): Promise<GrpcSource> {
   const service = await serveSource({ name: 'mine', ...quiet, ...options });
@@ -130,19 +130,28 @@ test('a stream that breaks goes on where it stopped: no record is lost or double
   const values: unknown[] = [];
   for (let isOver = false; !isOver; ) {
     try {
-      const before = values.length;
-      values.push(...(await readValues(reader, 5, { maxRecords: 5, maxBytes: 10_000 })));
-      isOver = values.length === before;
+      const result = await reader.next({ maxRecords: 5, maxBytes: 10_000, signal: never });
+      if (result.kind === 'batch') values.push(...valuesOf(result.batch));
+      isOver = result.kind === 'end';
     } catch (error) {
       assert.equal((error as EtlError).code, 'ETL_CONNECTOR_FAILED');
       assert.equal((error as EtlError).retryable, true);
     }
   }
   assert.equal(failures, 5);
-  assert.deepEqual(
-    values.toSorted((a, b) => Number(a) - Number(b)),
-    range(0, 100),
-  );
+  assert.deepEqual(values, range(0, 100));
+});
+
+test('records before a failure arrive before it', async (t) => {
+  const source = await sourceOf(t, {
+    read: async function* ({ after }) {
+      if (after === undefined) yield { position: 1, json: 'a' };
+      throw new Error('the connection broke');
+    },
+  });
+  const reader = await source.openPartition(openRequest);
+  assert.deepEqual(await readValues(reader, 1), ['a']);
+  await assert.rejects(readValues(reader, 1), { code: 'ETL_CONNECTOR_FAILED', retryable: true });
 });
 
 test('positions that do not ascend, or are none, stop the source', async (t) => {

@@ -10,6 +10,48 @@ export interface MessageSink {
   off(event: string, listener: () => void): unknown;
 }
 
+/** A stream of grpc-js that says when a message has left. */
+interface MessageStream extends MessageSink {
+  write(message: Buffer, done?: () => void): boolean;
+}
+
+/** The writable half of a call that may end with an error, which must not overtake what was written before it. */
+export class Outlet implements MessageSink {
+  readonly #call: MessageStream;
+  #pending = 0;
+  #empty: (() => void) | undefined;
+
+  constructor(call: MessageStream) {
+    this.#call = call;
+  }
+
+  write(message: Buffer): boolean {
+    this.#pending++;
+    return this.#call.write(message, this.#done);
+  }
+
+  once(event: string, listener: () => void): unknown {
+    return this.#call.once(event, listener);
+  }
+
+  off(event: string, listener: () => void): unknown {
+    return this.#call.off(event, listener);
+  }
+
+  /** Resolves when all that was written has left, or `signal` aborts. */
+  emptied(signal: AbortSignal): Promise<void> {
+    if (this.#pending === 0 || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#empty = resolve;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  readonly #done = (): void => {
+    if (--this.#pending === 0) this.#empty?.();
+  };
+}
+
 /** Writes every item, waiting for room, until there are no more or `signal` aborts. */
 export async function writeAll<Item>(
   items: AsyncIterable<Item>,

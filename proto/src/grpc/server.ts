@@ -16,7 +16,7 @@ import {
   type sendUnaryData,
   type UntypedHandleCall,
 } from '@grpc/grpc-js';
-import { writeAll } from './flow.ts';
+import { Outlet, writeAll } from './flow.ts';
 import { decodeMessage, encodeMessage } from './messages.ts';
 import { methodPath } from './raw.ts';
 import { toStatus } from './status.ts';
@@ -141,9 +141,11 @@ function serve(
     run: (context: CallContext) => unknown,
   ): Promise<void> => {
     const context = contextOf(call);
+    const outlet = new Outlet(call);
     try {
-      await writeAll(run(context) as AsyncIterable<unknown>, call, encode, context.signal);
+      await writeAll(run(context) as AsyncIterable<unknown>, outlet, encode, context.signal);
     } catch (error) {
+      await outlet.emptied(context.signal);
       if (!context.signal.aborted) call.emit('error', statusOf(error));
       return;
     }

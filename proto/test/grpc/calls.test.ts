@@ -406,3 +406,22 @@ test('a queue that nobody empties refuses more than its bound', async () => {
   failed.end(new EtlError('ETL_TIMEOUT', 'too late'));
   await assert.rejects(all(failed), code('ETL_TIMEOUT'));
 });
+
+test('an error right after a message does not overtake it, though requests are still awaited', async (t) => {
+  const { transform } = await startServer(t, {
+    transform: {
+      async *processStream(requests) {
+        const incoming = requests[Symbol.asyncIterator]();
+        await incoming.next();
+        incoming.next().catch(() => undefined);
+        yield { batchNumber: 1n };
+        throw new EtlError('ETL_UNAVAILABLE', 'enough');
+      },
+    },
+  });
+  const requests = new MessageQueue<{ batchNumber: bigint }>();
+  requests.push({ batchNumber: 0n });
+  const answers = transform().processStream(requests)[Symbol.asyncIterator]();
+  assert.equal((await answers.next()).value?.batchNumber, 1n);
+  await assert.rejects(answers.next(), code('ETL_UNAVAILABLE'));
+});
