@@ -6,13 +6,19 @@ import { parse } from 'csv-parse/sync';
 import type { CsvSettings } from './settings.ts';
 
 const integer = /^-?(0|[1-9]\d{0,17})$/;
-const decimal = /^-?(0|[1-9]\d*)\.\d+$/;
+const decimal = /^-?(0|[1-9]\d{0,30})\.\d{1,30}$/;
+/** As many significant digits survive a double and back, whatever they are. */
+const exactDigits = 15;
 
 /** The fields of one row. Throws ETL_RECORD_MALFORMED when its quotes do not match. */
 export function splitRow(text: string, delimiter: string): string[] {
   if (!text.includes('"')) return text.split(delimiter);
   try {
-    const [row = []] = parse(text, { delimiter, relax_column_count: true }) as string[][];
+    const [row = []] = parse(text, {
+      delimiter,
+      record_delimiter: '\n',
+      relax_column_count: true,
+    }) as string[][];
     return row;
   } catch (cause) {
     throw new EtlError('ETL_RECORD_MALFORMED', 'the row is no CSV: its quotes do not match', {
@@ -64,12 +70,10 @@ function inferJson(field: string): string {
   if (field === '') return 'null';
   if (field === 'true' || field === 'false') return field;
   if (integer.test(field) && field !== '-0') return field;
-  if (
-    decimal.test(field) &&
-    String(Number(field)).length >= field.replace(/0+$/, '').length - 1 &&
-    Number.isFinite(Number(field))
-  ) {
-    return field;
-  }
+  if (decimal.test(field) && significantDigits(field) <= exactDigits) return field;
   return JSON.stringify(field);
+}
+
+function significantDigits(field: string): number {
+  return field.replace(/[-.]/g, '').replace(/^0+|0+$/g, '').length;
 }

@@ -1,7 +1,7 @@
 // Files as a source: CSV, JSON lines and Parquet, plain or gzip, by name or glob. Each file is a partition, so files are
 // read side by side and each keeps its own order and position.
 
-import { glob } from 'node:fs/promises';
+import { glob, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import {
   EtlError,
@@ -15,6 +15,7 @@ import {
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { openLinePartition } from './line-partition.ts';
 import { openParquetPartition } from './parquet-partition.ts';
+import { assertRegularFile } from './regular-file.ts';
 import { type FileSourceSettings, fileSourceHelp, readFileSource } from './settings.ts';
 
 const filesMax = 10_000;
@@ -31,6 +32,12 @@ export const fileSource: AnyConnector = defineConnector<FileSourceSettings>({
 
 function capabilities({ follow }: FileSourceSettings): SourceCapabilities {
   return { replayable: true, ordered: 'partition', bounded: !follow };
+}
+
+async function isFile(path: string, signal: AbortSignal): Promise<boolean> {
+  signal.throwIfAborted();
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() === true;
 }
 
 class FileSource implements Source {
@@ -52,11 +59,14 @@ class FileSource implements Source {
     const { path, follow } = this.#settings;
     const names: string[] = [];
     const isGlob = /[*?[{]/.test(path);
-    if (!isGlob) names.push(this.#nameOf(path));
-    else {
+    if (!isGlob) {
+      if (await isFile(resolve(this.#base, path), signal)) names.push(this.#nameOf(path));
+    } else {
       for await (const found of glob(path, { cwd: this.#base, withFileTypes: true })) {
+        const full = join(found.parentPath, found.name);
+        const isIt = found.isSymbolicLink() ? await isFile(full, signal) : found.isFile();
         signal.throwIfAborted();
-        if (found.isFile()) names.push(this.#nameOf(join(found.parentPath, found.name)));
+        if (isIt) names.push(this.#nameOf(full));
         if (names.length > filesMax) {
           throw new EtlError(
             'ETL_LIMIT_EXCEEDED',
@@ -66,6 +76,7 @@ class FileSource implements Source {
       }
     }
     if (names.length === 0 && !follow) {
+      if (!isGlob) await assertRegularFile(resolve(this.#base, path));
       throw new EtlError('ETL_CONNECTOR_FAILED', `path: ${path} matches no file in ${this.#base}`, {
         retryable: false,
       });

@@ -8,6 +8,8 @@ import type { BlockReader } from './block-reader.ts';
 const newline = 10;
 const carriageReturn = 13;
 const quote = 34;
+/** UTF-8's mark at the start of a file, which is no part of the first record. */
+const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /** Finds where the record that starts at `from` ends: index of its line break, or -1 when it is not in `bytes`. */
 export type FindEnd = (bytes: Buffer, from: number) => number;
@@ -15,22 +17,29 @@ export type FindEnd = (bytes: Buffer, from: number) => number;
 /** A record is a line. */
 export const findLineEnd: FindEnd = (bytes, from) => bytes.indexOf(newline, from);
 
-/** A record is a line, but line breaks within quotes belong to it (RFC 4180). */
-export const findCsvEnd: FindEnd = (bytes, from) => {
-  let at = from;
-  for (;;) {
-    const end = bytes.indexOf(newline, at);
-    if (end < 0) return -1;
-    const opened = bytes.indexOf(quote, at);
-    if (opened < 0 || opened > end) return end;
-    let close = opened;
-    do {
-      close = bytes.indexOf(quote, close + 1);
-      if (close < 0) return -1;
-    } while (bytes[close + 1] === quote && ++close > 0);
-    at = close + 1;
-  }
-};
+/**
+ * A record is a line, but line breaks within quotes belong to it (RFC 4180). Quotes open only where a field begins, so
+ * that a stray one, as in `5" pipe`, spoils its own row and not all that follow.
+ */
+export function csvEnd(delimiter: string): FindEnd {
+  const separator = delimiter.charCodeAt(0);
+  return (bytes, from) => {
+    let at = from;
+    let end = -1;
+    for (let opened = bytes.indexOf(quote, from); ; opened = bytes.indexOf(quote, opened + 1)) {
+      if (end < at) end = bytes.indexOf(newline, at);
+      if (end < 0 || opened < 0 || opened > end) return end;
+      if (opened !== from && (opened < at || bytes[opened - 1] !== separator)) continue;
+      let close = opened;
+      do {
+        close = bytes.indexOf(quote, close + 1);
+        if (close < 0) return -1;
+      } while (bytes[close + 1] === quote && ++close > 0);
+      at = close + 1;
+      opened = close;
+    }
+  };
+}
 
 /** A record's bytes: `from` to `to` within `bytes`, line break left out. Valid until the next call. */
 export interface Line {
@@ -75,7 +84,7 @@ export class LineReader {
   take(): Line | undefined {
     const { findEnd, maxBytes } = this.#options;
     for (;;) {
-      const from = this.#from;
+      const from = this.#from + this.#markLength();
       let end = findEnd(this.#bytes, from);
       let next = end + 1;
       if (end < 0) {
@@ -115,6 +124,11 @@ export class LineReader {
 
   close(): Promise<void> {
     return this.#reader.close();
+  }
+
+  #markLength(): number {
+    if (this.#base + this.#from > 0) return 0;
+    return this.#bytes.subarray(0, 3).equals(byteOrderMark) ? 3 : 0;
   }
 
   #tooLong(from: number): EtlError {

@@ -10,8 +10,7 @@ export async function assertRegularFile(path: string): Promise<void> {
     if (info.isFile()) return;
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    const what =
-      code === 'ENOENT' ? 'does not exist any more' : `can not be read (${code ?? 'unknown'})`;
+    const what = code === 'ENOENT' ? 'does not exist' : `can not be read (${code ?? 'unknown'})`;
     throw new EtlError('ETL_CONNECTOR_FAILED', `${path}: ${what}`, { cause, retryable: true });
   }
   throw new EtlError('ETL_CONNECTOR_FAILED', `${path}: is not a regular file`, {

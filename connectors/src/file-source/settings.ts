@@ -1,5 +1,6 @@
 // The settings of the file source, and where its files are.
 
+import { encodeCommonFields } from '@etl-router/core';
 import type { Fields } from '@etl-router/pipeline';
 import type { SettingHelp } from '../connector-type.ts';
 
@@ -55,7 +56,7 @@ export const fileSourceHelp: readonly SettingHelp[] = [
     name: 'maxRecordBytes',
     type: 'size',
     fallback: '1Mi',
-    help: 'Longest line; a longer one stops the source with an error that says where it is.',
+    help: 'Longest line or row; a longer one stops the source with an error that says where it is. 16 to 16Mi.',
   },
   {
     name: 'type',
@@ -84,6 +85,14 @@ export const fileSourceHelp: readonly SettingHelp[] = [
   },
 ];
 
+/** What a record has beside its payload and what all records have in common: its position, tags and lengths. */
+export const frameBytesMax = 32;
+
+/** What the records of these settings have in common. */
+export function commonFields({ type }: FileSourceSettings): Buffer {
+  return encodeCommonFields({ type, contentType: 'application/json' });
+}
+
 /** Reads the settings and checks what goes together. */
 export function readFileSource(fields: Fields): FileSourceSettings {
   const path = fields.requiredText('path') ?? '';
@@ -104,6 +113,9 @@ export function readFileSource(fields: Fields): FileSourceSettings {
       message: 'is for plain lines; a Parquet or gzip file can not grow',
     });
   }
+  if (format !== 'csv' && fields.has('csv')) {
+    fields.report('csv', { code: 'BadValue', message: `is for CSV; the format is ${format}` });
+  }
   return {
     path,
     format,
@@ -118,16 +130,14 @@ export function readFileSource(fields: Fields): FileSourceSettings {
 function readCsv(fields: Fields | undefined): CsvSettings {
   if (fields === undefined) return { delimiter: ',', header: true, columns: [], types: 'text' };
   const delimiter = fields.text('delimiter') ?? ',';
-  if (delimiter.length !== 1 || delimiter === '"' || delimiter === '\n' || delimiter === '\r') {
+  if (!/^[\t -~]$/.test(delimiter) || delimiter === '"') {
     fields.report('delimiter', {
       code: 'BadValue',
-      message: 'needs one character that is no quote and no line break',
+      message: 'needs one ASCII character that is no quote and no line break',
     });
   }
   const header = fields.boolean('header', true);
-  const columns = fields
-    .list('columns')
-    .flatMap(({ value }) => (typeof value === 'string' ? [value] : []));
+  const columns = readColumns(fields);
   if (!header && columns.length === 0) {
     fields.report('columns', {
       code: 'MissingField',
@@ -137,6 +147,19 @@ function readCsv(fields: Fields | undefined): CsvSettings {
   const types = fields.oneOf('types', ['text', 'infer'] as const, 'text');
   fields.end();
   return { delimiter, header, columns, types };
+}
+
+function readColumns(fields: Fields): readonly string[] {
+  const columns: string[] = [];
+  for (const { value, path } of fields.list('columns')) {
+    if (typeof value !== 'string') {
+      fields.report('columns', { code: 'WrongType', message: `${path} needs a string` });
+    } else if (columns.includes(value)) {
+      const message = `names ${JSON.stringify(value)} twice`;
+      fields.report('columns', { code: 'BadValue', message });
+    } else columns.push(value);
+  }
+  return columns;
 }
 
 function guessFormat(path: string): FileFormat | undefined {
