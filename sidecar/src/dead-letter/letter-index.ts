@@ -72,10 +72,10 @@ export class LetterIndex {
   put(facts: EntryFacts, address: FrameAddress): void {
     const { pipelineId, id, stage, source, partition, code, attempts } = facts;
     const { firstFailureMs, ordinal, redrive } = facts;
-    const shelf = this.#shelfOf(pipelineId);
     const key = keyOf(id, stage);
-    const known = shelf.byRecord.get(key);
+    const known = this.#shelves.get(pipelineId)?.byRecord.get(key);
     if (known !== undefined) this.remove(known);
+    const shelf = this.#shelfOf(pipelineId);
     const entry = {
       pipelineId,
       id,

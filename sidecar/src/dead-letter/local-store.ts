@@ -37,6 +37,9 @@ export interface LocalDeadLetterOptions {
   readonly segmentBytes?: number;
 }
 
+/** What an entry takes on disk beside its record, id and message, at most in practice. */
+const factsBytes = 1024;
+
 /** Entries in one page of a list. */
 const pageMax = 1000;
 
@@ -202,7 +205,9 @@ export class LocalDeadLetterStore implements DeadLetterStore {
 
   #isFull(entries: readonly DeadLetterEntry[]): boolean {
     let bytes = 0;
-    for (const { batch } of entries) bytes += batch.byteLength;
+    for (const { batch, id, message } of entries) {
+      bytes += batch.byteLength + id.length + 2 * message.length + factsBytes;
+    }
     const { size } = this.#index;
     if (size === 0) return false;
     return this.#index.bytes + bytes > this.#maxBytes || size + entries.length > this.#maxEntries;

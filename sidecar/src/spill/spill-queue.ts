@@ -53,6 +53,7 @@ export class SpillQueue {
   #unreadRecords = 0;
   #outstanding: Outstanding[] = [];
   #lastPosition: Uint8Array | undefined;
+  #isPointing = false;
   #pointing: Promise<void> | undefined;
   #appending: Promise<unknown> = Promise.resolve();
   #isClosed = false;
@@ -241,12 +242,12 @@ export class SpillQueue {
   }
 
   #point(): void {
-    this.#pointing ??= this.#movePointer().finally(() => {
-      this.#pointing = undefined;
-    });
+    if (!this.#isPointing) this.#pointing = this.#movePointer();
   }
 
+  /** Moves the pointer after the head. Where that fails, space comes back later: the next release tries again. */
   async #movePointer(): Promise<void> {
+    this.#isPointing = true;
     let written: { segment: number; offset: number } | undefined;
     while (written !== this.#head && !this.#isClosed) {
       written = this.#head;
@@ -258,10 +259,11 @@ export class SpillQueue {
           if (segment < written.segment && segment !== log.segments.at(-1)) await log.drop(segment);
         }
       } catch {
-        return;
+        break;
       }
       for (const wake of this.#onRoom) wake();
     }
+    this.#isPointing = false;
   }
 
   #writePointer(): Promise<void> {

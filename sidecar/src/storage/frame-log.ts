@@ -45,6 +45,7 @@ export class FrameLog {
   readonly #segments = new Map<number, Segment>();
   #last = 0;
   #pending: Pending[] = [];
+  #isWriting = false;
   #writing: Promise<void> | undefined;
   #broken: EtlError | undefined;
 
@@ -85,9 +86,7 @@ export class FrameLog {
   append(payloads: readonly Uint8Array[]): Promise<readonly FrameAddress[]> {
     return new Promise((resolve, reject) => {
       this.#pending.push({ payloads, resolve, reject });
-      this.#writing ??= this.#writeAll().finally(() => {
-        this.#writing = undefined;
-      });
+      if (!this.#isWriting) this.#writing = this.#writeAll();
     });
   }
 
@@ -136,7 +135,9 @@ export class FrameLog {
     this.#segments.clear();
   }
 
+  /** Writes until nothing is pending; whoever comes when it has looked for the last time starts it again. */
   async #writeAll(): Promise<void> {
+    this.#isWriting = true;
     while (this.#pending.length > 0) {
       const group = this.#pending;
       this.#pending = [];
@@ -153,6 +154,7 @@ export class FrameLog {
         for (const { reject } of group) reject(this.#broken);
       }
     }
+    this.#isWriting = false;
   }
 
   async #write(payloads: readonly Uint8Array[]): Promise<FrameAddress[]> {
