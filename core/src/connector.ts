@@ -159,7 +159,8 @@ export interface Sink {
   openLane(lane: Lane, epoch: number): Promise<SinkLaneState>;
   /**
    * Stores the records, all of one lane, in order. Records of one position are never spread over two calls. With
-   * transactionalPosition, the whole call and its last position take effect together or not at all.
+   * transactionalPosition, the whole call and its last position take effect together or not at all: a call that
+   * reports failures stored nothing, and is repeated without those that are dead-lettered by then.
    * Throws an EtlError when nothing of it is stored, or when that is unknown: then openLane is called again.
    */
   write(batch: RecordBatch, signal: AbortSignal): Promise<WriteResult>;

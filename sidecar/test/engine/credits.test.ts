@@ -118,6 +118,9 @@ test('waiting lanes are served in turn, by weight', () => {
     queue.serve();
     for (const index of lanes.keys()) if (served[index] !== before[index]) wait(index);
   }
-  assert.ok(Math.min(...served) > 5, `all are served: ${served}`);
-  assert.ok((served[1] as number) >= (served[0] as number), `the heavier no less: ${served}`);
+  assert.ok(Math.min(...served) > 5, `all are served: ${served.join(' ')}`);
+  assert.ok(
+    (served[1] as number) >= (served[0] as number),
+    `the heavier no less: ${served.join(' ')}`,
+  );
 });
