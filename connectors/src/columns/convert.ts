@@ -11,14 +11,8 @@ import type { ColumnType } from './type.ts';
  */
 export type Cell = boolean | number | bigint | string | Uint8Array;
 
-/** The cell of a value, null for null or absent, undefined when it does not fit. */
-export type Converter = (value: unknown) => Cell | null | undefined;
-
-/** The rules of a type. */
-export function createConverter(type: ColumnType): Converter {
-  const convert = converterOf(type);
-  return (value) => (value === null || value === undefined ? null : convert(value));
-}
+/** The cell of a value that is there (neither null nor undefined); undefined when it does not fit. */
+export type Converter = (value: unknown) => Cell | undefined;
 
 /** Says what was found where a column's type was expected; never the value. */
 export function describeValue(value: unknown): string {
@@ -33,9 +27,8 @@ export function describeValue(value: unknown): string {
   return typeof value === 'boolean' ? 'a boolean' : 'an object';
 }
 
-type Convert = (value: unknown) => Cell | undefined;
-
-function converterOf(type: ColumnType): Convert {
+/** The rules of a type. */
+export function createConverter(type: ColumnType): Converter {
   switch (type.kind) {
     case 'boolean':
       return (value) => (typeof value === 'boolean' ? value : undefined);
@@ -73,7 +66,7 @@ function converterOf(type: ColumnType): Convert {
 
 const integerPattern = /^-?\d{1,39}$/;
 
-function smallInteger(bits: number, signed: boolean): Convert {
+function smallInteger(bits: number, signed: boolean): Converter {
   const min = signed ? -(2 ** (bits - 1)) : 0;
   const max = signed ? 2 ** (bits - 1) - 1 : 2 ** bits - 1;
   return (value) => {
@@ -87,7 +80,7 @@ function smallInteger(bits: number, signed: boolean): Convert {
 function wideInteger(type: {
   readonly bits: 64 | 128 | 8 | 16 | 32;
   readonly signed: boolean;
-}): Convert {
+}): Converter {
   const min = type.signed ? -(1n << BigInt(type.bits - 1)) : 0n;
   const max = (1n << BigInt(type.signed ? type.bits - 1 : type.bits)) - 1n;
   const smallest = type.signed ? Number.MIN_SAFE_INTEGER : 0;
@@ -118,7 +111,7 @@ const exponentText = /^(-?\d(?:\.\d+)?)e([+-]\d+)$/;
  * A JSON number was read as a double, which holds 15 significant digits for sure: one that shows more is refused, so
  * that the producer sends it as text.
  */
-function decimal(width: number, scale: number): Convert {
+function decimal(width: number, scale: number): Converter {
   const limit = 10n ** BigInt(width);
   return (value) => {
     let text: string;
@@ -180,7 +173,7 @@ const nanosecondsMin = -(1n << 63n) + 1n;
 const nanosecondsMax = (1n << 63n) - 2n;
 
 /** A local time has no place in a zoned column; an offset in an unzoned one is applied, giving UTC. */
-function timestamp(digits: number, zoned: boolean): Convert {
+function timestamp(digits: number, zoned: boolean): Converter {
   const perSecond = 10 ** digits;
   const nanosPerUnit = 10 ** (9 - digits);
   const wide = BigInt(perSecond);

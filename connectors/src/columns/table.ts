@@ -36,10 +36,11 @@ interface CompiledColumn extends Column {
 /** Rows of one batch, column by column. */
 export interface Rows {
   /** For column c: the cells of all rows. */
-  readonly cells: (Cell | null)[][];
+  readonly cells: readonly (readonly (Cell | null)[])[];
   /** For row r: index of its record in the batch. */
-  readonly records: number[];
-  readonly failures: RecordFailure[];
+  readonly records: readonly number[];
+  /** By ascending index, one a record. */
+  readonly failures: readonly RecordFailure[];
 }
 
 /** Columns ready to read records. Immutable: a table that grew is another one. */
@@ -93,53 +94,39 @@ export class Table {
     return new Table([...this.columns, ...added], this.newFields);
   }
 
-  /** The rows of all records that fit; every other record is a failure. */
+  /** The rows of a batch, one column after the other. When there are failures, cells and records are void. */
   rows(batch: RecordBatch): Rows {
-    const columns = this.#compiled;
-    const cells: (Cell | null)[][] = columns.map(() => []);
-    const rows: Rows = { cells, records: [], failures: [] };
-    const row: (Cell | null)[] = columns.map(() => null);
+    const failures = new Map<number, RecordFailure>();
+    const records: number[] = [];
+    const values: PayloadObject[] = [];
     for (let index = 0; index < batch.count; index++) {
-      const failure = this.#fillRow(row, batch, index);
-      if (failure !== undefined) {
-        rows.failures.push(failure);
+      const value = payloadObject(batch, index);
+      if (typeof value === 'string') {
+        failures.set(index, failed(index, value, notAnObject(value)));
         continue;
       }
-      rows.records.push(index);
-      for (let at = 0; at < row.length; at++) {
-        (cells[at] as (Cell | null)[]).push(row[at] as Cell | null);
+      const unknown = this.newFields === 'ignore' ? undefined : this.#findUnknown(value);
+      if (unknown !== undefined) {
+        failures.set(index, failed(index, 'UNKNOWN_FIELD', this.#describeUnknown(unknown)));
       }
+      records.push(index);
+      values.push(value);
     }
-    return rows;
+    const cells = this.#compiled.map((column) =>
+      fill(column, { batch, records, values, failures }),
+    );
+    const inOrder = [...failures.values()].sort((a, b) => a.index - b.index);
+    return { cells, records, failures: inOrder };
   }
 
-  #fillRow(row: (Cell | null)[], batch: RecordBatch, index: number): RecordFailure | undefined {
-    const value = payloadObject(batch, index);
-    if (typeof value === 'string') return failed(index, value, notAnObject(value));
-    if (this.newFields !== 'ignore') {
-      for (const field in value) {
-        if (!this.#fields.has(field)) return failed(index, 'UNKNOWN_FIELD', this.#unknown(field));
-      }
-    }
-    const columns = this.#compiled;
-    for (let at = 0; at < columns.length; at++) {
-      const column = columns[at] as CompiledColumn;
-      const source = column.read(batch, index, value);
-      const cell = column.convert(source);
-      if (cell === undefined) {
-        const type = formatColumnType(column.type);
-        return failed(
-          index,
-          'TYPE_MISMATCH',
-          `column ${printable(column.name)}: ${describeValue(source)} does not fit ${type} exactly`,
-        );
-      }
-      row[at] = cell;
+  #findUnknown(value: PayloadObject): string | undefined {
+    for (const field in value) {
+      if (!this.#fields.has(field)) return field;
     }
     return undefined;
   }
 
-  #unknown(field: string): string {
+  #describeUnknown(field: string): string {
     const name = printable(field);
     if (!isColumnName(field)) return `field ${name} can not be a column's name`;
     const lower = field.toLowerCase();
@@ -150,6 +137,41 @@ export class Table {
       ? `field ${name} would be column ${maxColumns + 1}; the bound is ${maxColumns}`
       : `field ${name} has no column; see the settings columns and newFields`;
   }
+}
+
+interface Filling {
+  readonly batch: RecordBatch;
+  readonly records: readonly number[];
+  readonly values: readonly PayloadObject[];
+  /** By index; gets those of this column whose record did not fail before. */
+  readonly failures: Map<number, RecordFailure>;
+}
+
+/** The cells of one column; null where a value does not fit. */
+function fill(
+  column: CompiledColumn,
+  { batch, records, values, failures }: Filling,
+): (Cell | null)[] {
+  const { read, convert } = column;
+  const cells: (Cell | null)[] = [];
+  for (let row = 0; row < values.length; row++) {
+    const source = read(batch, records[row] as number, values[row] as PayloadObject);
+    const cell = source === null || source === undefined ? null : convert(source);
+    cells.push(cell ?? null);
+    if (cell !== undefined) continue;
+    const index = records[row] as number;
+    if (!failures.has(index)) failures.set(index, misfit(column, source, index));
+  }
+  return cells;
+}
+
+function misfit({ name, type }: Column, source: unknown, index: number): RecordFailure {
+  const wanted = formatColumnType(type);
+  return failed(
+    index,
+    'TYPE_MISMATCH',
+    `column ${printable(name)}: ${describeValue(source)} does not fit ${wanted} exactly`,
+  );
 }
 
 /** Whether a field's name can be that of a column: 1 to 255 bytes of text without control characters. */

@@ -4,11 +4,14 @@ import type { RecordFailure } from '@etl-router/core';
 import type { Cell } from '../columns/convert.ts';
 import { type Column, printable, type Rows } from '../columns/table.ts';
 
-/** The rows by key, the last of each, in the order of the last ones; a row without its key is a failure. */
+/**
+ * The rows by key, the last of each, in the order of the last ones; a row without its key is a failure. None may have
+ * failed before.
+ */
 export function latestByKey(columns: readonly Column[], key: readonly string[], rows: Rows): Rows {
   const places = key.map((name) => columns.findIndex((column) => column.name === name));
   const absent = places.indexOf(-1);
-  const failures = [...rows.failures];
+  const failures: RecordFailure[] = [];
   const lastByKey = new Map<string, number>();
   for (let row = 0; row < rows.records.length; row++) {
     const cells = places.map((place) => (place < 0 ? null : (rows.cells[place]?.[row] ?? null)));
@@ -19,8 +22,7 @@ export function latestByKey(columns: readonly Column[], key: readonly string[], 
     }
     lastByKey.set(keyText(cells as readonly Cell[]), row);
   }
-  if (lastByKey.size === rows.records.length && failures.length === rows.failures.length)
-    return rows;
+  if (lastByKey.size === rows.records.length) return rows;
   const kept = [...lastByKey.values()].sort((a, b) => a - b);
   return {
     cells: rows.cells.map((column) => kept.map((row) => column[row] as Cell | null)),

@@ -42,13 +42,13 @@ export const duckdbSettingsHelp: readonly SettingHelp[] = [
   {
     name: 'schema',
     type: 'text',
-    fallback: '`main`',
+    fallback: 'main',
     help: 'The schema of the table; made when missing.',
   },
   {
     name: 'mode',
-    type: '`append`, `replace` or `upsert`',
-    fallback: '`append`',
+    type: 'append, replace or upsert',
+    fallback: 'append',
     help: 'What a load does to the table, see below.',
   },
   {
@@ -60,26 +60,26 @@ export const duckdbSettingsHelp: readonly SettingHelp[] = [
   {
     name: 'idColumn',
     type: 'text',
-    fallback: '`etl_id`',
+    fallback: 'etl_id',
     help: "For `upsert` without `key`: the column that holds the record's id.",
   },
   ...columnSettingsHelp('addColumns'),
   {
     name: 'memoryLimit',
     type: 'size',
-    fallback: '`128Mi`',
+    fallback: '128Mi',
     help: "DuckDB's own memory limit for this file; at least 64Mi.",
   },
   {
     name: 'threads',
     type: 'number',
-    fallback: '`1`',
+    fallback: '1',
     help: "DuckDB's threads for this file, 1 to 64.",
   },
   {
     name: 'idleCloseAfter',
-    type: 'duration or `never`',
-    fallback: '`2s`',
+    type: 'duration or never',
+    fallback: '2s',
     help: 'The file is closed when nothing was written for this long, so that other processes can open it.',
   },
 ];

@@ -178,6 +178,7 @@ class DuckdbSink implements Sink {
     if (target === undefined) return withoutColumns(batch);
     const { connection } = transaction;
     const { table, rows } = prepared?.target === target ? prepared : prepare(target, batch);
+    if (rows.failures.length > 0) return rows.failures;
     const { mode, idColumn } = this.#settings;
     const key = this.#settings.key.length > 0 ? this.#settings.key : [idColumn];
     const latest = mode === 'upsert' ? latestByKey(table.columns, key, rows) : rows;

@@ -47,28 +47,28 @@ export const fileSinkSettingsHelp: readonly SettingHelp[] = [
   },
   {
     name: 'format',
-    type: '`jsonl`, `csv` or `parquet`',
+    type: 'jsonl, csv or parquet',
     fallback: "by the name's ending",
     help: 'What a file holds. `parquet` needs a series.',
   },
   {
     name: 'compress',
-    type: '`none` or `gzip`',
+    type: 'none or gzip',
     fallback: "by the name's ending",
     help: 'For `jsonl` and `csv`: `gzip` where the name ends in `.gz`.',
   },
-  { name: 'delimiter', type: 'one character', fallback: '`,`', help: 'For `csv`.' },
+  { name: 'delimiter', type: 'one character', fallback: ',', help: 'For `csv`.' },
   {
     name: 'header',
     type: 'true or false',
-    fallback: '`true`',
+    fallback: 'true',
     help: 'For `csv`: the first line names the columns.',
   },
   ...columnSettingsHelp('error'),
   {
     name: 'rotate.maxBytes',
     type: 'size',
-    fallback: '`128Mi`',
+    fallback: '128Mi',
     help: 'For a series: a file that has grown to this is finished.',
   },
   {

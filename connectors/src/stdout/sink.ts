@@ -29,8 +29,8 @@ interface StdoutSettings {
 const settingsHelp: readonly SettingHelp[] = [
   {
     name: 'format',
-    type: '`payload` or `envelope`',
-    fallback: '`payload`',
+    type: 'payload or envelope',
+    fallback: 'payload',
     help: 'The payload alone, or an object with everything else the record has.',
   },
 ];
