@@ -71,17 +71,20 @@ export function comparePositions(a: Uint8Array, b: Uint8Array): number {
 /** Encodes a count (0 to 2^53 - 1) as 8 big-endian bytes, so that byte order is numeric order. */
 export function positionOfCount(count: number): Uint8Array {
   const bytes = new Uint8Array(8);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, Math.floor(count / 0x1_0000_0000));
-  view.setUint32(4, count >>> 0);
+  const high = Math.floor(count / 0x1_0000_0000);
+  // Byte by byte: a DataView, or a call that needs the ArrayBuffer, would cost several times as much.
+  for (let index = 0; index < 4; index++) {
+    bytes[index] = high >>> (24 - 8 * index);
+    bytes[4 + index] = count >>> (24 - 8 * index);
+  }
   return bytes;
 }
 
 /** The count of {@link positionOfCount}; undefined when `position` is not 8 bytes or passes 2^53 - 1. */
 export function countOfPosition(position: Uint8Array): number | undefined {
   if (position.length !== 8) return undefined;
-  const view = new DataView(position.buffer, position.byteOffset, 8);
-  const count = view.getUint32(0) * 0x1_0000_0000 + view.getUint32(4);
+  let count = 0;
+  for (const byte of position) count = count * 256 + byte;
   return Number.isSafeInteger(count) ? count : undefined;
 }
 
