@@ -8,9 +8,9 @@ import { compressors } from 'hyparquet-compressors';
 import {
   columnsOf,
   type ParquetColumn,
-  parsers,
   type Render,
-  withRawTypes,
+  valueParsers,
+  withBareTypes,
 } from './parquet-values.ts';
 
 /** More different values than this and a column is kept as it is. */
@@ -52,7 +52,7 @@ export class GroupReader {
   constructor(file: ParquetBuffer, metadata: FileMetaData) {
     this.#file = file;
     this.#columns = columnsOf(metadata);
-    this.#metadata = withRawTypes(metadata);
+    this.#metadata = withBareTypes(metadata);
   }
 
   /** Rows `start` (inclusive) to `end` (exclusive), which have to be one group. */
@@ -60,27 +60,40 @@ export class GroupReader {
     const texts: TextOf[] = [];
     for (const column of this.#columns) {
       signal.throwIfAborted();
-      texts.push(textOf(await this.#values(column.name, start, end), column));
+      texts.push(await this.#read(column, start, end));
     }
     const names = this.#columns.map(({ name }) => JSON.stringify(name));
     return new RowGroup(start, end, { names, texts });
   }
 
-  async #values(name: string, rowStart: number, rowEnd: number): Promise<Parts> {
+  async #read(
+    { name, isParsed, render }: ParquetColumn,
+    rowStart: number,
+    rowEnd: number,
+  ): Promise<TextOf> {
+    const texts = new TextTable(render);
     const parts: ArrayLike<unknown>[] = [];
     await parquetRead({
       file: this.#file,
       metadata: this.#metadata,
       columns: [name],
       compressors,
-      parsers,
+      parsers: valueParsers(isParsed ? (value) => texts.add(value) : (value) => value),
       utf8: false,
       rowStart,
       rowEnd,
       onChunk: ({ columnData }) => parts.push(columnData),
     });
-    return parts;
+    if (!isParsed) return partsText(parts, render);
+    const codes = toCodes(parts, rowEnd - rowStart);
+    if (codes === undefined) return partsText(parts, (value) => texts.text(value));
+    return codedText(texts, codes);
   }
+}
+
+/** A function of its own, so that what it returns does not keep the decoded values in memory. */
+function codedText(texts: TextTable, codes: Uint16Array): TextOf {
+  return (row) => texts.text(codes[row]);
 }
 
 /** Decoded rows. */
@@ -119,12 +132,53 @@ export class RowGroup {
   }
 }
 
+/** The different values of a column as JSON text, each with a number. Number 0 is null. */
+class TextTable {
+  readonly #render: Render;
+  readonly #codes = new Map<unknown, number>();
+  readonly #texts: string[] = ['null'];
+
+  constructor(render: Render) {
+    this.#render = render;
+  }
+
+  /** The number of a value; its text itself when there are too many. */
+  add(value: unknown): number | string {
+    const key = value instanceof Uint8Array ? this.#render(value) : value;
+    const known = this.#codes.get(key);
+    if (known !== undefined) return known;
+    const text = typeof key === 'string' ? key : this.#render(key);
+    if (this.#texts.length === distinctMax) return text;
+    const code = this.#texts.push(text) - 1;
+    this.#codes.set(key, code);
+    return code;
+  }
+
+  /** The text of what {@link TextTable.add} returned. */
+  text(value: unknown): string {
+    if (typeof value === 'string') return value;
+    return this.#texts[(value as number | null | undefined) ?? 0] as string;
+  }
+}
+
 /** Values of a column, page after page. */
 type Parts = readonly ArrayLike<unknown>[];
 
-function textOf(parts: Parts, { isFlat, render }: ParquetColumn): TextOf {
-  const coded = isFlat ? codedText(parts, render) : undefined;
-  if (coded !== undefined) return coded;
+/** The values as numbers of texts; undefined where one is a text. */
+function toCodes(parts: Parts, count: number): Uint16Array | undefined {
+  const codes = new Uint16Array(count);
+  let row = 0;
+  for (const part of parts) {
+    for (let index = 0; index < part.length; index++) {
+      const value = part[index] ?? 0;
+      if (typeof value !== 'number') return undefined;
+      codes[row++] = value;
+    }
+  }
+  return codes;
+}
+
+function partsText(parts: Parts, render: Render): TextOf {
   const starts: number[] = [];
   let count = 0;
   for (const part of parts) {
@@ -137,32 +191,4 @@ function textOf(parts: Parts, { isFlat, render }: ParquetColumn): TextOf {
     while (current + 1 < starts.length && row >= (starts[current + 1] as number)) current++;
     return render((parts[current] as ArrayLike<unknown>)[row - (starts[current] as number)]);
   };
-}
-
-/** The column by the different values it has; undefined when these are many. */
-function codedText(parts: Parts, render: Render): TextOf | undefined {
-  const count = parts.reduce((sum, { length }) => sum + length, 0);
-  const codes = new Uint16Array(count);
-  const codeOf = new Map<unknown, number>();
-  const texts: string[] = [];
-  let row = 0;
-  let [lastValue, lastCode]: [unknown, number] = [Number.NaN, 0];
-  for (const part of parts) {
-    for (let index = 0; index < part.length; index++) {
-      const value = part[index] ?? null;
-      if (value !== lastValue) {
-        const known = codeOf.get(value);
-        if (
-          known === undefined &&
-          (texts.length === distinctMax || (row > 8192 && texts.length > row / 2))
-        )
-          return undefined;
-        lastCode = known ?? texts.push(render(value)) - 1;
-        if (known === undefined) codeOf.set(value, lastCode);
-        lastValue = value;
-      }
-      codes[row++] = lastCode;
-    }
-  }
-  return (at) => texts[codes[at] as number] as string;
 }

@@ -3,7 +3,13 @@
 // hands over what the file has; what has no JSON form becomes text that says the same, or base64.
 
 import { parseJson, stringifyJsonText } from '@etl-router/core';
-import { type FileMetaData, parquetSchema, type SchemaElement, type SchemaTree } from 'hyparquet';
+import {
+  type FileMetaData,
+  type ParquetParsers,
+  parquetSchema,
+  type SchemaElement,
+  type SchemaTree,
+} from 'hyparquet';
 
 /** The JSON text of a value of a column; `null` and `undefined` are `null`. */
 export type Render = (value: unknown) => string;
@@ -11,7 +17,8 @@ export type Render = (value: unknown) => string;
 /** A top-level column. */
 export interface ParquetColumn {
   readonly name: string;
-  readonly isFlat: boolean;
+  /** Its values come one by one through {@link valueParsers} while they are decoded. */
+  readonly isParsed: boolean;
   readonly render: Render;
 }
 
@@ -19,44 +26,66 @@ export interface ParquetColumn {
 export function columnsOf(metadata: FileMetaData): readonly ParquetColumn[] {
   return parquetSchema(metadata).children.map((node) => ({
     name: node.element.name,
-    isFlat: node.children.length === 0 && node.element.repetition_type !== 'REPEATED',
+    isParsed: isParsed(node),
     render: rendererOf(node),
   }));
 }
 
-/** The metadata without the types that are rendered here. */
-export function withRawTypes(metadata: FileMetaData): FileMetaData {
-  return { ...metadata, schema: metadata.schema.map(toRaw) };
+/**
+ * The metadata with types that make the library hand over what the file has: none where it would round, and the one whose
+ * parser it calls with the bare value for columns that {@link valueParsers} takes.
+ */
+export function withBareTypes(metadata: FileMetaData): FileMetaData {
+  const parsed = new Set(
+    parquetSchema(metadata)
+      .children.filter(isParsed)
+      .map(({ element }) => element),
+  );
+  const toBare = (element: SchemaElement): SchemaElement => {
+    const { converted_type: converted, logical_type: logical, ...rest } = element;
+    if (parsed.has(element))
+      return {
+        ...rest,
+        logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: 'MICROS' },
+      };
+    return bareTypes.has(converted) || bareTypes.has(logical?.type) ? rest : element;
+  };
+  return { ...metadata, schema: metadata.schema.map(toBare) };
 }
 
-/** What the library is asked to do with values: as little as it can. */
-export const parsers = {
-  timestampFromNanoseconds: (nanos: bigint): unknown => nanos,
-  jsonFromBytes: (bytes: Uint8Array): unknown => bytes,
-};
+/** What the library calls for each value, or for each entry of a dictionary. */
+export function valueParsers(parse: (value: unknown) => unknown): Partial<ParquetParsers> {
+  return {
+    timestampFromMicroseconds: parse,
+    timestampFromNanoseconds: parse,
+    jsonFromBytes: (bytes) => bytes,
+  } as Partial<ParquetParsers>;
+}
 
-const rawTypes: ReadonlySet<string | undefined> = new Set([
-  'DATE',
-  'DECIMAL',
-  'TIME_MILLIS',
-  'TIME_MICROS',
-  'TIMESTAMP_MILLIS',
-  'TIMESTAMP_MICROS',
-  'BSON',
-  'INTERVAL',
+/** Types that are rendered here, converted ones and logical ones. */
+const bareTypes: ReadonlySet<string | undefined> = new Set([
+  ...['DATE', 'DECIMAL', 'BSON', 'INTERVAL', 'TIME', 'TIME_MILLIS', 'TIME_MICROS'],
+  ...['TIMESTAMP', 'TIMESTAMP_MILLIS', 'TIMESTAMP_MICROS'],
 ]);
-const rawLogicalTypes: ReadonlySet<string | undefined> = new Set([
-  'DATE',
-  'DECIMAL',
-  'TIME',
-  'TIMESTAMP',
-  'BSON',
+/** Types that the library has to make sense of. */
+const libraryTypes: ReadonlySet<string | undefined> = new Set([
+  ...['UINT_8', 'UINT_16', 'UINT_32', 'UINT_64', 'INTEGER', 'GEOMETRY', 'GEOGRAPHY'],
 ]);
 
-function toRaw(element: SchemaElement): SchemaElement {
-  const { converted_type: converted, logical_type: logical, ...rest } = element;
-  if (!rawTypes.has(converted) && !rawLogicalTypes.has(logical?.type)) return element;
-  return rest;
+function isParsed({ element, children }: SchemaTree): boolean {
+  const {
+    type,
+    converted_type: converted,
+    logical_type: logical,
+    repetition_type: repetition,
+  } = element;
+  return (
+    children.length === 0 &&
+    repetition !== 'REPEATED' &&
+    (type === 'INT32' || type === 'INT64' || type === 'INT96' || type === 'BYTE_ARRAY') &&
+    !libraryTypes.has(converted) &&
+    !libraryTypes.has(logical?.type)
+  );
 }
 
 function rendererOf(node: SchemaTree): Render {
@@ -129,8 +158,14 @@ function leafRenderer(element: SchemaElement): Render {
   if (converted === 'DECIMAL' || logical?.type === 'DECIMAL')
     return (value) => renderDecimal(value, element.scale ?? 0);
   if (converted === 'JSON' || logical?.type === 'JSON') return renderJson;
+  if (converted === 'UTF8' || converted === 'ENUM' || logical?.type === 'STRING') return renderText;
   if (type === 'INT64' || type === 'INT32' || type === 'BOOLEAN') return String;
   return renderOther;
+}
+
+function renderText(value: unknown): string {
+  if (!(value instanceof Uint8Array)) return JSON.stringify(value);
+  return JSON.stringify(Buffer.from(value.buffer, value.byteOffset, value.length).toString('utf8'));
 }
 
 const digits = /^(-?)(\d+)$/;
