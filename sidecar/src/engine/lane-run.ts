@@ -170,6 +170,12 @@ export class LaneRun {
     this.flush();
   }
 
+  /** Ends a lane of which nothing is in flight; a bug if something is. */
+  close(): void {
+    if (!this.#abort.signal.aborted) this.#tracker.close();
+    this.abort();
+  }
+
   /** Ends the lane now and drops its buffers. Nothing that is unresolved was committed. */
   abort(): void {
     if (this.#abort.signal.aborted) return;

@@ -228,6 +228,12 @@ export class Lanes {
     run.abort();
   }
 
+  /** Ends the lanes of a run that was drained or is complete. */
+  close(): void {
+    this.#isAborted = true;
+    for (const run of this.running) run.close();
+  }
+
   abort(): void {
     this.#isAborted = true;
     for (const run of this.running) run.abort();

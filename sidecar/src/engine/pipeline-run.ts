@@ -191,7 +191,10 @@ export class PipelineRun {
       else await this.#discover(signal);
       const isTaken = await this.#committer.commit(this.#lanes.running);
       this.#lanes.updateWatermark();
-      if (this.#isDraining && isTaken && this.#lanes.areQuiet) return { kind: 'stopped' };
+      if (this.#isDraining && isTaken && this.#lanes.areQuiet) {
+        this.#lanes.close();
+        return { kind: 'stopped' };
+      }
       const ended = await this.#completion(signal);
       if (ended !== undefined) return ended;
       await this.#changed.waitFor(this.#context.clock, commitIntervalMs);
@@ -266,6 +269,7 @@ export class PipelineRun {
     if (!this.#lanes.areAllEnded || !this.#lanes.areDone) return undefined;
     const { failure } = this.#lanes;
     if (failure !== undefined) return { kind: 'failed', error: failure };
+    this.#lanes.close();
     await this.#stages.complete(signal);
     return { kind: 'completed' };
   }
