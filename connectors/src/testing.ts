@@ -10,3 +10,9 @@ export {
   testPayload,
   type Verdict,
 } from './contract/sink-harness.ts';
+export { type SourceContract, type SourceFixture, testSource } from './contract/source-contract.ts';
+export {
+  hostilePayloads,
+  type TransformContract,
+  testTransform,
+} from './contract/transform-contract.ts';

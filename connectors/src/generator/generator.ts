@@ -8,6 +8,7 @@ import {
   EtlError,
   type OpenPartitionRequest,
   type PartitionReader,
+  parseTimestamp,
   positionOfCount,
   type ReadRequest,
   type ReadResult,
@@ -16,9 +17,16 @@ import {
   type SourcePartition,
   type StageContext,
   timestampOfMs,
+  timestampToMs,
 } from '@etl-router/core';
 import type { Fields } from '@etl-router/pipeline';
 import { type AnyConnector, defineConnector, type SettingHelp } from '../connector-type.ts';
+
+/** The end of year 9999, where event times stop. */
+const lastMs = 253_402_300_799_999;
+
+/** What a record has beside its payload at most: tags, position, type, content type, event time and key. */
+const frameBytesMax = 128;
 
 interface GeneratorSettings {
   readonly partitions: number;
@@ -96,8 +104,8 @@ export const generatorSource: AnyConnector = defineConnector<GeneratorSettings>(
 
 function readSettings(fields: Fields): GeneratorSettings {
   const startText = fields.text('startTime') ?? '2026-01-01T00:00:00Z';
-  const startMs = Date.parse(startText);
-  if (Number.isNaN(startMs)) {
+  const start = parseTimestamp(startText);
+  if (start === undefined) {
     fields.report('startTime', {
       code: 'BadValue',
       message: 'needs an RFC 3339 time such as 2026-01-31T12:00:00Z',
@@ -110,7 +118,7 @@ function readSettings(fields: Fields): GeneratorSettings {
     payloadBytes: fields.bytes('payloadBytes', 0, { min: 0, max: 1_048_576 }),
     keys: fields.integer('keys', 0, { min: 0, max: 1_000_000 }),
     seed: fields.integer('seed', 1, { min: 0, max: 2 ** 32 }),
-    startMs: Number.isNaN(startMs) ? 0 : startMs,
+    startMs: start === undefined ? 0 : timestampToMs(start),
     intervalMs: fields.durationMs('interval', 1000, { min: 0, max: 86_400_000 }),
   };
 }
@@ -140,6 +148,13 @@ class GeneratorSource implements Source {
   }
 
   async openPartition(request: OpenPartitionRequest): Promise<PartitionReader> {
+    const { partition } = request.lane;
+    if (!/^(?:0|[1-9]\d{0,3})$/.test(partition) || Number(partition) >= this.#settings.partitions) {
+      throw new EtlError(
+        'ETL_INVALID_ARGUMENT',
+        `generator: there is no partition ${partition}; there are ${this.#settings.partitions}`,
+      );
+    }
     const next = request.after === undefined ? 0 : countOfPosition(request.after);
     if (next === undefined) {
       throw new EtlError(
@@ -187,8 +202,11 @@ class GeneratorReader implements PartitionReader {
     const end = Math.min(count, this.#allowed(), this.#next + request.maxRecords);
     if (end <= this.#next) return { kind: 'idle' };
     const builder = this.#builder;
-    while (this.#next < end && (builder.count === 0 || builder.byteLength < request.maxBytes)) {
-      this.#append(this.#next++);
+    for (; this.#next < end; this.#next++) {
+      const payload = this.#payload(this.#next);
+      const size = payload.length + frameBytesMax;
+      if (builder.count > 0 && builder.byteLength + size > request.maxBytes) break;
+      this.#append(this.#next, payload);
     }
     const { lane, epoch } = this.#request;
     return {
@@ -218,8 +236,8 @@ class GeneratorReader implements PartitionReader {
     return this.#first + Math.floor((elapsedMs * rate) / 1000) + 1;
   }
 
-  #append(seq: number): void {
-    const { seed, keys, payloadBytes, startMs, intervalMs } = this.#settings;
+  #payload(seq: number): string {
+    const { seed, payloadBytes } = this.#settings;
     const { partition } = this.#request.lane;
     const sum = createHash('sha256')
       .update(`${seed}/${partition}/${seq}`)
@@ -228,12 +246,16 @@ class GeneratorReader implements PartitionReader {
     const large = 9_007_199_254_740_993n + BigInt(seq);
     const start = `{"lane":"${partition}","seq":${seq},"sum":"${sum}","large":${large}`;
     const missing = payloadBytes - start.length - 9;
-    const payload = missing > 0 ? `${start},"pad":"${'x'.repeat(missing)}"}` : `${start}}`;
+    return missing > 0 ? `${start},"pad":"${'x'.repeat(missing)}"}` : `${start}}`;
+  }
+
+  #append(seq: number, payload: string): void {
+    const { keys, startMs, intervalMs } = this.#settings;
     this.#builder.append({
       position: positionOfCount(seq),
       type: 'io.etl-router.generated.v1',
       contentType: 'application/json',
-      eventTime: timestampOfMs(startMs + seq * intervalMs),
+      eventTime: timestampOfMs(Math.min(lastMs, startMs + seq * intervalMs)),
       ...(keys > 0 ? { key: Buffer.from(`k${seq % keys}`) } : {}),
       payload: Buffer.from(payload),
     });

@@ -1,5 +1,6 @@
 // Turns fields into other types. What can not be turned without losing something fails its record.
 
+import { formatTimestamp, parseJson, parseTimestamp, timestampOfMs } from '@etl-router/core';
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { JsonTransform, recordError } from './json-transform.ts';
 import { getAt, type JsonMap, parsePath, setAt, toText } from './path.ts';
@@ -54,7 +55,7 @@ export const castTransform: AnyConnector = defineConnector<CastSettings>({
     return new JsonTransform(() => (value) => {
       let result: JsonMap = value;
       for (const { name, path, type } of steps) {
-        const before = getAt(value, path);
+        const before = getAt(result, path);
         if (before === undefined || before === null) continue;
         const after = castValue(before, type);
         if (after === undefined)
@@ -112,7 +113,9 @@ function toNumber(value: unknown): number | undefined {
   if (typeof value !== 'string' || !/^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$/.test(value))
     return undefined;
   const number = Number(value);
-  return Number.isFinite(number) ? number : undefined;
+  if (!Number.isFinite(number)) return undefined;
+  const whole = /^\s*[+-]?\d+\s*$/.test(value) ? BigInt(value.trim().replace('+', '')) : undefined;
+  return whole === undefined || BigInt(number) === whole ? number : undefined;
 }
 
 function toBoolean(value: unknown): boolean | undefined {
@@ -121,24 +124,28 @@ function toBoolean(value: unknown): boolean | undefined {
   return value === 0 || value === 'false' || value === '0' ? false : undefined;
 }
 
-/** Milliseconds since the Unix epoch, or text with a date, become RFC 3339 in UTC. */
+const dateAndTime =
+  /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d{1,9})?)?)?([Zz]|[+-]\d\d:?\d\d)?$/;
+
+/** Milliseconds since the Unix epoch, or text with a date, become RFC 3339 in UTC; without a zone it is UTC already. */
 function toTimestamp(value: unknown): string | undefined {
-  const isText =
-    typeof value === 'string' &&
-    /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?$/.test(value);
-  if (isText && /T.*Z$/.test(value)) return Number.isNaN(Date.parse(value)) ? undefined : value;
-  const text =
-    isText && !/(Z|[+-]\d\d:?\d\d)$/.test(value.slice(10))
-      ? `${value.replace(' ', 'T')}${value.length > 10 ? 'Z' : ''}`
-      : value;
-  const ms = isText ? Date.parse(text as string) : typeof value === 'number' ? value : Number.NaN;
-  return Number.isNaN(ms) || Math.abs(ms) > 8.64e15 ? undefined : new Date(ms).toISOString();
+  if (typeof value === 'number') {
+    const isInRange = Math.abs(value) <= 8.64e15 && Number.isInteger(value);
+    const text = isInRange ? formatTimestamp(timestampOfMs(value)) : '';
+    return parseTimestamp(text) === undefined ? undefined : text;
+  }
+  const match = typeof value === 'string' ? dateAndTime.exec(value) : null;
+  if (match === null) return undefined;
+  const [, date = '', minutes = '00:00', seconds = ':00', zone = 'Z'] = match;
+  const offset = zone.length === 5 ? `${zone.slice(0, 3)}:${zone.slice(3)}` : zone;
+  const time = parseTimestamp(`${date}T${minutes}${seconds}${offset}`);
+  return time === undefined ? undefined : formatTimestamp(time);
 }
 
 function toJson(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
-    return JSON.parse(value) as unknown;
+    return parseJson(Buffer.from(value));
   } catch {
     return undefined;
   }

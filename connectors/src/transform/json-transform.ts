@@ -80,6 +80,8 @@ function toFailure(error: unknown): { readonly code: string; readonly message: s
   if (error instanceof RecordError) return { code: error.code, message: error.message };
   if (isEtlError(error) && error.code === 'ETL_RECORD_MALFORMED')
     return { code: 'NOT_JSON', message: error.message };
+  if (error instanceof RangeError)
+    return { code: 'TOO_DEEP', message: 'the payload is nested too deeply or is too large' };
   throw error instanceof EtlError
     ? error
     : new EtlError('ETL_INTERNAL', 'a transform failed', { cause: error });

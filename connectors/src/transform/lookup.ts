@@ -1,8 +1,14 @@
 // Adds the fields of a row that is looked up by key in a table from a file. The table is read when the stage opens and held
 // in memory, with a bound. A record whose key has no row goes on marked, is dropped, or fails: as it is set.
 
-import { isAbsolute, join } from 'node:path';
-import { EtlError, type Source, type StageContext, toEtlError } from '@etl-router/core';
+import { resolve } from 'node:path';
+import {
+  EtlError,
+  type PartitionReader,
+  type Source,
+  type StageContext,
+  toEtlError,
+} from '@etl-router/core';
 import type { Fields, JsonObject } from '@etl-router/pipeline';
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { fileSource } from '../file-source/file-source.ts';
@@ -46,7 +52,7 @@ export const lookupTransform: AnyConnector = defineConnector<LookupSettings>({
       name: 'table.maxRows',
       type: 'number',
       fallback: '1000000',
-      help: 'More rows are refused: the table is in memory.',
+      help: 'More rows are refused: the table is in memory. Of rows with one key the last counts; rows without are left out.',
     },
     {
       name: 'keys',
@@ -162,7 +168,8 @@ async function openLookup(settings: LookupSettings, context: StageContext): Prom
   const keys = settings.keys.map(({ field }) => parsePath(field));
   const mark = settings.markField === undefined ? undefined : parsePath(settings.markField);
   return (value) => {
-    const row = table.get(keyOf(keys.map((path) => getAt(value, path))));
+    const key = keyOf(keys.map((path) => getAt(value, path)));
+    const row = key === undefined ? undefined : table.get(key);
     if (row === undefined && settings.onMiss === 'drop') return undefined;
     if (row === undefined && settings.onMiss === 'error') {
       throw recordError(
@@ -175,20 +182,27 @@ async function openLookup(settings: LookupSettings, context: StageContext): Prom
   };
 }
 
-function mergeRow({ merge, prefix }: LookupSettings, value: JsonMap, row: JsonMap): JsonMap {
+function mergeRow(
+  { merge, prefix, fields }: LookupSettings,
+  value: JsonMap,
+  row: JsonMap,
+): JsonMap {
   if (merge === 'replace') return row;
   if (merge === 'nest') return setAt(value, [prefix === '' ? 'lookup' : prefix], row);
   let result = value;
   for (const [name, member] of Object.entries(row))
-    result = setAt(result, parsePath(`${prefix}${name}`), member);
+    result = setAt(
+      result,
+      fields.length > 0 ? parsePath(`${prefix}${name}`) : [`${prefix}${name}`],
+      member,
+    );
   return result;
 }
 
-/** Equal keys of different types are different keys: 1 is not "1", unless the table is CSV, where all is text. */
-function keyOf(members: readonly unknown[]): string {
-  return JSON.stringify(
-    members.map((member) => (member === undefined || member === null ? null : toText(member))),
-  );
+/** Keys are compared as text, so that 1 finds the row of "1" in a CSV table. A key that lacks a member equals none. */
+function keyOf(members: readonly unknown[]): string | undefined {
+  if (members.some((member) => member === undefined || member === null)) return undefined;
+  return JSON.stringify(members.map(toText));
 }
 
 async function readTable(
@@ -203,19 +217,11 @@ async function readTable(
     for (const { name } of await source.partitions(signal)) {
       const lane = { pipeline: context.pipeline, source: context.stage, partition: name };
       const reader = await source.openPartition({ lane, epoch: 0, after: undefined, signal });
-      for (;;) {
-        const read = await reader.next({ maxRecords: 4096, maxBytes: 4 * 1024 * 1024, signal });
-        if (read.kind !== 'batch') break;
-        for (let index = 0; index < read.batch.count; index++)
-          addRow(settings, table, read.batch.value(index));
-        if (table.size > settings.maxRows) {
-          throw new EtlError(
-            'ETL_LIMIT_EXCEEDED',
-            `the table has more than ${settings.maxRows} rows; raise maxRows, or make the table smaller`,
-          );
-        }
+      try {
+        await addRows(settings, table, reader);
+      } finally {
+        await reader.close();
       }
-      await reader.close();
     }
   } catch (cause) {
     const error = toEtlError(cause, 'ETL_CONNECTOR_FAILED');
@@ -233,26 +239,53 @@ async function readTable(
   return table;
 }
 
+async function addRows(
+  settings: LookupSettings,
+  table: Map<string, JsonMap>,
+  reader: PartitionReader,
+): Promise<void> {
+  const { signal } = new AbortController();
+  for (;;) {
+    const read = await reader.next({ maxRecords: 4096, maxBytes: 4 * 1024 * 1024, signal });
+    if (read.kind !== 'batch') return;
+    for (let index = 0; index < read.batch.count; index++)
+      addRow(settings, table, read.batch.value(index));
+    if (table.size > settings.maxRows) {
+      throw new EtlError(
+        'ETL_LIMIT_EXCEEDED',
+        `the table has more than ${settings.maxRows} rows; raise maxRows, or make the table smaller`,
+      );
+    }
+  }
+}
+
 function describeFile({ file }: LookupSettings, context: StageContext): string {
   const { path } = file as { readonly path?: string };
-  return path === undefined || isAbsolute(path) ? String(path) : join(context.baseDirectory, path);
+  return resolve(context.baseDirectory, String(path));
 }
 
 function addRow(settings: LookupSettings, table: Map<string, JsonMap>, row: unknown): void {
   if (!isMap(row))
     throw new EtlError('ETL_CONNECTOR_FAILED', 'a row is no JSON object', { retryable: false });
   for (const [column, values] of settings.exclude) {
-    if (values.includes(toText(row[column]))) return;
+    if (values.includes(toText(columnOf(row, column)))) return;
   }
-  const key = keyOf(settings.keys.map(({ column }) => getAt(row, parsePath(column))));
+  const key = keyOf(settings.keys.map(({ column }) => columnOf(row, column)));
+  if (key === undefined) return;
   if (settings.fields.length === 0) {
     table.set(key, row);
     return;
   }
   let picked: JsonMap = {};
   for (const [target, column] of settings.fields) {
-    const member = getAt(row, parsePath(column));
-    if (member !== undefined) picked = setAt(picked, [target], member);
+    const member = columnOf(row, column);
+    const path = settings.merge === 'merge' ? [target] : parsePath(target);
+    if (member !== undefined) picked = setAt(picked, path, member);
   }
   table.set(key, picked);
+}
+
+/** A column by its name, which may have dots, or else by its path. */
+function columnOf(row: JsonMap, column: string): unknown {
+  return Object.hasOwn(row, column) ? row[column] : getAt(row, parsePath(column));
 }

@@ -3,7 +3,7 @@
 
 import { createHash, createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { EtlError, type StageContext } from '@etl-router/core';
 import type { Fields } from '@etl-router/pipeline';
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
@@ -55,7 +55,7 @@ export const maskTransform: AnyConnector = defineConnector<MaskSettings>({
       name: 'fields[].keep',
       type: 'number',
       fallback: '4',
-      help: 'Characters that partial leaves.',
+      help: 'Characters that partial leaves; a value that has no more than these is hidden whole.',
     },
     { name: 'saltEnv', type: 'text', fallback: '', help: 'Environment variable with the salt.' },
     { name: 'saltFile', type: 'text', fallback: '', help: 'File with the salt.' },
@@ -105,7 +105,7 @@ async function createStep(settings: MaskSettings, context: StageContext): Promis
   return (value) => {
     let result: JsonMap = value;
     for (const { path, hide } of masks) {
-      const member = getAt(value, path);
+      const member = getAt(result, path);
       if (member !== undefined && member !== null) result = setAt(result, path, hide(member));
     }
     return result;
@@ -125,8 +125,9 @@ async function readSalt(
     );
   }
   if (saltFile === undefined) return undefined;
+  let salt: string;
   try {
-    return (await readFile(join(context.baseDirectory, saltFile), 'utf8')).trim();
+    salt = (await readFile(resolve(context.baseDirectory, saltFile), 'utf8')).trim();
   } catch (cause) {
     throw new EtlError(
       'ETL_CONFIG_INVALID',
@@ -134,6 +135,8 @@ async function readSalt(
       { cause },
     );
   }
+  if (salt !== '') return salt;
+  throw new EtlError('ETL_CONFIG_INVALID', `stage ${context.stage}: saltFile ${saltFile} is empty`);
 }
 
 function hiderOf(
@@ -148,7 +151,7 @@ function hiderOf(
     case 'partial':
       return (value) => {
         const letters = Array.from(toText(value));
-        const hidden = Math.max(0, letters.length - keep);
+        const hidden = letters.length > keep ? letters.length - keep : letters.length;
         return '*'.repeat(hidden) + letters.slice(hidden).join('');
       };
     case 'hash':
