@@ -13,12 +13,16 @@ import {
   type StageContext,
 } from '@etl-router/core';
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
+import { openFile } from './block-reader.ts';
+import { fileError } from './errors.ts';
 import { openLinePartition } from './line-partition.ts';
 import { openParquetPartition } from './parquet-partition.ts';
-import { assertRegularFile } from './regular-file.ts';
 import { type FileSourceSettings, fileSourceHelp, readFileSource } from './settings.ts';
 
 const filesMax = 10_000;
+
+/** Longest name of a partition. */
+const nameMaxBytes = 1024;
 
 /** `file`, as a source. */
 export const fileSource: AnyConnector = defineConnector<FileSourceSettings>({
@@ -34,6 +38,10 @@ function capabilities({ follow }: FileSourceSettings): SourceCapabilities {
   return { replayable: true, ordered: 'partition', bounded: !follow };
 }
 
+function isGlob(path: string): boolean {
+  return /[*?[{]/.test(path);
+}
+
 async function isFile(path: string, signal: AbortSignal): Promise<boolean> {
   signal.throwIfAborted();
   const found = await stat(path).catch(() => undefined);
@@ -43,6 +51,7 @@ async function isFile(path: string, signal: AbortSignal): Promise<boolean> {
 class FileSource implements Source {
   readonly capabilities: SourceCapabilities;
   readonly #settings: FileSourceSettings;
+  #context: StageContext | undefined;
   #base = '';
 
   constructor(settings: FileSourceSettings) {
@@ -51,6 +60,7 @@ class FileSource implements Source {
   }
 
   async open(context: StageContext): Promise<void> {
+    this.#context = context;
     this.#base = resolve(context.baseDirectory);
   }
 
@@ -58,37 +68,40 @@ class FileSource implements Source {
   async partitions(signal: AbortSignal): Promise<readonly SourcePartition[]> {
     const { path, follow } = this.#settings;
     const names: string[] = [];
-    const isGlob = /[*?[{]/.test(path);
-    if (!isGlob) {
-      if (await isFile(resolve(this.#base, path), signal)) names.push(this.#nameOf(path));
-    } else {
-      for await (const found of glob(path, { cwd: this.#base, withFileTypes: true })) {
-        const full = join(found.parentPath, found.name);
-        const isIt = found.isSymbolicLink() ? await isFile(full, signal) : found.isFile();
-        signal.throwIfAborted();
-        if (isIt) names.push(this.#nameOf(full));
-        if (names.length > filesMax) {
-          throw new EtlError(
-            'ETL_LIMIT_EXCEEDED',
-            `path: ${path} matches more than ${filesMax} files; name fewer`,
-          );
-        }
+    if (await isFile(resolve(this.#base, path), signal)) names.push(this.#nameOf(path));
+    else if (isGlob(path)) await this.#match(names, signal);
+    if (names.length > 0 || follow) return names.toSorted().map((name) => ({ name }));
+    if (isGlob(path)) throw fileError(this.#base, `has no file that matches path: ${path}`);
+    const full = resolve(this.#base, path);
+    await (await openFile(full)).close();
+    throw fileError(full, 'is not a regular file');
+  }
+
+  /** Adds the names of the files that match the glob; links to files are followed. */
+  async #match(names: string[], signal: AbortSignal): Promise<void> {
+    const { path } = this.#settings;
+    for await (const found of glob(path, { cwd: this.#base, withFileTypes: true })) {
+      const full = join(found.parentPath, found.name);
+      const isIt = found.isSymbolicLink() ? await isFile(full, signal) : found.isFile();
+      signal.throwIfAborted();
+      if (isIt) names.push(this.#nameOf(full));
+      if (names.length > filesMax) {
+        const message = `path: ${path} matches more than ${filesMax} files; name fewer`;
+        throw new EtlError('ETL_LIMIT_EXCEEDED', message);
       }
     }
-    if (names.length === 0 && !follow) {
-      if (!isGlob) await assertRegularFile(resolve(this.#base, path));
-      throw new EtlError('ETL_CONNECTOR_FAILED', `path: ${path} matches no file in ${this.#base}`, {
-        retryable: false,
-      });
-    }
-    return names.toSorted().map((name) => ({ name }));
   }
 
   async openPartition(request: OpenPartitionRequest): Promise<PartitionReader> {
-    const path = resolve(this.#base, request.lane.partition);
+    const partition = {
+      path: resolve(this.#base, request.lane.partition),
+      settings: this.#settings,
+      request,
+      context: this.#context as StageContext,
+    };
     return this.#settings.format === 'parquet'
-      ? openParquetPartition(path, this.#settings, request)
-      : openLinePartition({ path, settings: this.#settings, request });
+      ? openParquetPartition(partition)
+      : openLinePartition(partition);
   }
 
   async close(): Promise<void> {
@@ -98,7 +111,12 @@ class FileSource implements Source {
   /** Relative to the base where it lies below it, so that a moved folder keeps its positions. */
   #nameOf(path: string): string {
     const full = resolve(this.#base, path);
-    const name = relative(this.#base, full);
-    return name.startsWith('..') || isAbsolute(name) ? full : name;
+    const below = relative(this.#base, full);
+    const name = below.startsWith('..') || isAbsolute(below) ? full : below;
+    if (Buffer.byteLength(name) <= nameMaxBytes) return name;
+    throw fileError(
+      full,
+      `has a name of more than ${nameMaxBytes} bytes; read it by a shorter one`,
+    );
   }
 }

@@ -1,176 +1,280 @@
-// One file of lines as a lane: JSON lines are handed on as they are, CSV rows become JSON objects.
+// One file of lines as a lane: JSON lines are handed on as they are, CSV rows become JSON objects. What is no record
+// stops the lane, is left out or goes on marked, as `onMalformed` says; it is never made into something else.
 
 import {
   BatchBuilder,
-  countOfPosition,
   EtlError,
-  type OpenPartitionRequest,
   type PartitionReader,
-  positionOfCount,
   type ReadRequest,
   type ReadResult,
 } from '@etl-router/core';
-import { openGzip, openPlain } from './block-reader.ts';
-import { RowFormat, splitRow } from './csv.ts';
-import { csvEnd, findLineEnd, type Line, LineReader } from './lines.ts';
-import { assertRegularFile } from './regular-file.ts';
-import { commonFields, type FileSourceSettings, frameBytesMax } from './settings.ts';
+import { type BlockReader, openBlocks } from './block-reader.ts';
+import { parseHeader, RowConverter } from './csv.ts';
+import { fileError, replacedError } from './errors.ts';
+import { type FilePartition, restartOf, startOf } from './partition.ts';
+import { extendMark, type FilePosition, PositionWriter } from './position.ts';
+import { type RecordFormat, RecordReader } from './records.ts';
+import { commonFields, frameBytesMax } from './settings.ts';
 
-export interface LinePartition {
-  /** Where the file is. */
-  readonly path: string;
-  readonly settings: FileSourceSettings;
-  readonly request: OpenPartitionRequest;
+/** Header of a record that is none, under `onMalformed: keep`: what is wrong with it. */
+export const errorHeader = 'etl-source-error';
+
+/** How long the file that lost its name is still read when nothing comes: writers close it late. */
+const rotationQuietMs = 5000;
+
+/** A file that is being read, and how its bytes become records. */
+interface OpenedLines {
+  readonly blocks: BlockReader;
+  readonly records: RecordReader;
+  readonly rows: RowConverter | undefined;
+  /** The header is not there yet, so nothing can be read. */
+  readonly isWaiting: boolean;
+  readonly position: PositionWriter;
+  readonly generation: number;
 }
 
-/** Opens a file where its lane stands. Throws ETL_INVALID_ARGUMENT for a position that is no offset. */
-export async function openLinePartition(partition: LinePartition): Promise<PartitionReader> {
+/** Opens a file where its lane stands. */
+export async function openLinePartition(partition: FilePartition): Promise<PartitionReader> {
+  const after = startOf(partition) ?? { generation: 0, offset: 0, mark: 0 };
+  const file = await openLines(partition, after);
+  if (typeof file !== 'string') return new LinePartitionReader(partition, file);
+  const restart = restartOf(partition, after.generation, file);
+  const again = await openLines(partition, restart);
+  if (typeof again === 'string') throw replacedError(partition.path, again);
+  return new LinePartitionReader(partition, again);
+}
+
+/** Opens the file at a position; what is wrong with it when the position is not of this file. */
+async function openLines(
+  partition: FilePartition,
+  after: FilePosition,
+): Promise<OpenedLines | string> {
   const { path, settings, request } = partition;
-  const after = request.after === undefined ? 0 : countOfPosition(request.after);
-  if (after === undefined || (after === 0 && request.after !== undefined)) {
-    throw new EtlError('ETL_INVALID_ARGUMENT', `${path}: the position is not one of this source`);
-  }
-  await assertRegularFile(path);
-  const header = settings.format === 'csv' ? await readHeader(partition) : undefined;
-  const lines = await openLines(partition, Math.max(after, header?.start ?? 0));
-  return new LinePartitionReader(partition, lines, header?.rows);
-}
-
-async function openLines({ path, settings }: LinePartition, offset: number): Promise<LineReader> {
-  const { compression, format, csv, maxRecordBytes, follow } = settings;
-  const isGzip = compression === 'gzip' || (compression === 'auto' && path.endsWith('.gz'));
-  const reader = await (isGzip ? openGzip(path, offset) : openPlain(path, { offset, follow }));
-  return new LineReader(reader, offset, {
-    findEnd: format === 'csv' ? csvEnd(csv.delimiter) : findLineEnd,
-    maxBytes: maxRecordBytes,
-    name: path,
-    follow,
-  });
-}
-
-interface Header {
-  readonly rows: RowFormat;
-  /** Offset of the first row. */
-  readonly start: number;
-}
-
-/** The names of the fields; undefined when the file does not have its first line yet. */
-async function readHeader(partition: LinePartition): Promise<Header | undefined> {
-  const { path, settings } = partition;
-  const { csv } = settings;
-  if (!csv.header) return { rows: new RowFormat(csv.columns, csv, path), start: 0 };
-  const lines = await openLines(partition, 0);
+  const isGzip =
+    settings.compression === 'gzip' || (settings.compression === 'auto' && path.endsWith('.gz'));
+  const opening = { path, isGzip, signal: request.signal };
+  const format = formatOf(partition);
+  const header = settings.format === 'csv' ? await openRows(partition, opening) : undefined;
+  const offset = after.offset === 0 ? (header?.end ?? 0) : after.offset;
+  const blocks = await openBlocks({ ...opening, offset });
+  if (blocks === undefined) return `is shorter than the ${offset} bytes that were read of it`;
   try {
-    let line = lines.take();
-    while (line === undefined && (await lines.fill())) line = lines.take();
-    return line === undefined ? undefined : headerOf(line, partition);
+    if (after.offset > 0 && extendMark(0, blocks.head) !== after.mark) {
+      await blocks.close();
+      return 'is another file than the one that was read before';
+    }
+    const records = new RecordReader(blocks, offset, format);
+    const { generation } = after;
+    const position = new PositionWriter(generation);
+    const isWaiting = header !== undefined && header.rows === undefined;
+    return { blocks, records, rows: header?.rows, isWaiting, position, generation };
+  } catch (error) {
+    await blocks.close();
+    throw error;
+  }
+}
+
+function formatOf({ path, settings }: FilePartition): RecordFormat {
+  const { format, maxRecordBytes: maxBytes, csv } = settings;
+  const quoting =
+    format === 'csv' && csv.quote !== ''
+      ? { quote: csv.quote.charCodeAt(0), delimiter: csv.delimiter.charCodeAt(0) }
+      : undefined;
+  return { path, maxBytes, quoting };
+}
+
+/** The converter for the columns of the file, and where its first row starts. */
+async function openRows(
+  partition: FilePartition,
+  opening: { readonly path: string; readonly isGzip: boolean; readonly signal: AbortSignal },
+): Promise<{ readonly rows: RowConverter | undefined; readonly end: number }> {
+  const { csv } = partition.settings;
+  if (!csv.header) return { rows: new RowConverter(csv.columns, csv), end: 0 };
+  const blocks = (await openBlocks({ ...opening, offset: 0 })) as BlockReader;
+  try {
+    const records = new RecordReader(blocks, 0, formatOf(partition));
+    while (!records.find()) {
+      if (await records.fill()) continue;
+      if (partition.settings.follow || !records.finish()) return { rows: undefined, end: 0 };
+    }
+    if (records.fault !== undefined) throw fileError(opening.path, `the header ${records.fault}`);
+    const row = records.bytes.subarray(records.from, records.to);
+    const names = parseHeader(row, csv, opening.path);
+    return { rows: new RowConverter(names, csv), end: records.end };
   } finally {
-    await lines.close();
+    await blocks.close();
   }
-}
-
-function headerOf(line: Line, { path, settings: { csv } }: LinePartition): Header {
-  try {
-    const names = splitRow(textOf(line), csv.delimiter);
-    return { rows: new RowFormat(names, csv, path), start: line.end };
-  } catch (cause) {
-    if (!(cause instanceof EtlError) || cause.code !== 'ETL_RECORD_MALFORMED') throw cause;
-    throw new EtlError('ETL_CONNECTOR_FAILED', `${path}: the header is no CSV row`, {
-      cause,
-      retryable: false,
-    });
-  }
-}
-
-function textOf({ bytes, from, to }: Line): string {
-  return bytes.toString('utf8', from, to);
 }
 
 class LinePartitionReader implements PartitionReader {
-  readonly #partition: LinePartition;
-  readonly #lines: LineReader;
+  readonly #partition: FilePartition;
   readonly #builder = new BatchBuilder(256 * 1024);
   readonly #common: Buffer;
-  readonly #overheadBytes: number;
-  /** How CSV rows become JSON; undefined for lines of JSON, and until a followed file has its header. */
-  #rows: RowFormat | undefined;
-  /** The next record, where it did not fit into the batch before. */
-  #held: Line | undefined;
-  #leftBytes: number | undefined;
+  #file: OpenedLines;
+  #failure: EtlError | undefined;
+  #malformed = 0;
+  #rotatedAtMs: number | undefined;
+  #isIdle = false;
 
-  constructor(partition: LinePartition, lines: LineReader, rows: RowFormat | undefined) {
+  constructor(partition: FilePartition, file: OpenedLines) {
     this.#partition = partition;
-    this.#lines = lines;
-    this.#rows = rows;
+    this.#file = file;
     this.#common = commonFields(partition.settings);
-    this.#overheadBytes = this.#common.length + frameBytesMax;
   }
 
-  async next({ maxRecords, maxBytes, signal }: ReadRequest): Promise<ReadResult> {
+  async next(request: ReadRequest): Promise<ReadResult> {
     const builder = this.#builder;
-    while (builder.count === 0) {
-      signal.throwIfAborted();
-      if (this.#take(maxRecords, maxBytes)) break;
-      if (!(await this.#lines.fill()))
-        return this.#partition.settings.follow ? { kind: 'idle' } : { kind: 'end' };
+    for (;;) {
+      if (builder.count === 0) {
+        if (this.#failure !== undefined) throw this.#failure;
+        request.signal.throwIfAborted();
+      }
+      if (this.#isIdle) await this.#assertUncut();
+      const isFull = await this.#collect(request);
+      if (builder.count > 0) {
+        this.#rotatedAtMs = undefined;
+        return { kind: 'batch', batch: this.#build() };
+      }
+      if (isFull) continue;
+      const outcome = await this.#atEnd();
+      this.#isIdle = outcome === 'idle';
+      if (outcome !== 'again') return { kind: outcome };
     }
-    this.#leftBytes = await this.#lines.left();
-    const { lane, epoch } = this.#partition.request;
-    return {
-      kind: 'batch',
-      batch: builder.build({ lane, epoch, firstSequence: 0, watermark: undefined }),
-    };
   }
 
   async acknowledge(): Promise<void> {
     // Files are not ours to change.
   }
 
-  lag(): { readonly bytes?: number } {
-    return this.#leftBytes === undefined ? {} : { bytes: this.#leftBytes };
+  lag(): { readonly bytes: number } {
+    return { bytes: this.#file.records.left() };
   }
 
   close(): Promise<void> {
-    return this.#lines.close();
+    return this.#file.blocks.close();
   }
 
-  /** Appends what is in memory and fits; false when there was nothing. */
-  #take(maxRecords: number, maxBytes: number): boolean {
+  #build(): ReturnType<BatchBuilder['build']> {
+    const { lane, epoch } = this.#partition.request;
+    return this.#builder.build({ lane, epoch, firstSequence: 0, watermark: undefined });
+  }
+
+  /** Appends records until the batch is full, which is true, or there are none now. A failure waits for its turn. */
+  async #collect(request: ReadRequest): Promise<boolean> {
+    const { records, isWaiting } = this.#file;
+    if (isWaiting) return false;
+    try {
+      for (;;) {
+        while (records.find()) {
+          if (!this.#append(request)) return true;
+        }
+        if (request.signal.aborted && this.#builder.count > 0) return true;
+        request.signal.throwIfAborted();
+        if (!(await records.fill())) return false;
+      }
+    } catch (error) {
+      if (!(error instanceof EtlError) || this.#builder.count === 0) throw error;
+      this.#failure = error;
+      return true;
+    }
+  }
+
+  /** Appends the record that was found; false when it has to wait for the next batch. */
+  #append({ maxRecords, maxBytes }: ReadRequest): boolean {
+    const { records, rows, position } = this.#file;
     const builder = this.#builder;
-    while (builder.count < maxRecords) {
-      const line = this.#held ?? this.#nextRecord();
-      this.#held = line;
-      if (line === undefined) break;
-      const size = line.to - line.from + this.#overheadBytes;
-      if (builder.count > 0 && builder.byteLength + size > maxBytes) break;
-      builder.appendLine(positionOfCount(line.end), this.#common, line);
-      this.#held = undefined;
+    if (builder.count >= maxRecords) return false;
+    const fault = records.fault ?? rows?.convert(records.bytes, records.from, records.to);
+    const payload = rows === undefined || fault !== undefined ? records : rows;
+    if (fault !== undefined && !this.#keeps(fault)) {
+      records.take();
+      return true;
     }
-    return builder.count > 0;
+    const size =
+      payload.to - payload.from + this.#common.length + frameBytesMax + (fault?.length ?? 0) * 4;
+    if (builder.count > 0 && builder.byteLength + size > maxBytes) return false;
+    const at = position.set(records.end, records.mark);
+    if (fault === undefined) builder.appendLine(at, this.#common, payload);
+    else this.#appendMalformed(at, fault);
+    records.take();
+    return true;
   }
 
-  /** The next record's payload, and where it ends in the file. */
-  #nextRecord(): Line | undefined {
-    let line = this.#lines.take();
-    const { settings } = this.#partition;
-    if (settings.format !== 'csv' || line === undefined) return line;
-    if (this.#rows === undefined) {
-      this.#rows = headerOf(line, this.#partition).rows;
-      line = this.#lines.take();
-      if (line === undefined) return undefined;
-    }
-    const bytes = toJson(this.#rows, line);
-    return { bytes, from: 0, to: bytes.length, end: line.end };
+  #appendMalformed(position: Uint8Array, fault: string): void {
+    const { bytes, from, to } = this.#file.records;
+    this.#builder.append({
+      position,
+      type: this.#partition.settings.type,
+      headers: new Map([[errorHeader, fault]]),
+      contentType: 'application/octet-stream',
+      payload: bytes.subarray(from, to),
+    });
   }
-}
 
-/** A row that is no CSV goes on as it is, so that a later stage fails it and it can be seen among the dead letters. */
-function toJson(rows: RowFormat, line: Line): Buffer {
-  const text = textOf(line);
-  try {
-    return Buffer.from(rows.toJson(text));
-  } catch (error) {
-    if (!(error instanceof EtlError)) throw error;
-    return Buffer.from(text);
+  /** What happens to a record that is none: kept, left out (false) or an error. Logs each power of ten of them. */
+  #keeps(fault: string): boolean {
+    const { path, settings, context } = this.#partition;
+    const { end } = this.#file.records;
+    if (settings.onMalformed === 'keep') return true;
+    if (settings.onMalformed === 'fail') {
+      throw fileError(
+        path,
+        `the record that ends at byte ${end} ${fault}. Mend the file, or set onMalformed: keep or skip`,
+      );
+    }
+    this.#malformed++;
+    if (/^10*$/.test(String(this.#malformed)))
+      context.logger.warn({ path, end, count: this.#malformed }, `left out a record: ${fault}`);
+    return false;
+  }
+
+  async #atEnd(): Promise<'again' | 'idle' | 'end'> {
+    const { blocks, records, isWaiting } = this.#file;
+    if (this.#partition.settings.follow) return this.#follow();
+    if (!isWaiting && records.finish()) return 'again';
+    await blocks.assertUnchanged();
+    return 'end';
+  }
+
+  /** Waits for more, or goes on with the file that has the name now once the one before it is silent. */
+  async #follow(): Promise<'again' | 'idle'> {
+    const { records, generation, isWaiting } = this.#file;
+    const { clock } = this.#partition.context;
+    if ((await this.#fate()) === 'same') {
+      this.#rotatedAtMs = undefined;
+      if (!isWaiting) return 'idle';
+      await this.#goOn(this.#start(generation));
+      return this.#file.isWaiting ? 'idle' : 'again';
+    }
+    this.#rotatedAtMs ??= clock.monotonicMs();
+    if (clock.monotonicMs() - this.#rotatedAtMs < rotationQuietMs) return 'idle';
+    if (!isWaiting && records.finish()) return 'again';
+    await this.#goOn(this.#start(generation + 1));
+    return 'again';
+  }
+
+  /** Before more is read of a file that was read to its end: whether what was read still stands in it. */
+  async #assertUncut(): Promise<void> {
+    this.#isIdle = false;
+    if ((await this.#fate()) !== 'cut') return;
+    const how = 'was cut and written anew after it had been read';
+    await this.#goOn(restartOf(this.#partition, this.#file.generation, how));
+  }
+
+  #fate(): ReturnType<BlockReader['fate']> {
+    const { blocks, records } = this.#file;
+    return blocks.fate(records.markedBytes, records.mark);
+  }
+
+  #start(generation: number): FilePosition {
+    return { generation, offset: 0, mark: 0 };
+  }
+
+  async #goOn(start: FilePosition): Promise<void> {
+    const file = await openLines(this.#partition, start);
+    if (typeof file === 'string') throw replacedError(this.#partition.path, file);
+    await this.#file.blocks.close();
+    this.#file = file;
+    this.#rotatedAtMs = undefined;
   }
 }

@@ -2,9 +2,10 @@
 // different values as JSON text and a number per row, unless they hardly repeat: a fifth of the memory, and a value is
 // rendered once, not once a row.
 
-import { open } from 'node:fs/promises';
 import { type AsyncBuffer, type FileMetaData, parquetRead } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
+import { openFile } from './block-reader.ts';
+import { fileError } from './errors.ts';
 import {
   columnsOf,
   type ParquetColumn,
@@ -18,13 +19,20 @@ const distinctMax = 65_536;
 
 /** A file that is read at offsets and stays the same file when another takes its name. */
 export interface ParquetBuffer extends AsyncBuffer {
+  /** Throws when it was written to since it was opened. */
+  assertUnchanged(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Opens a file to be read at offsets. */
 export async function openBuffer(path: string): Promise<ParquetBuffer> {
-  const handle = await open(path, 'r');
-  const { size } = await handle.stat();
+  const handle = await openFile(path);
+  const info = await handle.stat();
+  const { size, mtimeMs } = info;
+  if (!info.isFile()) {
+    await handle.close();
+    throw fileError(path, 'is not a regular file');
+  }
   return {
     byteLength: size,
     slice: async (start, end = size) => {
@@ -35,6 +43,11 @@ export async function openBuffer(path: string): Promise<ParquetBuffer> {
         at += bytesRead;
       }
       return bytes.buffer;
+    },
+    assertUnchanged: async () => {
+      const now = await handle.stat();
+      if (now.size === size && now.mtimeMs <= mtimeMs) return;
+      throw fileError(path, 'was written to while it was read; a Parquet file has to be whole');
     },
     close: () => handle.close(),
   };

@@ -3,55 +3,66 @@
 
 import {
   BatchBuilder,
-  countOfPosition,
   EtlError,
-  type OpenPartitionRequest,
   type PartitionReader,
-  positionOfCount,
   type ReadRequest,
   type ReadResult,
 } from '@etl-router/core';
-import { type FileMetaData, parquetMetadataAsync } from 'hyparquet';
+import { type FileMetaData, parquetMetadata } from 'hyparquet';
+import { fileError } from './errors.ts';
 import { GroupReader, openBuffer, type ParquetBuffer, type RowGroup } from './parquet-group.ts';
-import { assertRegularFile } from './regular-file.ts';
-import { commonFields, type FileSourceSettings, frameBytesMax } from './settings.ts';
+import { type FilePartition, restartOf, startOf } from './partition.ts';
+import { extendMark, PositionWriter } from './position.ts';
+import { commonFields, frameBytesMax } from './settings.ts';
 
 /** Row groups are in memory whole: one that is larger than this is refused instead of exhausting the process. */
 const rowGroupMaxBytes = 512 * 1024 * 1024;
 
+/** A footer larger than this is refused: it is parsed at once. */
+const footerMaxBytes = 64 * 1024 * 1024;
+
 /** Opens a file where its lane stands. */
-export async function openParquetPartition(
-  path: string,
-  settings: FileSourceSettings,
-  request: OpenPartitionRequest,
-): Promise<PartitionReader> {
-  const after = request.after === undefined ? -1 : countOfPosition(request.after);
-  if (after === undefined)
-    throw new EtlError('ETL_INVALID_ARGUMENT', `${path}: the position is not one of this source`);
-  await assertRegularFile(path);
+export async function openParquetPartition(partition: FilePartition): Promise<PartitionReader> {
+  const after = startOf(partition);
+  const { path } = partition;
   const file = await openBuffer(path);
   try {
-    const metadata = await parquetMetadataAsync(file);
-    if (after >= Number(metadata.num_rows)) {
-      throw new EtlError(
-        'ETL_CONNECTOR_FAILED',
-        `${path}: has ${metadata.num_rows} rows and was read to row ${after} before; it was replaced`,
-        { retryable: false },
-      );
+    const { metadata, mark } = await readFooter(file);
+    const rows = metadata.row_groups.reduce((sum, group) => sum + Number(group.num_rows), 0);
+    let generation = after?.generation ?? 0;
+    let next = after === undefined ? 0 : after.offset + 1;
+    if (after !== undefined && (after.mark !== mark || next > rows)) {
+      const how = 'is another file than the one that was read before';
+      ({ generation, offset: next } = restartOf(partition, generation, how));
     }
-    return new ParquetPartitionReader({ path, settings, request, file, metadata }, after + 1);
+    const position = new PositionWriter(generation);
+    return new ParquetPartitionReader({ partition, file, metadata, mark, rows, position }, next);
   } catch (cause) {
     await file.close();
     throw cause instanceof EtlError ? cause : unreadable(path, cause);
   }
 }
 
+/** The description at the end of a Parquet file. It names the place of each part of it, so it marks the file. */
+async function readFooter(
+  file: ParquetBuffer,
+): Promise<{ readonly metadata: FileMetaData; readonly mark: number }> {
+  const tail = Buffer.from(await file.slice(Math.max(0, file.byteLength - 8)));
+  const length = tail.length === 8 ? tail.readUInt32LE(0) : 0;
+  if (tail.toString('latin1', 4) !== 'PAR1') throw new Error('it does not end in PAR1');
+  if (length > Math.min(footerMaxBytes, file.byteLength - 8))
+    throw new Error(`its footer claims ${length} bytes`);
+  const bytes = new Uint8Array(await file.slice(file.byteLength - 8 - length));
+  return { metadata: parquetMetadata(bytes), mark: extendMark(0, bytes) };
+}
+
 interface ParquetFile {
-  readonly path: string;
-  readonly settings: FileSourceSettings;
-  readonly request: OpenPartitionRequest;
+  readonly partition: FilePartition;
   readonly file: ParquetBuffer;
   readonly metadata: FileMetaData;
+  readonly mark: number;
+  readonly rows: number;
+  readonly position: PositionWriter;
 }
 
 class ParquetPartitionReader implements PartitionReader {
@@ -60,7 +71,6 @@ class ParquetPartitionReader implements PartitionReader {
   readonly #builder = new BatchBuilder(256 * 1024);
   readonly #common: Buffer;
   readonly #overheadBytes: number;
-  readonly #rows: number;
   #next: number;
   #group: RowGroup | undefined;
   /** Row `#next`, rendered already: it did not fit into the batch before. */
@@ -68,16 +78,15 @@ class ParquetPartitionReader implements PartitionReader {
 
   constructor(file: ParquetFile, next: number) {
     this.#file = file;
-    this.#rows = Number(file.metadata.num_rows);
     this.#groups = new GroupReader(file.file, file.metadata);
     this.#next = next;
-    this.#common = commonFields(file.settings);
+    this.#common = commonFields(file.partition.settings);
     this.#overheadBytes = this.#common.length + frameBytesMax;
   }
 
   async next({ maxRecords, maxBytes, signal }: ReadRequest): Promise<ReadResult> {
     signal.throwIfAborted();
-    if (this.#next >= this.#rows) return { kind: 'end' };
+    if (this.#next >= this.#file.rows) return { kind: 'end' };
     const group = await this.#groupOf(this.#next, signal);
     const builder = this.#builder;
     const end = Math.min(group.end, this.#next + maxRecords);
@@ -88,9 +97,9 @@ class ParquetPartitionReader implements PartitionReader {
         break;
       this.#held = undefined;
       const line = { bytes: payload, from: 0, to: payload.length };
-      builder.appendLine(positionOfCount(this.#next), this.#common, line);
+      builder.appendLine(this.#file.position.set(this.#next, this.#file.mark), this.#common, line);
     }
-    const { lane, epoch } = this.#file.request;
+    const { lane, epoch } = this.#file.partition.request;
     return {
       kind: 'batch',
       batch: builder.build({ lane, epoch, firstSequence: 0, watermark: undefined }),
@@ -102,7 +111,7 @@ class ParquetPartitionReader implements PartitionReader {
   }
 
   lag(): { readonly records?: number } {
-    return { records: Math.max(0, this.#rows - this.#next) };
+    return { records: Math.max(0, this.#file.rows - this.#next) };
   }
 
   async close(): Promise<void> {
@@ -112,12 +121,11 @@ class ParquetPartitionReader implements PartitionReader {
 
   #payload(group: RowGroup, row: number): Buffer {
     const payload = Buffer.from(group.json(row));
-    const { maxRecordBytes } = this.#file.settings;
-    if (payload.length <= maxRecordBytes) return payload;
-    throw new EtlError(
-      'ETL_CONNECTOR_FAILED',
-      `${this.#file.path}: row ${row} is longer than ${maxRecordBytes} bytes; raise maxRecordBytes or mend the file`,
-      { retryable: false },
+    const { path, settings } = this.#file.partition;
+    if (payload.length <= settings.maxRecordBytes) return payload;
+    throw fileError(
+      path,
+      `row ${row} is longer than ${settings.maxRecordBytes} bytes; raise maxRecordBytes or mend the file`,
     );
   }
 
@@ -125,23 +133,24 @@ class ParquetPartitionReader implements PartitionReader {
   async #groupOf(row: number, signal: AbortSignal): Promise<RowGroup> {
     if (this.#group?.has(row)) return this.#group;
     this.#group = undefined;
-    const { path, metadata } = this.#file;
+    const { metadata, file } = this.#file;
+    const { path } = this.#file.partition;
     let start = 0;
     for (const { num_rows: count, total_byte_size: size } of metadata.row_groups) {
       const end = start + Number(count);
       if (row < end) {
         if (Number(size) > rowGroupMaxBytes) {
-          throw new EtlError(
-            'ETL_CONNECTOR_FAILED',
-            `${path}: the row group at row ${start} has ${size} bytes; at most ${rowGroupMaxBytes} fit in memory`,
-            { retryable: false },
+          throw fileError(
+            path,
+            `the row group at row ${start} has ${size} bytes; at most ${rowGroupMaxBytes} fit in memory`,
           );
         }
         try {
           this.#group = await this.#groups.read(start, end, signal);
+          await file.assertUnchanged();
         } catch (cause) {
           signal.throwIfAborted();
-          throw unreadable(path, cause);
+          throw cause instanceof EtlError ? cause : unreadable(path, cause);
         }
         return this.#group;
       }
@@ -153,8 +162,5 @@ class ParquetPartitionReader implements PartitionReader {
 
 function unreadable(path: string, cause: unknown): EtlError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new EtlError('ETL_CONNECTOR_FAILED', `${path}: can not be read as Parquet (${reason})`, {
-    cause,
-    retryable: false,
-  });
+  return fileError(path, `can not be read as Parquet (${reason})`, cause);
 }

@@ -9,11 +9,15 @@ export type FileFormat = (typeof fileFormats)[number];
 
 export interface CsvSettings {
   readonly delimiter: string;
+  /** Empty: fields are never quoted. */
+  readonly quote: string;
   /** False: there is no header row and `columns` names the fields. */
   readonly header: boolean;
   readonly columns: readonly string[];
   /** `infer`: numbers, booleans and empty fields become numbers, booleans and nulls where that loses nothing. */
   readonly types: 'text' | 'infer';
+  /** Fields that a row leaves out at its end are left out of the record. */
+  readonly allowShortRows: boolean;
 }
 
 export interface FileSourceSettings {
@@ -23,6 +27,10 @@ export interface FileSourceSettings {
   /** Wait for more at the end of each file, and for new files. */
   readonly follow: boolean;
   readonly maxRecordBytes: number;
+  /** What becomes of a record that is too long or no CSV. */
+  readonly onMalformed: 'fail' | 'skip' | 'keep';
+  /** What becomes of a lane whose file is not the one it has a position of. */
+  readonly onReplaced: 'fail' | 'restart';
   readonly type: string;
   readonly csv: CsvSettings;
 }
@@ -50,13 +58,25 @@ export const fileSourceHelp: readonly SettingHelp[] = [
     name: 'follow',
     type: 'true or false',
     fallback: 'false',
-    help: 'Wait for more lines and more files. Not for Parquet, not for gzip.',
+    help: 'Wait for more lines and more files. Not for Parquet and gzip.',
   },
   {
     name: 'maxRecordBytes',
     type: 'size',
     fallback: '1Mi',
-    help: 'Longest line or row; a longer one stops the source with an error that says where it is. 16 to 16Mi.',
+    help: 'Longest line, row or Parquet row as JSON, 16 to 16Mi. A longer line or row is malformed.',
+  },
+  {
+    name: 'onMalformed',
+    type: 'fail, skip or keep',
+    fallback: 'fail',
+    help: 'What becomes of a row that is no CSV, and of a line or row that is too long. fail: the source stops and says where it is. skip: it is left out and logged. keep: it goes on as `application/octet-stream` with the header `etl-source-error`; a too long one without what is beyond maxRecordBytes.',
+  },
+  {
+    name: 'onReplaced',
+    type: 'fail or restart',
+    fallback: 'fail',
+    help: 'What happens when a file is not the one that was read before. restart: the new one is read from its beginning.',
   },
   {
     name: 'type',
@@ -64,7 +84,18 @@ export const fileSourceHelp: readonly SettingHelp[] = [
     fallback: '',
     help: 'Type of the records, such as `io.example.order.v1`.',
   },
-  { name: 'csv.delimiter', type: 'text', fallback: ',', help: 'One character between two fields.' },
+  {
+    name: 'csv.delimiter',
+    type: 'text',
+    fallback: ',',
+    help: 'The ASCII character between two fields.',
+  },
+  {
+    name: 'csv.quote',
+    type: 'text',
+    fallback: '"',
+    help: 'The ASCII character around fields, doubled within them; empty: there is none.',
+  },
   {
     name: 'csv.header',
     type: 'true or false',
@@ -81,12 +112,18 @@ export const fileSourceHelp: readonly SettingHelp[] = [
     name: 'csv.types',
     type: 'text or infer',
     fallback: 'text',
-    help: 'infer: numbers, `true`, `false` and empty fields become numbers, booleans and null where nothing is lost by it.',
+    help: 'infer: unquoted numbers, `true`, `false` and empty fields become numbers, booleans and null where nothing is lost by it.',
+  },
+  {
+    name: 'csv.allowShortRows',
+    type: 'true or false',
+    fallback: 'false',
+    help: 'Rows may end early; the fields they lack are left out. Else they are malformed.',
   },
 ];
 
 /** What a record has beside its payload and what all records have in common: its position, tags and lengths. */
-export const frameBytesMax = 32;
+export const frameBytesMax = 40;
 
 /** What the records of these settings have in common. */
 export function commonFields({ type }: FileSourceSettings): Buffer {
@@ -122,44 +159,58 @@ export function readFileSource(fields: Fields): FileSourceSettings {
     compression,
     follow,
     maxRecordBytes: fields.bytes('maxRecordBytes', 1_048_576, { min: 16, max: 16_777_216 }),
+    onMalformed: fields.oneOf('onMalformed', ['fail', 'skip', 'keep'] as const, 'fail'),
+    onReplaced: fields.oneOf('onReplaced', ['fail', 'restart'] as const, 'fail'),
     type: fields.text('type') ?? '',
     csv: readCsv(fields.fields('csv')),
   };
 }
 
+const csvDefaults: CsvSettings = {
+  delimiter: ',',
+  quote: '"',
+  header: true,
+  columns: [],
+  types: 'text',
+  allowShortRows: false,
+};
+
 function readCsv(fields: Fields | undefined): CsvSettings {
-  if (fields === undefined) return { delimiter: ',', header: true, columns: [], types: 'text' };
-  const delimiter = fields.text('delimiter') ?? ',';
-  if (!/^[\t -~]$/.test(delimiter) || delimiter === '"') {
-    fields.report('delimiter', {
-      code: 'BadValue',
-      message: 'needs one ASCII character that is no quote and no line break',
-    });
+  if (fields === undefined) return csvDefaults;
+  const delimiter = readCharacter(fields, 'delimiter', csvDefaults.delimiter);
+  const quote = fields.text('quote') === '' ? '' : readCharacter(fields, 'quote', '"');
+  if (delimiter === quote) {
+    fields.report('quote', { code: 'BadValue', message: 'is the delimiter too' });
   }
-  const header = fields.boolean('header', true);
-  const columns = readColumns(fields);
-  if (!header && columns.length === 0) {
+  const header = fields.boolean('header', csvDefaults.header);
+  const columns = fields.list('columns').flatMap(({ value, path }) => {
+    if (typeof value === 'string') return [value];
+    fields.report('columns', { code: 'WrongType', message: `${path} needs a string` });
+    return [];
+  });
+  const repeated = columns.find((name, index) => columns.indexOf(name) !== index);
+  if (repeated !== undefined) {
+    const message = `names ${JSON.stringify(repeated.slice(0, 100))} twice`;
+    fields.report('columns', { code: 'BadValue', message });
+  }
+  if (header === fields.has('columns')) {
     fields.report('columns', {
-      code: 'MissingField',
-      message: 'is needed where there is no header',
+      code: header ? 'BadValue' : 'MissingField',
+      message: header ? 'is for files without a header' : 'is needed where there is no header',
+      suggestion: header ? 'set header: false' : undefined,
     });
   }
-  const types = fields.oneOf('types', ['text', 'infer'] as const, 'text');
+  const types = fields.oneOf('types', ['text', 'infer'] as const, csvDefaults.types);
+  const allowShortRows = fields.boolean('allowShortRows', csvDefaults.allowShortRows);
   fields.end();
-  return { delimiter, header, columns, types };
+  return { delimiter, quote, header, columns, types, allowShortRows };
 }
 
-function readColumns(fields: Fields): readonly string[] {
-  const columns: string[] = [];
-  for (const { value, path } of fields.list('columns')) {
-    if (typeof value !== 'string') {
-      fields.report('columns', { code: 'WrongType', message: `${path} needs a string` });
-    } else if (columns.includes(value)) {
-      const message = `names ${JSON.stringify(value)} twice`;
-      fields.report('columns', { code: 'BadValue', message });
-    } else columns.push(value);
-  }
-  return columns;
+function readCharacter(fields: Fields, name: string, fallback: string): string {
+  const text = fields.text(name) ?? fallback;
+  if (/^[\t\x20-\x7e]$/.test(text)) return text;
+  fields.report(name, { code: 'BadValue', message: 'needs one ASCII character, no line break' });
+  return fallback;
 }
 
 function guessFormat(path: string): FileFormat | undefined {
