@@ -70,15 +70,26 @@ export class RecordView {
   }
 }
 
+/** Below this depth a payload is copied rather than looked through. */
+const lookDepth = 16;
+
 /**
  * The payload as the CEL library takes it. The library tells kinds of objects apart by `constructor`, so objects with
- * a field of that name are given as Maps; such a field can only stand in the text as it is or with escapes.
+ * a field of that name are given as Maps.
  */
 function readData(batch: RecordBatch, index: number): unknown {
   const value = batch.value(index);
-  const payload = batch.payload(index);
-  const suspicious = payload.includes('"constructor"') || payload.includes('\\u00');
-  return suspicious ? withoutConstructors(value) : value;
+  return mayHoldConstructor(value, lookDepth) ? withoutConstructors(value) : value;
+}
+
+function mayHoldConstructor(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (depth === 0 || Object.hasOwn(value, 'constructor')) return true;
+  for (const name in value) {
+    const member = (value as { readonly [name: string]: unknown })[name];
+    if (typeof member === 'object' && mayHoldConstructor(member, depth - 1)) return true;
+  }
+  return false;
 }
 
 function withoutConstructors(value: unknown): unknown {
