@@ -46,7 +46,7 @@ export class DatabaseFile {
   #directory: FileHandle | undefined;
   #logInode: number | undefined;
   #logBytes = 0;
-  #tail: Promise<unknown> = Promise.resolve();
+  #tail: Promise<void> = Promise.resolve();
   #waiting = 0;
   #cancelIdle: Cancel | undefined;
 
@@ -91,17 +91,23 @@ export class DatabaseFile {
     return run;
   }
 
-  /** Ends one use; the last one closes the file. */
+  /**
+   * Ends one use; the last one closes the file. Until it is closed it stays known, so that whoever acquires it
+   * meanwhile waits for that instead of opening a second instance.
+   */
   async release(): Promise<void> {
     assert(this.#users > 0, 'a file is released once for each time it was acquired');
     this.#users--;
     if (this.#users > 0) return;
-    await this.#tail;
-    if (this.#users > 0) return;
     this.#cancelIdle?.();
     this.#cancelIdle = undefined;
-    files.delete(this.path);
-    await this.#close();
+    let last = this.#tail.then(() => this.#close());
+    this.#tail = last;
+    for (; ; last = this.#tail) {
+      await last;
+      if (last === this.#tail) break;
+    }
+    if (this.#users === 0 && files.get(this.path) === this) files.delete(this.path);
   }
 
   async #transact<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {

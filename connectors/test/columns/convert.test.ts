@@ -129,8 +129,7 @@ describe('conversion', () => {
       DECIMAL: ['1e3', '.5', '1.', '+1', true],
       FLOAT: [1e39],
     })) {
-      for (const value of values)
-        equal(convert(type, value), undefined, `${type} ${String(value)}`);
+      for (const value of values) equal(convert(type, value), undefined, `${type} ${typeof value}`);
     }
   });
 

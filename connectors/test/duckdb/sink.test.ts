@@ -434,6 +434,20 @@ describe('duckdb: the file', () => {
     );
   });
 
+  test('a stage that opens the file while the last one closes it waits its turn', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'etl-duckdb-'));
+    for (let round = 1; round <= 10; round++) {
+      const first = await openSink({}, directory);
+      await write(first.sink, [{ n: round }]);
+      const closing = first.sink.close();
+      const second = await openSink({}, directory);
+      await Promise.all([closing, write(second.sink, [{ n: -round }])]);
+      await second.sink.close();
+    }
+    const path = join(directory, 'x.duckdb');
+    deepEqual(await query(path, 'SELECT count(*), sum(n) FROM t'), [['20', '0']]);
+  });
+
   test('what is no database is refused, and not tried for ever', async () => {
     const sink = createSink(
       { type: 'duckdb', config: { path: 'sink.test.ts', table: 't' } },

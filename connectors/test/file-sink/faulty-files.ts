@@ -13,9 +13,18 @@ export class FaultyFiles implements FileSystem {
         readonly ending: string;
       }
     | undefined;
-  size = realFileSystem.size;
-  makeDirectory = realFileSystem.makeDirectory;
-  remove = realFileSystem.remove;
+
+  size(path: string): Promise<number | undefined> {
+    return realFileSystem.size(path);
+  }
+
+  makeDirectory(path: string): Promise<void> {
+    return realFileSystem.makeDirectory(path);
+  }
+
+  remove(path: string): Promise<void> {
+    return realFileSystem.remove(path);
+  }
 
   async open(path: string, flags: string): Promise<StoredFile> {
     this.#hit('open', path);
