@@ -132,7 +132,7 @@ export class Sidecar {
     const count = await this.#options.deadLetters.redrive(pipelineId, filter);
     if (count === 0) return 0;
     if (managed.run !== undefined) managed.run.wake();
-    else await this.#change(managed, () => this.#startRun(managed));
+    else await this.#startForRedrives(managed);
     return count;
   }
 
@@ -240,8 +240,27 @@ export class Sidecar {
       managed.outcome = outcome;
       if (managed.run === run) managed.run = undefined;
       if (outcome.kind === 'stopped') return;
+      if (outcome.kind === 'completed' && this.#hasRedrives(assignment)) {
+        void this.#startForRedrives(managed);
+        return;
+      }
       for (const listener of this.#onEnded) listener(assignment.pipelineId, outcome);
     });
+  }
+
+  /** Starts a pipeline that completed once more, unless another redrive or an update did so already. */
+  #startForRedrives(managed: Managed): Promise<void> {
+    return this.#change(managed, () => {
+      const isCurrent = this.#managed.get(managed.assignment.pipelineId) === managed;
+      if (isCurrent && managed.run === undefined) this.#startRun(managed);
+    });
+  }
+
+  /** Whether dead letters wait to be sent again: those that were asked for while the run was already completing. */
+  #hasRedrives({ pipelineId, pipeline }: Assignment): boolean {
+    return this.#options.deadLetters
+      .redriveLanes(pipelineId)
+      .some(({ stage }) => pipeline.stages.some(({ name }) => name === stage));
   }
 
   async #endRun(managed: Managed, deadlineMs: number): Promise<void> {
