@@ -5,7 +5,6 @@ import { readFileSync } from 'node:fs';
 import { createLogger, EtlError, isEtlError, systemClock, systemRandom } from '@etl-router/core';
 import {
   configExitCode,
-  type ExtraFlag,
   parseCommandLine,
   readConfig,
   renderConfig,
@@ -13,25 +12,8 @@ import {
 } from '@etl-router/router';
 import { readCrashPoint } from './crash-points.ts';
 import { Display } from './display.ts';
+import { exampleFile, standaloneFlags as flags } from './flags.ts';
 import { Standalone } from './standalone.ts';
-
-const exampleFile = 'examples/flights/flights.yaml';
-
-const flags: readonly ExtraFlag[] = [
-  {
-    name: 'apply',
-    type: 'string',
-    multiple: true,
-    placeholder: 'FILE',
-    help: `Manifests to apply at the start; may be repeated. Default ${exampleFile}.`,
-  },
-  { name: 'no-apply', type: 'boolean', help: 'Apply nothing; run what is stored.' },
-  {
-    name: 'once',
-    type: 'boolean',
-    help: 'End with 0 when every applied pipeline has completed, with 1 when one failed.',
-  },
-];
 
 const version = { version: '0.1.0-dev', commit: 'source' };
 

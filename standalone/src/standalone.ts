@@ -104,7 +104,7 @@ export class Standalone {
     });
     parts.sidecar = sidecar;
     registerMetrics(registry, sidecar);
-    await sidecar.start();
+    sidecar.start();
     return new Standalone(running, sidecar, [deadLetters]);
   }
 
