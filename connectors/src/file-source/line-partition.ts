@@ -214,17 +214,17 @@ class LinePartitionReader implements PartitionReader {
   /** What happens to a record that is none: kept, left out (false) or an error. Logs each power of ten of them. */
   #keeps(fault: string): boolean {
     const { path, settings, context } = this.#partition;
-    const { end } = this.#file.records;
+    const { start } = this.#file.records;
     if (settings.onMalformed === 'keep') return true;
     if (settings.onMalformed === 'fail') {
       throw fileError(
         path,
-        `the record that ends at byte ${end} ${fault}. Mend the file, or set onMalformed: keep or skip`,
+        `the record at byte ${start} ${fault}. Mend the file, or set onMalformed: keep or skip`,
       );
     }
     this.#malformed++;
     if (/^10*$/.test(String(this.#malformed)))
-      context.logger.warn({ path, end, count: this.#malformed }, `left out a record: ${fault}`);
+      context.logger.warn({ path, start, count: this.#malformed }, `left out a record: ${fault}`);
     return false;
   }
 
@@ -240,7 +240,12 @@ class LinePartitionReader implements PartitionReader {
   async #follow(): Promise<'again' | 'idle'> {
     const { records, generation, isWaiting } = this.#file;
     const { clock } = this.#partition.context;
-    if ((await this.#fate()) === 'same') {
+    const fate = await this.#fate();
+    if (fate === 'cut') {
+      await this.#restart();
+      return 'again';
+    }
+    if (fate === 'same') {
       this.#rotatedAtMs = undefined;
       if (!isWaiting) return 'idle';
       await this.#goOn(this.#start(generation));
@@ -256,8 +261,12 @@ class LinePartitionReader implements PartitionReader {
   /** Before more is read of a file that was read to its end: whether what was read still stands in it. */
   async #assertUncut(): Promise<void> {
     this.#isIdle = false;
-    if ((await this.#fate()) !== 'cut') return;
-    const how = 'was cut and written anew after it had been read';
+    if ((await this.#fate()) === 'cut') await this.#restart();
+  }
+
+  /** Goes on with the beginning of a file that was cut, where the settings allow it. */
+  async #restart(): Promise<void> {
+    const how = 'was cut after it had been read';
     await this.#goOn(restartOf(this.#partition, this.#file.generation, how));
   }
 

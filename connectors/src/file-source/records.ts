@@ -26,6 +26,8 @@ export class RecordReader {
   bytes: Buffer;
   from = 0;
   to = 0;
+  /** Offset of the record in the stream. */
+  start = 0;
   /** Offset in the stream where the next record starts: the position of this one. */
   end = 0;
   /** Mark of the file up to {@link end}. */
@@ -53,6 +55,8 @@ export class RecordReader {
   #isMidLine: boolean;
   /** The beginning of a record that is too long, while its end is looked for. */
   #overlong: Buffer | undefined;
+  /** Where that is. */
+  #overlongStart = 0;
 
   constructor(reader: BlockReader, offset: number, format: RecordFormat) {
     this.#reader = reader;
@@ -125,6 +129,7 @@ export class RecordReader {
     this.bytes = this.#view;
     this.from = from;
     this.to = to;
+    this.start = this.#base + from;
     this.#next = next;
     this.end = this.#base + next;
     this.fault = fault;
@@ -188,6 +193,7 @@ export class RecordReader {
       return this.#firstLine(from, `a quote is not closed within ${maxBytes} bytes`);
     }
     this.#overlong = Buffer.from(this.#view.subarray(from, from + maxBytes));
+    this.#overlongStart = this.#base + from;
     this.#start = from;
     return this.#endOverlong();
   }
@@ -206,6 +212,7 @@ export class RecordReader {
       `is longer than ${this.#format.maxBytes} bytes; raise maxRecordBytes to take it`,
     );
     this.bytes = this.#overlong as Buffer;
+    this.start = this.#overlongStart;
     this.#overlong = undefined;
     return true;
   }
