@@ -3,45 +3,70 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { errorCodes } from '@etl-router/core';
+import { renderCommands } from './reference/commands.ts';
+import { renderConfiguration } from './reference/configuration.ts';
+import { renderConnectors } from './reference/connectors.ts';
+import { table } from './reference/markdown.ts';
+import { renderMetrics } from './reference/metrics.ts';
 
 interface Page {
   readonly path: string;
-  readonly render: () => string;
+  readonly render: () => string | Promise<string>;
 }
 
-const pages: readonly Page[] = [{ path: 'docs/reference/errors.md', render: renderErrors }];
+const pages: readonly Page[] = [
+  { path: 'docs/reference/errors.md', render: renderErrors },
+  { path: 'docs/reference/configuration.md', render: renderConfiguration },
+  { path: 'docs/reference/connectors.md', render: renderConnectors },
+  { path: 'docs/reference/etlctl.md', render: renderCommands },
+  { path: 'docs/reference/graphql.md', render: renderGraphql },
+  { path: 'docs/reference/metrics.md', render: renderMetrics },
+];
 
 function renderErrors(): string {
-  const rows = Object.entries(errorCodes).map(
-    ([code, info]) =>
-      `| \`${code}\` | ${info.retryable ? 'yes' : 'no'} | ${info.grpc} | ${info.exitCode} | ${info.help} |`,
-  );
+  const rows = Object.entries(errorCodes).map(([code, info]) => [
+    `\`${code}\``,
+    info.retryable ? 'yes' : 'no',
+    info.grpc,
+    String(info.exitCode),
+    info.help,
+  ]);
   return `# Error codes
 
 Every error that ETL Router reports carries one of these codes: in the trailing metadata \`etl-error-code\` of a gRPC
 status, in \`errors[].extensions.code\` of a GraphQL answer, in logs and in status. Codes are never reused. "Retryable" is
 the default; an error says itself where it knows better.
 
-| code | retryable | gRPC status | exit code of etlctl | when, and what to do |
-|---|---|---|---|---|
-${rows.join('\n')}
+${table(['code', 'retryable', 'gRPC status', 'exit code of etlctl', 'when, and what to do'], rows)}`;
+}
+
+function renderGraphql(): string {
+  const schema = readFileSync('router/src/api/graphql/schema.graphql', 'utf8').trimEnd();
+  return `# GraphQL
+
+The router answers GraphQL over HTTP at \`/graphql\` of \`node.http_addr\` ([configuration](configuration.md)): queries and
+mutations as \`POST\` with JSON, subscriptions as server-sent events. It is what etlctl speaks.
+
+A mutation that was refused is an answer and not an error: \`success\` is false, \`message\` says why and what to do, and
+\`code\` is one of the [error codes](errors.md). What fails otherwise is in \`errors[]\`, with the code in
+\`extensions.code\`. Fields are added, and none is taken away or given another meaning.
+
+\`\`\`graphql
+${schema}
+\`\`\`
 `;
 }
 
 const check = process.argv.includes('--check');
-const stale = pages.filter((page) => {
-  const wanted = page.render();
-  const present = readText(page.path);
-  if (present === wanted) return false;
-  if (!check) writeFileSync(page.path, wanted);
-  return true;
-});
-for (const page of stale) {
+for (const page of pages) {
+  const wanted = await page.render();
+  if (readText(page.path) === wanted) continue;
+  if (check) process.exitCode = 1;
+  else writeFileSync(page.path, wanted);
   process.stdout.write(
     check ? `${page.path} is stale: run npm run generate\n` : `${page.path} written\n`,
   );
 }
-if (check && stale.length > 0) process.exitCode = 1;
 
 function readText(path: string): string | undefined {
   try {

@@ -61,7 +61,8 @@ function envelope({ command, summary, result, error }: Told, ok = error === unde
   });
 }
 
-function createProgram(io: Io, state: { exitCode: number }): Command {
+/** The commands with their options; `state` gets the exit code of the one that ran. */
+export function createProgram(io: Io, state: { exitCode: number }): Command {
   const program = new Command('etlctl');
   program
     .description('Drives ETL Router: applies pipelines, shows what they do, handles dead letters.')

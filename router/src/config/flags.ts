@@ -25,7 +25,8 @@ export interface CommandLine {
   readonly printConfig: boolean;
 }
 
-const common: readonly ExtraFlag[] = [
+/** What every server process takes beside the settings. */
+export const commonFlags: readonly ExtraFlag[] = [
   {
     name: 'config',
     type: 'string',
@@ -50,7 +51,7 @@ export function parseCommandLine(
   const options: {
     [name: string]: { type: 'boolean' | 'string'; short?: string; multiple: boolean };
   } = {};
-  for (const extra of [...common, ...extras]) {
+  for (const extra of [...commonFlags, ...extras]) {
     const short = shorts[extra.name];
     options[extra.name] = {
       type: extra.type,
@@ -104,7 +105,7 @@ function parse(
 
 /** The text of `--help`. */
 export function renderHelp(usage: string, extras: readonly ExtraFlag[]): string {
-  const rows: [string, string][] = [...extras, ...common].map((extra) => {
+  const rows: [string, string][] = [...extras, ...commonFlags].map((extra) => {
     const short = shorts[extra.name];
     const value = extra.type === 'string' ? ` ${extra.placeholder ?? 'VALUE'}` : '';
     return [`${short === undefined ? '    ' : `-${short}, `}--${extra.name}${value}`, extra.help];
