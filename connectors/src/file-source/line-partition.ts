@@ -132,7 +132,7 @@ class LinePartitionReader implements PartitionReader {
       if (this.#isIdle) await this.#assertUncut();
       const isFull = await this.#collect(request);
       if (builder.count > 0) {
-        this.#rotatedAtMs = undefined;
+        if (!this.#file.records.isFinished) this.#rotatedAtMs = undefined;
         return { kind: 'batch', batch: this.#build() };
       }
       if (isFull) continue;

@@ -150,7 +150,9 @@ class ParquetPartitionReader implements PartitionReader {
           await file.assertUnchanged();
         } catch (cause) {
           signal.throwIfAborted();
-          throw cause instanceof EtlError ? cause : unreadable(path, cause);
+          if (cause instanceof EtlError) throw cause;
+          await file.assertUnchanged();
+          throw unreadable(path, cause);
         }
         return this.#group;
       }

@@ -115,6 +115,10 @@ export class RecordReader {
     return this.#start < this.#view.length || this.#overlong !== undefined;
   }
 
+  get isFinished(): boolean {
+    return this.#isEnded;
+  }
+
   /** Bytes that are left, those in memory included. */
   left(): number {
     return this.#view.length - this.#start + this.#reader.left();
