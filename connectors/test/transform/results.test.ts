@@ -1,0 +1,98 @@
+import { deepEqual, rejects } from 'node:assert/strict';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { createTransform } from '@etl-router/connectors';
+import { testBatch, testContext } from '@etl-router/connectors/testing';
+import { isEtlError } from '@etl-router/core';
+import type { JsonObject } from '@etl-router/pipeline';
+
+const directory = mkdtempSync(join(tmpdir(), 'etl-transform-'));
+writeFileSync(join(directory, 't.csv'), 'id,name\n1,old\n1,Ada\n2,"Grace, H."\n9,left out\n');
+writeFileSync(
+  join(directory, 'rows.jsonl'),
+  '{"id":null,"name":"nobody"}\n{"id":1,"name":"Ada"}\n',
+);
+const { signal } = new AbortController();
+
+/** What one payload becomes: another one, nothing, or the code it fails with. */
+async function result(type: string, config: JsonObject, payload: string): Promise<string> {
+  const transform = createTransform({ type, config }, 'test');
+  await transform.open(testContext(directory));
+  try {
+    const payloads = new Map([[1, payload]]);
+    const given = testBatch({ lane: 'a', epoch: 1, from: 1, to: 1, payloads });
+    const { batch, failures } = await transform.process(given, signal);
+    if (failures[0] !== undefined) return failures[0].code;
+    return batch.count === 0 ? 'dropped' : batch.payload(0).toString();
+  } finally {
+    await transform.close();
+  }
+}
+
+const file = { path: 't.csv', exclude: { id: ['9'] } };
+const lookup = {
+  table: { file },
+  keys: [{ field: 'k', column: 'id' }],
+  fields: { 'p.name': 'name' },
+};
+const cast = (type: string): JsonObject => ({ casts: { a: type } });
+const mask = (strategy: string): JsonObject => ({ fields: [{ field: 'a', strategy }] });
+
+const cases: readonly (readonly [string, JsonObject, string, string])[] = [
+  ['lookup', lookup, '{"k":1,"p":{"x":1}}', '{"k":1,"p":{"x":1,"name":"Ada"}}'],
+  ['lookup', lookup, '{"k":"2"}', '{"k":"2","p":{"name":"Grace, H."}}'],
+  ['lookup', lookup, '{"k":9}', '{"k":9}'],
+  ['lookup', lookup, '{}', '{}'],
+  ['lookup', { ...lookup, table: { file: { path: 'rows.jsonl' } } }, '{"k":null}', '{"k":null}'],
+  ['lookup', { ...lookup, markField: 'found' }, '{"k":3}', '{"k":3,"found":false}'],
+  ['lookup', { ...lookup, onMiss: 'drop' }, '{"k":3}', 'dropped'],
+  ['lookup', { ...lookup, onMiss: 'error' }, '{"k":3}', 'LOOKUP_MISS'],
+  ['lookup', { ...lookup, merge: 'nest' }, '{"k":1}', '{"k":1,"lookup":{"p":{"name":"Ada"}}}'],
+  ['lookup', { ...lookup, merge: 'replace' }, '{"k":1}', '{"p":{"name":"Ada"}}'],
+  ['cast', cast('int'), '{"a":"9007199254740993"}', '{"a":9007199254740993}'],
+  ['cast', cast('int'), '{"a":1.5}', 'CAST_FAILED'],
+  ['cast', cast('int'), '{"a":"9223372036854775808"}', 'CAST_FAILED'],
+  ['cast', cast('float'), '{"a":"9007199254740993"}', 'CAST_FAILED'],
+  ['cast', cast('float'), '{"a":" 1.5e3 "}', '{"a":1500}'],
+  ['cast', cast('bool'), '{"a":"1"}', '{"a":true}'],
+  ['cast', cast('timestamp'), '{"a":"2026-02-30T00:00:00Z"}', 'CAST_FAILED'],
+  [
+    'cast',
+    cast('timestamp'),
+    '{"a":"2026-01-31 02:00:00.123456+02:00"}',
+    '{"a":"2026-01-31T00:00:00.123456Z"}',
+  ],
+  ['cast', cast('timestamp'), '{"a":0}', '{"a":"1970-01-01T00:00:00Z"}'],
+  ['cast', cast('date'), '{"a":"2026-01-31"}', '{"a":"2026-01-31"}'],
+  ['cast', cast('json'), '{"a":"[9007199254740993]"}', '{"a":[9007199254740993]}'],
+  ['cast', cast('int'), '{"a":null}', '{"a":null}'],
+  ['mask', mask('redact'), '{"a":5}', '{"a":"***"}'],
+  ['mask', mask('partial'), '{"a":"123456"}', '{"a":"**3456"}'],
+  ['mask', mask('partial'), '{"a":"1234"}', '{"a":"****"}'],
+  ['mask', mask('nullify'), '{"a":{"b":1}}', '{"a":null}'],
+  ['project', { fields: ['b', 'a.x'] }, '{"a":{"x":1,"y":2},"b":3}', '{"b":3,"a":{"x":1}}'],
+  ['rename', { renames: { a: 'b', b: 'a' } }, '{"a":1,"b":2}', '{"b":1,"a":2}'],
+  ['filter', { condition: 'record.data.a > 1' }, '{}', 'dropped'],
+  ['filter', { condition: 'record.data.a > 1' }, '{"a":2}', '{"a":2}'],
+];
+
+for (const [type, config, payload, expected] of cases) {
+  test(`${type} ${JSON.stringify(config)} makes of ${payload} ${expected}`, async () => {
+    deepEqual(await result(type, config, payload), expected);
+  });
+}
+
+for (const [table, code] of [
+  [{ file: { path: 'missing.csv' } }, 'ETL_CONNECTOR_FAILED'],
+  [{ file: { path: 't.csv' }, maxRows: 1 }, 'ETL_LIMIT_EXCEEDED'],
+] as const) {
+  test(`lookup in ${JSON.stringify(table)} does not open: ${code}`, async () => {
+    await rejects(
+      result('lookup', { table, keys: [{ field: 'id' }] }, '{}'),
+      (error: unknown) =>
+        isEtlError(error) && error.code === code && error.message.includes('.csv'),
+    );
+  });
+}
