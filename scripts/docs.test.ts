@@ -1,13 +1,36 @@
-// Docs that can not rot: every YAML block is a valid manifest or file, every shell block runs, every link and path
-// exists. A `sh` block runs in a scratch checkout-like folder with `etlctl` on the PATH, block after block. A block
+// Docs that can not rot: every YAML block is a valid manifest or configuration, every shell block runs, every link and
+// path exists. `sh` blocks run block after block in a folder that looks like a clone, with `etlctl` on the PATH. A block
 // that can not run here has a comment above it, `<!-- not run: why -->`; a page whose blocks need a running router says
-// `<!-- needs: router -->` once and gets one on free ports, with ETLCTL_SERVER set.
+// `<!-- needs: router -->` once and gets one on free ports, with ETLCTL_SERVER set and the pipeline of `fixture`.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
-import { test } from 'node:test';
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join, normalize, resolve } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { promisify } from 'node:util';
+import { checkConnector } from '@etl-router/connectors';
+import {
+  connectorOf,
+  type Finding,
+  formatFinding,
+  isErrorFinding,
+  lookupIn,
+  type Manifest,
+  normalizePipeline,
+  parseManifests,
+  type StageKind,
+  validatePipeline,
+} from '@etl-router/pipeline';
+import { loadConfig } from '@etl-router/router';
+import {
+  ordersLines,
+  type StandaloneProcess,
+  startStandalone,
+  until,
+} from '../cli/test/standalone-process.ts';
 
 const pages = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.md'], {
   encoding: 'utf8',
@@ -23,7 +46,7 @@ interface Block {
   readonly above: string;
 }
 
-export function blocksOf(markdown: string): Block[] {
+function blocksOf(markdown: string): Block[] {
   const lines = markdown.split('\n');
   const blocks: Block[] = [];
   for (let index = 0; index < lines.length; index++) {
@@ -52,10 +75,11 @@ test('every relative link in the docs leads to a file', () => {
   assert.deepEqual(broken, []);
 });
 
-test('every file that the docs name in backticks exists', () => {
+// A path has a file's ending or a slash at its end: `standalone/local` is the name of a sidecar.
+test('every file and folder that the docs name in backticks exists', () => {
   const broken = pages.flatMap((page) => {
     const names = readFileSync(page, 'utf8').matchAll(
-      /`((?:core|proto|pipeline|connectors|sdk|router|sidecar|cli|standalone|scripts|docs|examples|bench)\/[\w./-]+)`/g,
+      /`((?:core|proto|pipeline|connectors|sdk|router|sidecar|cli|standalone|scripts|docs|examples|bench)\/(?:[\w./-]*\/)?(?:[\w-]+\.[\w.]+)?)`/g,
     );
     return Array.from(names, (match) => match[1] as string)
       .filter((name) => !existsSync(name.replace(/\/$/, '')))
@@ -63,3 +87,150 @@ test('every file that the docs name in backticks exists', () => {
   });
   assert.deepEqual(broken, []);
 });
+
+/** `page:line` of a block, for messages. */
+function placeOf(page: string, block: Block): string {
+  return `${page}:${block.line}`;
+}
+
+function blocksIn(language: string): { readonly page: string; readonly block: Block }[] {
+  return pages.flatMap((page) =>
+    blocksOf(readFileSync(page, 'utf8'))
+      .filter((block) => block.language === language && !isNotRun(block))
+      .map((block) => ({ page, block })),
+  );
+}
+
+/** Whether a reason stands above the block; a reason that says nothing is none. */
+function isNotRun({ above }: Block): boolean {
+  return /<!-- not run: \S.{8,} -->\s*$/.test(above);
+}
+
+function checkManifest(manifest: Manifest, all: readonly Manifest[]): readonly Finding[] {
+  if (manifest.kind === 'EtlPipeline') {
+    const { pipeline, findings } = normalizePipeline(manifest, lookupIn(all));
+    return [...findings, ...(pipeline === undefined ? [] : validatePipeline(pipeline))];
+  }
+  const kind = manifest.kind.slice('Etl'.length).toLowerCase() as StageKind;
+  const { namespace, name } = manifest.metadata;
+  const spec = connectorOf(manifest);
+  assert.ok(spec !== undefined);
+  return checkConnector(kind, spec, `${manifest.kind} ${namespace}/${name}`);
+}
+
+test('every YAML block is manifests without an error, or a configuration of the router', () => {
+  const blocks = blocksIn('yaml');
+  assert.ok(blocks.length > 5);
+  const broken = blocks.flatMap(({ page, block }) => {
+    if (!/^\s*"?apiVersion/m.test(block.text)) {
+      loadConfig({ flags: {}, env: {}, file: { name: placeOf(page, block), text: block.text } });
+      return [];
+    }
+    const { manifests, findings } = parseManifests(block.text);
+    const all = [...findings, ...manifests.flatMap((one) => checkManifest(one, manifests))];
+    if (manifests.length === 0 && all.length === 0) return [`${placeOf(page, block)}: no object`];
+    return all
+      .filter(isErrorFinding)
+      .map((finding) => `${placeOf(page, block)}: ${formatFinding(finding)}`);
+  });
+  assert.deepEqual(broken, []);
+});
+
+/** What a page that needs a router finds there: the pipeline delayed-flights with two dead letters. */
+const fixture = `apiVersion: etl.router/v1
+kind: EtlPipeline
+metadata: { name: delayed-flights, namespace: example }
+spec:
+  source: { ref: flights }
+  transforms: [number]
+  sink: { ref: out }
+---
+apiVersion: etl.router/v1
+kind: EtlSource
+metadata: { name: flights, namespace: example }
+spec: { file: { path: flights.jsonl } }
+---
+apiVersion: etl.router/v1
+kind: EtlTransform
+metadata: { name: number, namespace: example }
+spec: { cast: { casts: { total: int } } }
+---
+apiVersion: etl.router/v1
+kind: EtlSink
+metadata: { name: out, namespace: example }
+spec: { file: { path: out.jsonl } }
+`;
+
+const run = promisify(execFile);
+
+suite('every shell block runs', { timeout: 60_000 }, () => {
+  let folder = '';
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'etl-docs-'));
+    for (const name of readdirSync('.')) {
+      if (name !== 'data' && name !== 'dist') symlinkSync(resolve(name), join(folder, name));
+    }
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  const shell = (text: string, env: { readonly [name: string]: string }): Promise<unknown> =>
+    run('sh', ['-e', '-c', text], {
+      cwd: folder,
+      env: { ...process.env, ...env },
+      timeout: 30_000,
+    });
+
+  for (const page of pages) {
+    const blocks = blocksOf(readFileSync(page, 'utf8')).filter(
+      (block) => block.language === 'sh' && !isNotRun(block),
+    );
+    if (blocks.length === 0) continue;
+    test(page, async () => {
+      const path = [join(folder, 'dist'), dirname(process.execPath), process.env['PATH']];
+      const env = { PATH: path.join(delimiter) };
+      if (!existsSync(join(folder, 'dist'))) await shell('npm run --silent build', env);
+      const router = readFileSync(page, 'utf8').includes('<!-- needs: router -->')
+        ? await startWithFixture()
+        : undefined;
+      try {
+        for (const block of blocks) {
+          await assert.doesNotReject(
+            shell(block.text, { ...env, ETLCTL_SERVER: router?.server ?? 'http://127.0.0.1:1' }),
+            placeOf(page, block),
+          );
+        }
+      } finally {
+        await router?.close();
+      }
+    });
+  }
+});
+
+async function startWithFixture(): Promise<StandaloneProcess> {
+  const router = await startStandalone();
+  writeFileSync(join(router.folder, 'flights.jsonl'), ordersLines);
+  const ask = async (query: string, variables: object): Promise<unknown> => {
+    const answer = await fetch(`${router.server}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query, variables }),
+    });
+    return answer.json();
+  };
+  for (const manifest of fixture.split('---\n')) {
+    await ask(
+      'mutation ($manifest: String!) { applyObject(input: { manifest: $manifest }) { success } }',
+      { manifest },
+    );
+  }
+  await until(async () => {
+    const answer = (await ask(
+      '{ pipeline(pipelineId: "example/delayed-flights") { deadLetters } }',
+      {},
+    )) as {
+      data: { pipeline: { deadLetters: number } };
+    };
+    return answer.data.pipeline.deadLetters === 2 ? true : undefined;
+  }, 'two dead letters');
+  return router;
+}
