@@ -97,8 +97,11 @@ export class GroupReader {
       rowEnd,
       onChunk: ({ columnData }) => parts.push(columnData),
     });
+    const count = parts.reduce((sum, { length }) => sum + length, 0);
+    if (count !== rowEnd - rowStart)
+      throw new Error(`column ${JSON.stringify(name)} has ${count} of ${rowEnd - rowStart} values`);
     if (!isParsed) return partsText(parts, render);
-    const codes = toCodes(parts, rowEnd - rowStart);
+    const codes = toCodes(parts, count);
     if (codes === undefined) return partsText(parts, (value) => texts.text(value));
     return codedText(texts, codes);
   }

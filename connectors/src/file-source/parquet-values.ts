@@ -24,11 +24,26 @@ export interface ParquetColumn {
 
 /** The top-level columns, in the order of the schema. */
 export function columnsOf(metadata: FileMetaData): readonly ParquetColumn[] {
-  return parquetSchema(metadata).children.map((node) => ({
+  const { children } = parquetSchema(metadata);
+  const names = children.map(({ element }) => element.name);
+  const repeated = names.find((name, index) => names.indexOf(name) !== index);
+  if (repeated !== undefined)
+    throw new Error(`it has two columns named ${JSON.stringify(repeated)}`);
+  for (const node of children) assertReadable(node);
+  return children.map((node) => ({
     name: node.element.name,
     isParsed: isParsed(node),
     render: rendererOf(node),
   }));
+}
+
+/** The library sets members by assignment, which loses this name. */
+function assertReadable({ element, children }: SchemaTree): void {
+  for (const child of children) {
+    if (child.element.name === '__proto__')
+      throw new Error(`column ${JSON.stringify(element.name)} has a member named __proto__`);
+    assertReadable(child);
+  }
 }
 
 /**
@@ -63,14 +78,15 @@ export function valueParsers(parse: (value: unknown) => unknown): Partial<Parque
 }
 
 /** Types that are rendered here, converted ones and logical ones. */
-const bareTypes: ReadonlySet<string | undefined> = new Set([
-  ...['DATE', 'DECIMAL', 'BSON', 'INTERVAL', 'TIME', 'TIME_MILLIS', 'TIME_MICROS'],
-  ...['TIMESTAMP', 'TIMESTAMP_MILLIS', 'TIMESTAMP_MICROS'],
-]);
+const bareTypes: ReadonlySet<string | undefined> = new Set(
+  'DATE DECIMAL BSON INTERVAL TIME TIME_MILLIS TIME_MICROS TIMESTAMP TIMESTAMP_MILLIS TIMESTAMP_MICROS'.split(
+    ' ',
+  ),
+);
 /** Types that the library has to make sense of. */
-const libraryTypes: ReadonlySet<string | undefined> = new Set([
-  ...['UINT_8', 'UINT_16', 'UINT_32', 'UINT_64', 'INTEGER', 'GEOMETRY', 'GEOGRAPHY'],
-]);
+const libraryTypes: ReadonlySet<string | undefined> = new Set(
+  'UINT_8 UINT_16 UINT_32 UINT_64 INTEGER GEOMETRY GEOGRAPHY'.split(' '),
+);
 
 function isParsed({ element, children }: SchemaTree): boolean {
   const {
@@ -160,7 +176,12 @@ function leafRenderer(element: SchemaElement): Render {
   if (converted === 'JSON' || logical?.type === 'JSON') return renderJson;
   if (converted === 'UTF8' || converted === 'ENUM' || logical?.type === 'STRING') return renderText;
   if (type === 'INT64' || type === 'INT32' || type === 'BOOLEAN') return String;
-  return renderOther;
+  return type === 'FLOAT' || type === 'DOUBLE' ? renderFloat : renderOther;
+}
+
+/** JSON has no word for numbers that are none: they become the texts that say so. */
+function renderFloat(value: unknown): string {
+  return Number.isFinite(value) ? JSON.stringify(value) : `"${String(value)}"`;
 }
 
 function renderText(value: unknown): string {
@@ -170,13 +191,13 @@ function renderText(value: unknown): string {
 
 const digits = /^(-?)(\d+)$/;
 
-/** A decimal with all its digits, as a JSON number. */
+/** A decimal with all its digits, as text: whoever reads a JSON number may round it. */
 function renderDecimal(value: unknown, scale: number): string {
   const unscaled = value instanceof Uint8Array ? toInteger(value) : BigInt(value as bigint);
   const [, sign = '', whole = ''] = digits.exec(String(unscaled)) ?? [];
-  if (scale <= 0) return `${sign}${whole === '0' ? whole : whole + '0'.repeat(-scale)}`;
+  if (scale <= 0) return `"${sign}${whole === '0' ? whole : whole + '0'.repeat(-scale)}"`;
   const padded = whole.padStart(scale + 1, '0');
-  return `${sign}${padded.slice(0, -scale)}.${padded.slice(-scale)}`;
+  return `"${sign}${padded.slice(0, -scale)}.${padded.slice(-scale)}"`;
 }
 
 /** A two's complement integer, most significant byte first. */
@@ -258,8 +279,9 @@ function dayText(day: number): string {
 
 const renderOther: Render = (value) => stringifyJsonText(toPlain(value));
 
-/** What JSON has no word for: bytes become base64, times ISO text; numbers that are none become null. */
+/** What JSON has no word for: bytes become base64, times ISO text, numbers that are none the text that says so. */
 function toPlain(value: unknown): unknown {
+  if (typeof value === 'number' && !Number.isFinite(value)) return String(value);
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
   if (value instanceof Date) return value.toISOString();
   if (Array.isArray(value)) return value.map(toPlain);

@@ -87,11 +87,11 @@ const values: readonly (readonly [string, string])[] = [
   ['18446744073709551615::UBIGINT', '18446744073709551615'],
   ['4294967295::UINTEGER', '4294967295'],
   ['200::UTINYINT', '200'],
-  ['12.30::DECIMAL(9, 2)', '12.30'],
-  ['(-0.05)::DECIMAL(18, 2)', '-0.05'],
+  ['12.30::DECIMAL(9, 2)', '"12.30"'],
+  ['(-0.05)::DECIMAL(18, 2)', '"-0.05"'],
   [
     '12345678901234567890123456.789012345678::DECIMAL(38, 12)',
-    '12345678901234567890123456.789012345678',
+    '"12345678901234567890123456.789012345678"',
   ],
   ["TIMESTAMP '2026-01-31 12:00:00.123456'", '"2026-01-31T12:00:00.123456"'],
   ["TIMESTAMP_MS '2026-01-31 12:00:00.120'", '"2026-01-31T12:00:00.120"'],
@@ -103,7 +103,9 @@ const values: readonly (readonly [string, string])[] = [
   ["TIME '01:02:03.5'", '"01:02:03.500000"'],
   ['true', 'true'],
   ['1.5::DOUBLE', '1.5'],
-  ["'NaN'::DOUBLE", 'null'],
+  ["'NaN'::DOUBLE", '"NaN"'],
+  ["'-Infinity'::FLOAT", '"-Infinity"'],
+  ["['NaN'::DOUBLE, 0.5]", '["NaN",0.5]'],
   ['0.25::FLOAT', '0.25'],
   ["'a\"\\u00e9'", JSON.stringify('a"\\u00e9')],
   ["'\\xFF\\x00'::BLOB", '"/wA="'],
@@ -112,7 +114,7 @@ const values: readonly (readonly [string, string])[] = [
   ['[1, NULL, 9007199254740993]', '[1,null,9007199254740993]'],
   [
     "{'at': TIMESTAMP '2026-01-31 12:00:00', 'price': 1.50::DECIMAL(9, 2)}",
-    '{"at":"2026-01-31T12:00:00","price":1.50}',
+    '{"at":"2026-01-31T12:00:00","price":"1.50"}',
   ],
   ["[{'d': DATE '2026-01-31'}]", '[{"d":"2026-01-31"}]'],
   ["MAP {'k': TIMESTAMPTZ '2026-01-31 12:00:00Z'}", '{"k":"2026-01-31T12:00:00Z"}'],
@@ -185,6 +187,13 @@ test('the first flights are those that DuckDB reads', async () => {
   connection.closeSync();
   instance.closeSync();
   deepEqual(payloads, rows);
+});
+
+test('what the library would lose is refused', async () => {
+  const refused = (pattern: RegExp) => (error: unknown) =>
+    isEtlError(error) && pattern.test(error.message);
+  const member = await fromQuery("SELECT {'__proto__': 1, 'a': 2} AS s");
+  await rejects(firstPayloads(member, 1), refused(/column "s" has a member named __proto__/));
 });
 
 test('a file that is no Parquet, and a row that is too long, say where', async () => {
