@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { renderTable } from '../src/output.ts';
 import { etlctl } from './harness.ts';
 
@@ -102,6 +102,49 @@ test('a web server that is no router is told from one', async (t) => {
   const { code, err } = await etlctl(['get', 'pipelines', '-s', `127.0.0.1:${port}`]);
   assert.equal(code, 1);
   assert.match(err, /does not answer as an ETL Router/);
+});
+
+/** A server that gives these answers in turn and drops the connection when there are no more. */
+async function startAnswering(t: TestContext, answers: readonly object[]): Promise<string> {
+  const left = [...answers];
+  const server = createServer((request, response) => {
+    const answer = left.shift();
+    if (answer === undefined) request.socket.destroy();
+    else response.end(JSON.stringify({ data: answer }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+test('a conflict ends with exit code 5 and the reason of the router', async (t) => {
+  const refusal = { success: false, message: 'it changed meanwhile', code: 'ETL_CONFLICT' };
+  const server = await startAnswering(t, [
+    { disablePipeline: refusal },
+    { applyObject: { ...refusal, outcome: null, findings: [] } },
+    { deleteObject: refusal },
+  ]);
+  for (const args of [
+    ['pause', 'x'],
+    ['apply', '-f', '-'],
+    ['delete', 'source', 'numbers'],
+  ]) {
+    const { code, out, err } = await etlctl([...args, '-s', server], source);
+    assert.equal(code, 5, args.join(' '));
+    assert.match(out + err, /it changed meanwhile/);
+  }
+});
+
+test('a router that goes away half-way: what was applied is told, and what was not', async (t) => {
+  const created = { success: true, message: null, code: null, outcome: 'created', findings: [] };
+  const server = await startAnswering(t, [{ applyObject: created }]);
+  const three = ['numbers', 'second', 'third'].map((name) => source.replace('numbers', name));
+  const { code, out } = await etlctl(['apply', '-f', '-', '-s', server], three.join('---\n'));
+  assert.equal(code, 1);
+  const [first, second, third] = out.split('\n');
+  assert.equal(first, 'source/numbers created');
+  assert.match(second ?? '', /^source\/second not applied: can not reach the router/);
+  assert.equal(third, 'source/third not sent');
 });
 
 for (const timeout of ['0s', '-1s', 'abc', '9999999h', '5']) {

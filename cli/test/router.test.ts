@@ -156,6 +156,19 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
     assert.match(none.err, /No sinks found in namespace nowhere/);
   });
 
+  test('a name that is in two namespaces is shown twice, and a description is no type', async () => {
+    const here = numbers(2).replace('spec: {', 'spec: { description: two of them,');
+    await ok(['apply', '-f', '-'], here.replace('lab', 'lab-two'));
+    assert.match(await ok(['get', 'sources', '-n', 'lab-two']), /^numbers +generator /m);
+    const both = JSON.parse(await ok(['get', 'source', 'numbers', '-A', '-o', 'json']));
+    assert.equal(both.kind, 'List');
+    assert.deepEqual(
+      both.items.map((item: { metadata: { namespace: string } }) => item.metadata.namespace),
+      ['lab', 'lab-two'],
+    );
+    await ok(['delete', 'source', 'numbers', '-n', 'lab-two']);
+  });
+
   test('a registered service is listed, described by name or id, and deleted', async () => {
     await query(`mutation { registerService(input: {
       serviceId: "mask-1", serviceName: "mask", serviceType: TRANSFORM, endpoint: "127.0.0.1:7001",

@@ -1,10 +1,10 @@
 // `etlctl apply`: every document of every file is checked before the first is sent; each one's outcome is told.
 
 import { randomUUID } from 'node:crypto';
-import { EtlError, errorCodes } from '@etl-router/core';
+import { EtlError, errorCodes, isEtlError } from '@etl-router/core';
 import type { Manifest } from '@etl-router/pipeline';
 import { RouterClient, toCode } from '../client.ts';
-import type { CommandResult, GlobalOptions, Io } from '../io.ts';
+import { type CommandResult, type GlobalOptions, type Io, printable } from '../io.ts';
 import { loadManifests } from '../manifests.ts';
 import { renderJson } from '../output.ts';
 
@@ -47,7 +47,15 @@ export async function apply(request: ApplyRequest): Promise<CommandResult> {
   }
   const client = new RouterClient(globals, io);
   const outcomes: Outcome[] = [];
-  for (const manifest of manifests) outcomes.push(await applyOne(client, manifest, request));
+  for (const manifest of manifests) {
+    try {
+      outcomes.push(await applyOne(client, manifest, request));
+    } catch (error) {
+      if (!isEtlError(error) || outcomes.length === 0) throw error;
+      outcomes.push(...notApplied(manifests.slice(outcomes.length), error));
+      break;
+    }
+  }
   return summarise(outcomes);
 }
 
@@ -55,6 +63,15 @@ interface Outcome {
   readonly manifest: Manifest;
   readonly line: string;
   readonly error?: EtlError;
+}
+
+/** When the router went away half-way: what was applied before is told, and so is what was not. */
+function notApplied(rest: readonly Manifest[], error: EtlError): Outcome[] {
+  return rest.map((manifest, index) => ({
+    manifest,
+    line: index === 0 ? `not applied: ${error.message}` : 'not sent',
+    error,
+  }));
 }
 
 async function applyOne(
@@ -69,7 +86,7 @@ async function applyOne(
   for (const finding of answer.findings) {
     const way = finding.suggestion === null ? '' : ` (${finding.suggestion})`;
     request.io.err(
-      `${finding.severity}: ${nameOf(manifest)}: ${finding.path}: ${finding.message}${way}\n`,
+      `${printable(`${finding.severity}: ${nameOf(manifest)}: ${finding.path}: ${finding.message}${way}`)}\n`,
     );
   }
   if (!answer.success) {

@@ -103,8 +103,7 @@ async function getObjects(client: RouterClient, selection: Selection): Promise<v
   if (name !== undefined && objects.length === 0) throw notFound(resource, name, namespace);
   if (output === 'json' || output === 'yaml') {
     const items = objects.map((object) => ({ ...object.manifest, status: object.status }));
-    const value =
-      name === undefined ? { apiVersion: 'v1', kind: 'List', items, metadata: {} } : items[0];
+    const value = oneOrList(name, items);
     io.out(output === 'json' ? renderJson(value) : await renderYaml(value));
   } else if (output === 'name') {
     io.out(objects.map((object) => `${singular(resource)}/${object.name}\n`).join(''));
@@ -130,6 +129,12 @@ async function getObjects(client: RouterClient, selection: Selection): Promise<v
       io.out(renderConnectors(objects, request));
     }
   }
+}
+
+/** The one thing that was named, or a List; a name may be there in several namespaces, or for several services. */
+function oneOrList(name: string | undefined, items: readonly object[]): object | undefined {
+  if (name !== undefined && items.length === 1) return items[0];
+  return { apiVersion: 'v1', kind: 'List', items, metadata: {} };
 }
 
 function renderPipelines(
@@ -178,11 +183,17 @@ function renderConnectors(objects: readonly StoredObject[], request: GetRequest)
     objects.map((object) => [
       ...(space ? [object.namespace] : []),
       object.name,
-      Object.keys(object.manifest.spec)[0] ?? '-',
+      typeOf(object),
       String(object.status.pipelines ?? '-'),
       renderAge(object.createdAt, request.io.clock),
     ]),
   );
+}
+
+/** The connector's key; what else a spec may have is for people and clusters. */
+function typeOf({ manifest }: StoredObject): string {
+  const others = ['description', 'clusterRef'];
+  return Object.keys(manifest.spec).find((key) => !others.includes(key)) ?? '-';
 }
 
 async function getServices(
@@ -198,10 +209,7 @@ async function getServices(
       : services.filter((row) => row.serviceId === name || row.serviceName === name);
   if (name !== undefined && found.length === 0) throw notFound('services', name, undefined);
   if (output === 'json' || output === 'yaml') {
-    const value =
-      name === undefined
-        ? { apiVersion: 'v1', kind: 'List', items: found, metadata: {} }
-        : found[0];
+    const value = oneOrList(name, found);
     io.out(output === 'json' ? renderJson(value) : await renderYaml(value));
   } else if (output === 'name') {
     io.out(found.map((row) => `service/${row.serviceId}\n`).join(''));
