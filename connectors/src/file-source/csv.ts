@@ -32,7 +32,9 @@ export function parseHeader(row: Buffer, csv: CsvSettings, path: string): readon
     [names = []] = parse(row, {
       delimiter,
       quote: quote === '' ? null : quote,
+      escape: quote === '' ? null : quote,
       relax_quotes: true,
+      record_delimiter: '\n',
     }) as string[][];
   } catch (cause) {
     throw fileError(path, 'the header is no CSV', cause);
@@ -92,11 +94,11 @@ export class RowConverter {
       if (key === undefined) return this.#wrongCount();
       for (let index = 0; index < key.length; index++) this.bytes[out++] = key[index] as number;
       out = this.#field(out);
-      if (out < 0) return `the quote of field ${this.#nameOf(field)} is not closed`;
+      if (out < 0) return `has a quote that is never closed, in field ${this.#nameOf(field)}`;
       field++;
       if (this.#at === to) break;
       if (row[this.#at] !== this.#delimiter)
-        return `text follows the closing quote of field ${this.#nameOf(field - 1)}`;
+        return `has text behind the closing quote of field ${this.#nameOf(field - 1)}`;
       this.#at++;
     }
     if (field < keys.length && !this.#allowsShort) return this.#wrongCount();

@@ -79,7 +79,8 @@ export class RecordReader {
       const last = end < 0 ? view.length : end;
       if (last - from > this.#format.maxBytes) return this.#skipOverlong(from);
       if (end < 0 && (!this.#isEnded || last === from)) return false;
-      if (end < 0 && this.#isQuoteOpen) return this.#firstLine(from, 'a quote is never closed');
+      if (end < 0 && this.#isQuoteOpen)
+        return this.#firstLine(from, 'has a quote that is never closed');
       const to = last > from && view[last - 1] === carriageReturn ? last - 1 : last;
       const next = end < 0 ? last : end + 1;
       if (to > from) return this.#found({ from, to, next });
@@ -194,7 +195,7 @@ export class RecordReader {
     const { maxBytes } = this.#format;
     const end = this.#view.indexOf(newline, from);
     if (end >= 0 && end - from <= maxBytes) {
-      return this.#firstLine(from, `a quote is not closed within ${maxBytes} bytes`);
+      return this.#firstLine(from, `has a quote that is not closed within ${maxBytes} bytes`);
     }
     this.#overlong = Buffer.from(this.#view.subarray(from, from + maxBytes));
     this.#overlongStart = this.#base + from;
