@@ -150,10 +150,10 @@ async function startService(port: number): Promise<ChildProcess> {
     {
       cwd: repository,
       env: { ...process.env, PORT: String(port) },
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'ignore', 'pipe'],
     },
   );
-  const started = once(service.stdout as NodeJS.ReadableStream, 'data');
+  const started = once(service.stderr as NodeJS.ReadableStream, 'data');
   const died = once(service, 'exit').then(([code]) =>
     assert.fail(`the service ended with ${String(code)}`),
   );
