@@ -34,6 +34,8 @@ interface Common<Kind, Settings> {
   /** Key in the spec, such as `file`. */
   readonly type: string;
   readonly settings: readonly SettingHelp[];
+  /** Names that settings had in the earlier system's manifests, and the ones they have now. */
+  readonly earlierNames?: { readonly [name: string]: string };
   /** Reads the settings; what is wrong is reported, and a default stands in for it. */
   readonly read: (fields: Fields) => Settings;
 }
@@ -80,7 +82,8 @@ export function defineConnector<Settings>(
     open: (config, object) => {
       const findings = new Findings(object);
       const path = `spec.${connector.type}`;
-      const fields = openFields(findings, { value: config, path }) as Fields;
+      const value = withPresentNames(config, connector.earlierNames ?? {});
+      const fields = openFields(findings, { value, path }) as Fields;
       const settings = connector.read(fields);
       fields.end();
       const whole = (): Settings => {
@@ -95,4 +98,16 @@ export function defineConnector<Settings>(
       };
     },
   };
+}
+
+/** A name that stands there both ways stays, and is reported as unknown. */
+function withPresentNames(
+  config: JsonObject,
+  names: { readonly [name: string]: string },
+): JsonObject {
+  const renamed = Object.entries(config).map(([name, value]) => {
+    const present = Object.hasOwn(names, name) ? (names[name] as string) : name;
+    return [Object.hasOwn(config, present) ? name : present, value] as const;
+  });
+  return Object.fromEntries(renamed);
 }

@@ -3,6 +3,7 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { inspect } from 'node:util';
 import {
   BatchBuilder,
   positionOfCount,
@@ -26,6 +27,7 @@ export interface TransformContract {
 
 const { signal }: { readonly signal: AbortSignal } = new AbortController();
 const depth = 20_000;
+const views = { depth: 50, maxStringLength: null, breakLength: Number.POSITIVE_INFINITY } as const;
 
 /** Payloads that no transform may stumble over: it passes them on, drops them, or says what is wrong with each. */
 export const hostilePayloads: readonly string[] = [
@@ -82,6 +84,11 @@ function batchOf(payloads: readonly string[]): RecordBatch {
   return builder.build({ lane: testLane('a'), epoch: 7, firstSequence: 100, watermark: undefined });
 }
 
+/** All of a value as text. JSON writes -0 as 0, and nothing tells them apart but their sign. */
+function show(value: unknown): string {
+  return inspect(value, views).replace(/(?<=[ [])-0(?=[, }\]]|$)/g, '0');
+}
+
 async function run(
   contract: TransformContract,
   batch: RecordBatch,
@@ -95,12 +102,13 @@ async function run(
   }
 }
 
-/** Everything of a record but its payload, by sequence. */
+/** Everything of a record but its payload and the headers that a stage adds as `etl-…`, by sequence. */
 function identities(batch: RecordBatch): Map<number, unknown> {
   return new Map(
     Array.from({ length: batch.count }, (_, index) => {
-      const { payload: _payload, ...rest } = batch.record(index);
-      return [batch.sequence(index), { ...rest, id: batch.id(index) }] as const;
+      const { payload: _payload, headers, ...rest } = batch.record(index);
+      const given = [...headers].filter(([name]) => !name.startsWith('etl-'));
+      return [batch.sequence(index), { ...rest, given, id: batch.id(index) }] as const;
     }),
   );
 }
@@ -171,6 +179,16 @@ function testHostile(contract: TransformContract): void {
       deepEqual(ends.batch.payload(ends.batch.count - 1), alone.batch.payload(0));
     }
     equal(({} as { readonly polluted?: unknown }).polluted, undefined);
+  });
+
+  test('a value that goes on with a payload is what the payload says', async () => {
+    const { batch } = await run(contract, batchOf([...contract.payloads, ...hostilePayloads]));
+    for (let index = 0; index < batch.count; index++) {
+      const known = batch.knownValue(index);
+      if (known === undefined || batch.payload(index).length > 10_000) continue;
+      const bytes = batch.slice(index, index + 1).toBytes();
+      equal(show(known), show(RecordBatch.decode(bytes).value(0)));
+    }
   });
 
   test('integers beyond 2^53 that go on are exact', async () => {

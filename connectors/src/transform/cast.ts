@@ -3,7 +3,7 @@
 import { formatTimestamp, parseJson, parseTimestamp, timestampOfMs } from '@etl-router/core';
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { JsonTransform, recordError } from './json-transform.ts';
-import { getAt, type JsonMap, parsePath, setAt, toText } from './path.ts';
+import { getAt, type JsonMap, parsePath, setIn, toText } from './path.ts';
 import { readPathMap } from './read.ts';
 
 export const castTypes = [
@@ -63,7 +63,9 @@ export const castTransform: AnyConnector = defineConnector<CastSettings>({
             'CAST_FAILED',
             `${name}: a ${typeof before} can not become ${type} without losing something`,
           );
-        if (after !== before) result = setAt(result, path, after);
+        if (after === before) continue;
+        if (result === value) result = { ...value };
+        setIn(result, path, after);
       }
       return result;
     });

@@ -12,8 +12,8 @@ import {
 import type { Fields, JsonObject } from '@etl-router/pipeline';
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { fileSource } from '../file-source/file-source.ts';
-import { JsonTransform, recordError, type Step } from './json-transform.ts';
-import { getAt, isMap, type JsonMap, parsePath, setAt, toText } from './path.ts';
+import { JsonTransform, recordError, type Step, withHeader } from './json-transform.ts';
+import { getAt, isMap, type JsonMap, parsePath, setIn, toText } from './path.ts';
 import { pathFault, readPathMap } from './read.ts';
 
 interface LookupSettings {
@@ -22,6 +22,8 @@ interface LookupSettings {
   /** Rows whose column has one of these values are left out. */
   readonly exclude: readonly (readonly [string, readonly string[]])[];
   readonly maxRows: number;
+  /** Of the rows as JSON. */
+  readonly maxBytes: number;
   readonly keys: readonly { readonly field: string; readonly column: string }[];
   /** Target field to column; empty: all columns. */
   readonly fields: readonly (readonly [string, string])[];
@@ -29,6 +31,15 @@ interface LookupSettings {
   readonly prefix: string;
   readonly onMiss: 'passThrough' | 'drop' | 'error';
   readonly markField: string | undefined;
+}
+
+/** Header of a record that went on without a row: the name of the stage that missed it. */
+const missHeader = 'etl-lookup-miss';
+
+/** The rows by key while they are read. */
+interface Table {
+  readonly rows: Map<string, JsonMap>;
+  bytes: number;
 }
 
 /** `lookup`. */
@@ -53,6 +64,12 @@ export const lookupTransform: AnyConnector = defineConnector<LookupSettings>({
       type: 'number',
       fallback: '1000000',
       help: 'More rows are refused: the table is in memory. Of rows with one key the last counts; rows without are left out.',
+    },
+    {
+      name: 'table.maxBytes',
+      type: 'size',
+      fallback: '256Mi',
+      help: 'A table with more bytes, counted as JSON, is refused. In memory it takes a few times as much.',
     },
     {
       name: 'keys',
@@ -82,7 +99,7 @@ export const lookupTransform: AnyConnector = defineConnector<LookupSettings>({
       name: 'onMiss',
       type: 'passThrough, drop or error',
       fallback: 'passThrough',
-      help: 'What happens to a record without a row.',
+      help: 'What happens to a record without a row. passThrough: it goes on with the header `etl-lookup-miss`, which names the stage.',
     },
     {
       name: 'markField',
@@ -91,6 +108,7 @@ export const lookupTransform: AnyConnector = defineConnector<LookupSettings>({
       help: 'A field that is set to true when a row was found, else to false.',
     },
   ],
+  earlierNames: { output_prefix: 'prefix', merge_strategy: 'merge', on_miss: 'onMiss' },
   read: readLookup,
   capabilities: () => ({ deterministic: true }),
   create: (settings) => new JsonTransform((context) => openLookup(settings, context)),
@@ -114,6 +132,7 @@ function readLookup(fields: Fields): LookupSettings {
     });
   }
   const maxRows = table?.integer('maxRows', 1_000_000, { min: 1, max: 10_000_000 }) ?? 1;
+  const maxBytes = table?.bytes('maxBytes', 268_435_456, { min: 1, max: 2 ** 40 }) ?? 1;
   table?.end();
   const markField = fields.text('markField');
   const fault = markField === undefined ? undefined : pathFault(markField);
@@ -122,23 +141,27 @@ function readLookup(fields: Fields): LookupSettings {
     file,
     exclude: readExclude(fields, exclude),
     maxRows,
+    maxBytes,
     keys: readKeys(fields),
     fields: readPathMap(fields, 'fields', () => undefined),
     merge: fields.oneOf('merge', ['merge', 'nest', 'replace'] as const, 'merge'),
     prefix: fields.text('prefix') ?? '',
-    onMiss: fields.oneOf('onMiss', ['passThrough', 'drop', 'error'] as const, 'passThrough'),
+    onMiss: readOnMiss(fields),
     markField,
   };
+}
+
+function readOnMiss(fields: Fields): LookupSettings['onMiss'] {
+  if (fields.raw('onMiss') === 'pass_through') return 'passThrough';
+  return fields.oneOf('onMiss', ['passThrough', 'drop', 'error'] as const, 'passThrough');
 }
 
 function readKeys(fields: Fields): LookupSettings['keys'] {
   const items = fields.list('keys');
   if (items.length === 0) fields.report('keys', { code: 'MissingField', message: 'is needed' });
   return items.flatMap(({ value, path }) => {
-    const { field, column = field } = (isMap(value) ? value : {}) as {
-      readonly field?: unknown;
-      readonly column?: unknown;
-    };
+    const given = isMap(value) ? value : {};
+    const { field = given['record_field'], column = given['lookup_key'] ?? field } = given;
     if (typeof field === 'string' && typeof column === 'string' && pathFault(field) === undefined)
       return [{ field, column }];
     fields.report('keys', {
@@ -167,6 +190,7 @@ async function openLookup(settings: LookupSettings, context: StageContext): Prom
   const table = await readTable(settings, context);
   const keys = settings.keys.map(({ field }) => parsePath(field));
   const mark = settings.markField === undefined ? undefined : parsePath(settings.markField);
+  const merge = mergerOf(settings);
   return (value) => {
     const key = keyOf(keys.map((path) => getAt(value, path)));
     const row = key === undefined ? undefined : table.get(key);
@@ -177,32 +201,42 @@ async function openLookup(settings: LookupSettings, context: StageContext): Prom
         `no row of the table has the key ${settings.keys.map(({ field }) => field).join(', ')}`,
       );
     }
-    const merged = row === undefined ? value : mergeRow(settings, value, row);
-    return mark === undefined ? merged : setAt(merged, mark, row !== undefined);
+    const result = { ...(row === undefined || settings.merge !== 'replace' ? value : row) };
+    if (row !== undefined) merge(result, row);
+    if (mark !== undefined) setIn(result, mark, row !== undefined);
+    return row === undefined ? withHeader(result, missHeader, context.stage) : result;
   };
 }
 
-function mergeRow(
-  { merge, prefix, fields }: LookupSettings,
-  value: JsonMap,
-  row: JsonMap,
-): JsonMap {
-  if (merge === 'replace') return row;
-  if (merge === 'nest') return setAt(value, [prefix === '' ? 'lookup' : prefix], row);
-  let result = value;
-  for (const [name, member] of Object.entries(row))
-    result = setAt(
-      result,
-      fields.length > 0 ? parsePath(`${prefix}${name}`) : [`${prefix}${name}`],
-      member,
-    );
-  return result;
+/** How a row gets into a copy of the payload. */
+function mergerOf({
+  merge,
+  prefix,
+  fields,
+}: LookupSettings): (into: JsonMap, row: JsonMap) => void {
+  if (merge === 'replace') return () => {};
+  if (merge === 'nest') {
+    const path = [prefix === '' ? 'lookup' : prefix];
+    return (into, row) => setIn(into, path, row);
+  }
+  const paths = new Map<string, readonly string[]>();
+  const pathOf = (name: string): readonly string[] => {
+    let path = paths.get(name);
+    if (path === undefined) {
+      path = fields.length > 0 ? parsePath(`${prefix}${name}`) : [`${prefix}${name}`];
+      if (paths.size < 1000) paths.set(name, path);
+    }
+    return path;
+  };
+  return (into, row) => {
+    for (const name of Object.keys(row)) setIn(into, pathOf(name), row[name]);
+  };
 }
 
 /** Keys are compared as text, so that 1 finds the row of "1" in a CSV table. A key that lacks a member equals none. */
 function keyOf(members: readonly unknown[]): string | undefined {
   if (members.some((member) => member === undefined || member === null)) return undefined;
-  return JSON.stringify(members.map(toText));
+  return members.length === 1 ? toText(members[0]) : JSON.stringify(members.map(toText));
 }
 
 async function readTable(
@@ -211,7 +245,7 @@ async function readTable(
 ): Promise<ReadonlyMap<string, JsonMap>> {
   const source = fileSource.open(settings.file, context.stage).create() as Source;
   const { signal } = new AbortController();
-  const table = new Map<string, JsonMap>();
+  const table: Table = { rows: new Map(), bytes: 0 };
   try {
     await source.open(context);
     for (const { name } of await source.partitions(signal)) {
@@ -236,27 +270,30 @@ async function readTable(
   } finally {
     await source.close();
   }
-  return table;
+  return table.rows;
 }
 
 async function addRows(
   settings: LookupSettings,
-  table: Map<string, JsonMap>,
+  table: Table,
   reader: PartitionReader,
 ): Promise<void> {
   const { signal } = new AbortController();
   for (;;) {
     const read = await reader.next({ maxRecords: 4096, maxBytes: 4 * 1024 * 1024, signal });
     if (read.kind !== 'batch') return;
-    for (let index = 0; index < read.batch.count; index++)
-      addRow(settings, table, read.batch.value(index));
-    if (table.size > settings.maxRows) {
-      throw new EtlError(
-        'ETL_LIMIT_EXCEEDED',
-        `the table has more than ${settings.maxRows} rows; raise maxRows, or make the table smaller`,
-      );
+    for (let index = 0; index < read.batch.count; index++) {
+      if (addRow(settings, table.rows, read.batch.value(index)))
+        table.bytes += read.batch.payload(index).length;
     }
+    if (table.rows.size > settings.maxRows) throw tooLarge(`${settings.maxRows} rows`, 'maxRows');
+    if (table.bytes > settings.maxBytes) throw tooLarge(`${settings.maxBytes} bytes`, 'maxBytes');
   }
+}
+
+function tooLarge(bound: string, setting: string): EtlError {
+  const message = `it has more than ${bound}; raise table.${setting}, or make the table smaller`;
+  return new EtlError('ETL_LIMIT_EXCEEDED', message);
 }
 
 function describeFile({ file }: LookupSettings, context: StageContext): string {
@@ -264,25 +301,27 @@ function describeFile({ file }: LookupSettings, context: StageContext): string {
   return resolve(context.baseDirectory, String(path));
 }
 
-function addRow(settings: LookupSettings, table: Map<string, JsonMap>, row: unknown): void {
+/** Adds a row unless it is excluded or has no key; says which. */
+function addRow(settings: LookupSettings, rows: Map<string, JsonMap>, row: unknown): boolean {
   if (!isMap(row))
     throw new EtlError('ETL_CONNECTOR_FAILED', 'a row is no JSON object', { retryable: false });
   for (const [column, values] of settings.exclude) {
-    if (values.includes(toText(columnOf(row, column)))) return;
+    if (values.includes(toText(columnOf(row, column)))) return false;
   }
   const key = keyOf(settings.keys.map(({ column }) => columnOf(row, column)));
-  if (key === undefined) return;
-  if (settings.fields.length === 0) {
-    table.set(key, row);
-    return;
-  }
-  let picked: JsonMap = {};
-  for (const [target, column] of settings.fields) {
+  if (key === undefined) return false;
+  rows.set(key, settings.fields.length === 0 ? row : pick(settings, row));
+  return true;
+}
+
+function pick({ fields, merge }: LookupSettings, row: JsonMap): JsonMap {
+  const picked: JsonMap = {};
+  for (const [target, column] of fields) {
     const member = columnOf(row, column);
-    const path = settings.merge === 'merge' ? [target] : parsePath(target);
-    if (member !== undefined) picked = setAt(picked, path, member);
+    const path = merge === 'merge' ? [target] : parsePath(target);
+    if (member !== undefined) setIn(picked, path, member);
   }
-  table.set(key, picked);
+  return picked;
 }
 
 /** A column by its name, which may have dots, or else by its path. */

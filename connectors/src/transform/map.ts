@@ -11,7 +11,7 @@ import {
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { type CastType, castTypes, castValue } from './cast.ts';
 import { JsonTransform, recordError, type Step } from './json-transform.ts';
-import { getAt, type JsonMap, parsePath, setAt } from './path.ts';
+import { getAt, type JsonMap, parsePath, setIn } from './path.ts';
 import { pathFault } from './read.ts';
 
 interface Mapping {
@@ -72,6 +72,7 @@ export const mapTransform: AnyConnector = defineConnector<MapSettings>({
       help: 'Fields that are not set here are left out.',
     },
   ],
+  earlierNames: { drop_unmapped: 'dropUnmapped' },
   read: readMap,
   capabilities: () => ({ deterministic: true }),
   create: (settings) => new JsonTransform(() => createStep(settings)),
@@ -118,7 +119,7 @@ function createStep({ mappings, dropUnmapped }: MapSettings): Step {
     read: readerOf(mapping),
   }));
   return (value, batch, index) => {
-    let result: JsonMap = dropUnmapped ? {} : value;
+    const result: JsonMap = dropUnmapped ? {} : { ...value };
     for (const { mapping, target, read } of steps) {
       let member = read(value, batch, index);
       if (member === undefined || member === null) member = mapping.fallback ?? member;
@@ -131,7 +132,7 @@ function createStep({ mappings, dropUnmapped }: MapSettings): Step {
             `${mapping.target}: can not become ${mapping.cast} without losing something`,
           );
       }
-      result = setAt(result, target, member);
+      setIn(result, target, member);
     }
     return result;
   };
@@ -150,6 +151,6 @@ function readerOf({ source, target, expression, literal }: Mapping): Reader {
     const result = compiled.evaluate(batch, index);
     if (isEvaluationFailure(result))
       throw recordError('EXPRESSION_FAILED', `${target}: ${result.message}`);
-    return result;
+    return Object.is(result, -0) ? 0 : result;
   };
 }

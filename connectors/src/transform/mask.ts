@@ -8,7 +8,7 @@ import { EtlError, type StageContext } from '@etl-router/core';
 import type { Fields } from '@etl-router/pipeline';
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { JsonTransform, type Step } from './json-transform.ts';
-import { getAt, type JsonMap, parsePath, setAt, toText } from './path.ts';
+import { getAt, type JsonMap, parsePath, setIn, toText } from './path.ts';
 import { pathFault } from './read.ts';
 
 const strategies = ['redact', 'hash', 'partial', 'nullify', 'tokenize'] as const;
@@ -106,7 +106,9 @@ async function createStep(settings: MaskSettings, context: StageContext): Promis
     let result: JsonMap = value;
     for (const { path, hide } of masks) {
       const member = getAt(result, path);
-      if (member !== undefined && member !== null) result = setAt(result, path, hide(member));
+      if (member === undefined || member === null) continue;
+      if (result === value) result = { ...value };
+      setIn(result, path, hide(member));
     }
     return result;
   };

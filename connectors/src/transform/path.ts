@@ -32,16 +32,43 @@ export function setAt(map: JsonMap, path: readonly string[], member: unknown): J
   return define({ ...map }, name, after);
 }
 
+/**
+ * Sets the member at a path of `draft`, a copy that is ours to change. Only the draft itself is changed: maps on the way
+ * are copied, so nothing of what it was copied from is touched.
+ */
+export function setIn(draft: JsonMap, path: readonly string[], member: unknown): void {
+  const name = path[0] as string;
+  if (path.length === 1) define(draft, name, member);
+  else {
+    const before = Object.hasOwn(draft, name) ? draft[name] : undefined;
+    define(draft, name, setAt(isMap(before) ? before : {}, path.slice(1), member));
+  }
+}
+
+/** A function that copies a map without the members at some paths; the map itself where it has none of them. */
+export function withoutPaths(paths: readonly (readonly string[])[]): (map: JsonMap) => JsonMap {
+  const names = new Set(paths.flatMap(([name = '', ...rest]) => (rest.length === 0 ? [name] : [])));
+  const deeper = paths.filter(({ length }) => length > 1);
+  return (map) => deeper.reduce(deleteAt, withoutNames(map, names));
+}
+
+function withoutNames(map: JsonMap, names: ReadonlySet<string>): JsonMap {
+  const kept = Object.keys(map).filter((name) => !names.has(name));
+  if (kept.length === Object.keys(map).length) return map;
+  const copy: JsonMap = {};
+  for (const name of kept) define(copy, name, map[name]);
+  return copy;
+}
+
 /** A copy of the map without the member at a path. */
-export function deleteAt(map: JsonMap, path: readonly string[]): JsonMap {
+function deleteAt(map: JsonMap, path: readonly string[]): JsonMap {
   const [name = '', ...rest] = path;
   if (!Object.hasOwn(map, name)) return map;
-  if (rest.length === 0) {
-    const { [name]: _gone, ...others } = map;
-    return others;
-  }
+  if (rest.length === 0) return withoutNames(map, new Set([name]));
   const before = map[name];
-  return isMap(before) ? define({ ...map }, name, deleteAt(before, rest)) : map;
+  if (!isMap(before)) return map;
+  const after = deleteAt(before, rest);
+  return after === before ? map : define({ ...map }, name, after);
 }
 
 /** Sets a member of any name, `__proto__` included, as an ordinary one. */

@@ -3,7 +3,7 @@
 import type { Fields } from '@etl-router/pipeline';
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { JsonTransform } from './json-transform.ts';
-import { deleteAt, getAt, type JsonMap, parsePath, setAt } from './path.ts';
+import { getAt, type JsonMap, parsePath, setIn, withoutPaths } from './path.ts';
 import { readPaths } from './read.ts';
 
 interface ProjectSettings {
@@ -39,13 +39,13 @@ export const projectTransform: AnyConnector = defineConnector<ProjectSettings>({
   capabilities: () => ({ deterministic: true }),
   create: ({ fields, exclude }) => {
     const kept = fields.map(parsePath);
-    const gone = exclude.map(parsePath);
+    const withoutGone = withoutPaths(exclude.map(parsePath));
     return new JsonTransform(() => (value) => {
-      if (gone.length > 0) return gone.reduce<JsonMap>(deleteAt, value);
-      let result: JsonMap = {};
+      if (kept.length === 0) return withoutGone(value);
+      const result: JsonMap = {};
       for (const path of kept) {
         const member = getAt(value, path);
-        if (member !== undefined) result = setAt(result, path, member);
+        if (member !== undefined) setIn(result, path, member);
       }
       return result;
     });

@@ -2,7 +2,7 @@
 
 import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { JsonTransform } from './json-transform.ts';
-import { deleteAt, getAt, type JsonMap, parsePath, setAt } from './path.ts';
+import { getAt, type JsonMap, parsePath, setIn, withoutPaths } from './path.ts';
 import { pathFault, readPathMap } from './read.ts';
 
 interface RenameSettings {
@@ -29,17 +29,16 @@ export const renameTransform: AnyConnector = defineConnector<RenameSettings>({
   },
   capabilities: () => ({ deterministic: true }),
   create: ({ renames }) => {
-    const paths = renames.map(([from, to]) => [parsePath(from), parsePath(to)] as const);
+    const sources = renames.map(([from]) => parsePath(from));
+    const targets = renames.map(([, to]) => parsePath(to));
+    const withoutSources = withoutPaths(sources);
     return new JsonTransform(() => (value) => {
-      const members = paths.map(([from]) => getAt(value, from));
+      const members = sources.map((path) => getAt(value, path));
       if (members.every((member) => member === undefined)) return value;
-      let result: JsonMap = value;
-      paths.forEach(([from], index) => {
-        if (members[index] !== undefined) result = deleteAt(result, from);
-      });
-      paths.forEach(([, to], index) => {
-        if (members[index] !== undefined) result = setAt(result, to, members[index]);
-      });
+      const result: JsonMap = withoutSources(value);
+      for (const [index, path] of targets.entries()) {
+        if (members[index] !== undefined) setIn(result, path, members[index]);
+      }
       return result;
     });
   },

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createTransform } from '@etl-router/connectors';
-import { testBatch, testContext } from '@etl-router/connectors/testing';
-import { isEtlError } from '@etl-router/core';
+import { testBatch, testContext, testLane } from '@etl-router/connectors/testing';
+import { BatchBuilder, isEtlError, positionOfCount } from '@etl-router/core';
 import type { JsonObject } from '@etl-router/pipeline';
 
 const directory = mkdtempSync(join(tmpdir(), 'etl-transform-'));
@@ -74,6 +74,37 @@ const cases: readonly (readonly [string, JsonObject, string, string])[] = [
   ['mask', mask('nullify'), '{"a":{"b":1}}', '{"a":null}'],
   ['project', { fields: ['b', 'a.x'] }, '{"a":{"x":1,"y":2},"b":3}', '{"b":3,"a":{"x":1}}'],
   ['rename', { renames: { a: 'b', b: 'a' } }, '{"a":1,"b":2}', '{"b":1,"a":2}'],
+  ['cast', cast('int'), '{"a":"1","b":1e400}', 'NOT_FINITE'],
+  ['cast', cast('int'), '{"a":1,"b":1e400}', '{"a":1,"b":1e400}'],
+  [
+    'map',
+    { mappings: [{ target: 'a', expression: 'record.data.b / 0.0' }] },
+    '{"b":1.5}',
+    'NOT_FINITE',
+  ],
+  ['map', { drop_unmapped: true, mappings: [{ target: 'a' }] }, '{"a":1,"b":2}', '{"a":1}'],
+  [
+    'lookup',
+    {
+      table: { file: { path: 't.csv' } },
+      keys: [{ record_field: 'k', lookup_key: 'id' }],
+      output_prefix: 'p_',
+      merge_strategy: 'merge',
+      on_miss: 'pass_through',
+    },
+    '{"k":1}',
+    '{"k":1,"p_id":"1","p_name":"Ada"}',
+  ],
+  ['project', { exclude: ['a.b.c', 'd'] }, '{"a":{"b":1},"d":2}', '{"a":{"b":1}}'],
+  ['project', { exclude: ['x', 'a.y'] }, '{"a":{"b":1.0}}', '{"a":{"b":1.0}}'],
+  ['filter', { condition: 'record.data.a > 1' }, '{"a":', 'NOT_JSON'],
+  ['filter', { condition: 'record.data.a > 1', negate: true }, '{"a":', 'NOT_JSON'],
+  ['filter', { condition: 'record.type == "test"' }, '{"a":', '{"a":'],
+  ['filter', { condition: 'record.data.a > 1' }, '{"a":null}', 'dropped'],
+  ['filter', { condition: 'record.data.a > 1', negate: true }, '{}', '{}'],
+  ['filter', { condition: 'record.data.a > 1', strict: true }, '{}', 'NO_SUCH_FIELD'],
+  ['filter', { condition: 'record.data.a > 1', strict: true }, '{"a":"x"}', 'WRONG_TYPE'],
+  ['filter', { condition: 'int(record.data.a) > 1' }, '{"a":"x"}', 'CONVERSION'],
   ['filter', { condition: 'record.data.a > 1' }, '{}', 'dropped'],
   ['filter', { condition: 'record.data.a > 1' }, '{"a":2}', '{"a":2}'],
 ];
@@ -87,6 +118,7 @@ for (const [type, config, payload, expected] of cases) {
 for (const [table, code] of [
   [{ file: { path: 'missing.csv' } }, 'ETL_CONNECTOR_FAILED'],
   [{ file: { path: 't.csv' }, maxRows: 1 }, 'ETL_LIMIT_EXCEEDED'],
+  [{ file: { path: 't.csv' }, maxBytes: 40 }, 'ETL_LIMIT_EXCEEDED'],
 ] as const) {
   test(`lookup in ${JSON.stringify(table)} does not open: ${code}`, async () => {
     await rejects(
@@ -96,3 +128,71 @@ for (const [table, code] of [
     );
   });
 }
+
+/** The codes that records of these content types and payloads fail with. */
+async function codesOf(
+  records: readonly { readonly contentType: string; readonly payload: Buffer }[],
+): Promise<(string | undefined)[]> {
+  const transform = createTransform({ type: 'cast', config: cast('int') }, 'test');
+  await transform.open(testContext(directory));
+  const builder = new BatchBuilder();
+  for (const [index, record] of records.entries())
+    builder.append({ position: positionOfCount(index), ...record });
+  const header = { lane: testLane('a'), epoch: 1, firstSequence: 0, watermark: undefined };
+  const { failures } = await transform.process(builder.build(header), signal);
+  await transform.close();
+  return records.map((_, index) => failures.find((failure) => failure.index === index)?.code);
+}
+
+test('payloads that are not JSON by their content type are not read', async () => {
+  const payload = Buffer.from('{"a":"1"}');
+  const codes = {
+    '': undefined,
+    'application/json': undefined,
+    'Application/JSON; charset=utf-8': undefined,
+    'application/vnd.example.v1+json': undefined,
+    'text/json': undefined,
+    'text/plain': 'NOT_JSON',
+    'application/jsonlines': 'NOT_JSON',
+    'application/octet-stream': 'NOT_JSON',
+  };
+  const records = Object.keys(codes).map((contentType) => ({ contentType, payload }));
+  deepEqual(await codesOf(records), Object.values(codes));
+});
+
+test('a payload that is not UTF-8 is never written as something else', async () => {
+  const contentType = 'application/json';
+  const payload = Buffer.from('{"a":"1","b":"\xff"}', 'latin1');
+  const valid = Buffer.from('{"a":"1","b":"\ufffd"}');
+  deepEqual(
+    await codesOf([
+      { contentType, payload },
+      { contentType, payload: valid },
+    ]),
+    ['NOT_JSON', undefined],
+  );
+});
+
+test('a record that misses goes on with the names of the stages that missed it', async () => {
+  const given = testBatch({ lane: 'a', epoch: 1, from: 1, to: 2 });
+  let batch = given;
+  for (const stage of ['first', 'second']) {
+    const transform = createTransform({ type: 'lookup', config: lookup }, 'test');
+    await transform.open({ ...testContext(directory), stage });
+    ({ batch } = await transform.process(batch, signal));
+    await transform.close();
+  }
+  deepEqual(batch.headers(1), new Map([['etl-lookup-miss', 'first, second']]));
+  deepEqual(batch.payload(1), given.payload(1));
+  deepEqual(batch.sequence(1), given.sequence(1));
+});
+
+test('what one transform made the next one need not parse', async () => {
+  const rename = createTransform({ type: 'rename', config: { renames: { n: 'm' } } }, 'test');
+  await rename.open(testContext(directory));
+  const { batch } = await rename.process(
+    testBatch({ lane: 'a', epoch: 1, from: 1, to: 1 }),
+    signal,
+  );
+  deepEqual(batch.knownValue(0), JSON.parse(batch.payload(0).toString()));
+});
