@@ -1,7 +1,7 @@
 // A source that makes records by itself: dense per partition, each with a checksum, the same at every replay. It feeds
 // examples, load tests, and the crash harness, which knows from it what must have arrived.
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import {
   BatchBuilder,
   countOfPosition,
@@ -221,7 +221,7 @@ class GeneratorReader implements PartitionReader {
 
   lag(): { readonly records?: number } {
     const { count } = this.#settings;
-    return count === undefined ? {} : { records: count - this.#next };
+    return count === undefined ? {} : { records: Math.max(0, count - this.#next) };
   }
 
   async close(): Promise<void> {
@@ -239,13 +239,10 @@ class GeneratorReader implements PartitionReader {
   #payload(seq: number): string {
     const { seed, payloadBytes } = this.#settings;
     const { partition } = this.#request.lane;
-    const sum = createHash('sha256')
-      .update(`${seed}/${partition}/${seq}`)
-      .digest('hex')
-      .slice(0, 16);
+    const sum = hash('sha256', `${seed}/${partition}/${seq}`).slice(0, 16);
     const large = 9_007_199_254_740_993n + BigInt(seq);
     const start = `{"lane":"${partition}","seq":${seq},"sum":"${sum}","large":${large}`;
-    const missing = payloadBytes - start.length - 9;
+    const missing = payloadBytes - start.length - 10;
     return missing > 0 ? `${start},"pad":"${'x'.repeat(missing)}"}` : `${start}}`;
   }
 
