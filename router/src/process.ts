@@ -13,7 +13,6 @@ import { bindServer, closeServer, createServer } from '@etl-router/proto/grpc';
 import { logVerbosity, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import { Registry } from 'prom-client';
 import { createGraphQlHandler } from './api/graphql/handler.ts';
-import { createResolvers } from './api/graphql/resolvers/index.ts';
 import { addRouterServices } from './api/grpc/services.ts';
 import { listenError, listenHttp, type RequestHandler } from './api/http/listen.ts';
 import { createProbeHandler } from './api/http/probes.ts';
@@ -194,7 +193,7 @@ async function serveGraphQl(scope: Scope): Promise<Address | undefined> {
   const { options, router, clock } = scope;
   const { config, logger, version } = options;
   const handler = createGraphQlHandler({
-    resolvers: createResolvers({ router, clock, version }),
+    context: { router, clock, version },
     logger,
     health: () => healthOf(router),
   });

@@ -1,82 +1,48 @@
 // GraphQL over HTTP by graphql-yoga, with what it leaves open closed: bounded bodies, JSON only (so that no web page
 // can send a mutation with a form), no cross-origin access, masked internal errors, and /health beside it.
 
-import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { isEtlError, type Logger, toEtlError } from '@etl-router/core';
-import { GraphQLError } from 'graphql';
-import { createSchema, createYoga, type YogaServerInstance } from 'graphql-yoga';
-import { documentLimits, useLimits } from './limits.ts';
-import { dateTimeScalar, jsonScalar, uint64Scalar } from './scalars.ts';
-
-/** Resolvers by type and field, as graphql-tools takes them. */
-export interface Resolvers {
-  readonly [type: string]: { readonly [field: string]: unknown };
-}
+import type { Logger } from '@etl-router/core';
+import type { GraphQlEngine } from './engine.ts';
+import type { RouterContext } from './resolvers/context.ts';
 
 export interface GraphQlOptions {
-  readonly resolvers: Resolvers;
+  /** What the resolvers read and change. */
+  readonly context: RouterContext;
   readonly logger: Logger;
   /** What `/health` says. */
   readonly health: () => { readonly status: string; readonly [field: string]: unknown };
 }
 
-/** The schema's text, for clients and tests. */
-export const schemaText: string = readFileSync(
-  new URL('./schema.graphql', import.meta.url),
-  'utf8',
-);
-
 /** The handler of the HTTP port: `POST /graphql` (and `/`), subscriptions over SSE, GraphiQL, `/health`. */
 export function createGraphQlHandler(
   options: GraphQlOptions,
 ): (request: IncomingMessage, response: ServerResponse) => void {
-  const yoga = createServer(options);
+  const engine = loadEngine(options);
   return (request, response) => {
-    handle(yoga, options, { request, response }).catch((error: unknown) => {
+    handle(engine, options, { request, response }).catch((error: unknown) => {
       options.logger.debug({ err: error }, 'request ended early');
       response.destroy();
     });
   };
 }
 
-function createServer({ resolvers, logger }: GraphQlOptions): YogaServerInstance<object, object> {
-  return createYoga({
-    schema: createSchema({
-      typeDefs: schemaText,
-      resolvers: { UInt64: uint64Scalar, JSON: jsonScalar, DateTime: dateTimeScalar, ...resolvers },
-    }),
-    cors: false,
-    logging: false,
-    multipart: false,
-    batching: false,
-    landingPage: false,
-    plugins: [useLimits()],
-    maskedErrors: { maskError: (error) => maskError(error, logger) },
-  });
+/** Loads at the first call. */
+function loadEngine({ context, logger }: GraphQlOptions): () => Promise<GraphQlEngine> {
+  let loading: Promise<GraphQlEngine> | undefined;
+  return () => {
+    if (loading === undefined) {
+      loading = import('./engine.ts').then(({ createEngine }) => createEngine(context, logger));
+      loading.catch((error: unknown) => logger.error({ err: error }, 'GraphQL can not be loaded'));
+    }
+    return loading;
+  };
 }
 
-/** Errors of ours keep code and message; anything else becomes one line with an id that the log has too. */
-export function maskError(error: unknown, logger: Logger): Error {
-  const original = error instanceof GraphQLError ? (error.originalError ?? undefined) : error;
-  if (error instanceof GraphQLError && original === undefined) return error;
-  const located = error instanceof GraphQLError ? { nodes: error.nodes, path: error.path } : {};
-  if (isEtlError(original) && original.code !== 'ETL_INTERNAL') {
-    return new GraphQLError(original.message, {
-      ...located,
-      extensions: { code: original.code, retryable: original.retryable },
-    });
-  }
-  const id = randomUUID();
-  logger.error({ err: toEtlError(original), errorId: id }, 'a resolver failed');
-  return new GraphQLError(`an internal error happened; the router's log has it under ${id}`, {
-    ...located,
-    extensions: { code: 'ETL_INTERNAL' },
-  });
-}
+/** A manifest of 1 MiB fits, escaped. */
+const maxBodyBytes = 4 * 1024 * 1024;
 
 interface Exchange {
   readonly request: IncomingMessage;
@@ -84,7 +50,7 @@ interface Exchange {
 }
 
 async function handle(
-  yoga: YogaServerInstance<object, object>,
+  engine: () => Promise<GraphQlEngine>,
   options: GraphQlOptions,
   exchange: Exchange,
 ): Promise<void> {
@@ -114,20 +80,20 @@ async function handle(
   const body = request.method === 'POST' ? await readBody(request) : undefined;
   if (body === 'too large') {
     response.setHeader('connection', 'close');
-    return refuse(response, 413, `a body is at most ${documentLimits.bodyBytes} bytes`);
+    return refuse(response, 413, `a body is at most ${maxBodyBytes} bytes`);
   }
-  await answer(yoga, exchange, body);
+  await answer(await engine(), exchange, body);
 }
 
 async function answer(
-  yoga: YogaServerInstance<object, object>,
+  engine: GraphQlEngine,
   { request, response }: Exchange,
   body: Buffer | undefined,
 ): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
   const query = (request.url ?? '').split('?')[1];
-  const result = await yoga.fetch(
+  const result = await engine.fetch(
     `http://localhost/graphql${query === undefined ? '' : `?${query}`}`,
     {
       method: request.method ?? 'GET',
@@ -150,7 +116,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer | 'too large'>
   let size = 0;
   for await (const chunk of request) {
     size += (chunk as Buffer).length;
-    if (size > documentLimits.bodyBytes) return 'too large';
+    if (size > maxBodyBytes) return 'too large';
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks);

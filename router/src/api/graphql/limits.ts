@@ -23,8 +23,6 @@ export const documentLimits = {
   tokens: 20_000,
   /** Directives of a document. */
   directives: 50,
-  /** Bytes of a request's body. A manifest of 1 MiB fits, escaped. */
-  bodyBytes: 4 * 1024 * 1024,
 } as const;
 
 /** Applies {@link documentLimits} to parsing and validation. */

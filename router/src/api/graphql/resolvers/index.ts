@@ -1,6 +1,5 @@
 // All resolvers of the schema, merged.
 
-import type { Resolvers } from '../handler.ts';
 import { clusterResolvers } from './cluster.ts';
 import type { RouterContext } from './context.ts';
 import { deadLetterResolvers } from './dead-letters.ts';
@@ -9,6 +8,11 @@ import { pipelineResolvers } from './pipelines.ts';
 import { positionResolvers } from './positions.ts';
 import { problemResolvers } from './problems.ts';
 import { serviceResolvers } from './services.ts';
+
+/** Resolvers by type and field, as graphql-tools takes them. */
+export interface Resolvers {
+  readonly [type: string]: { readonly [field: string]: unknown };
+}
 
 /** The resolvers over one router. */
 export function createResolvers(context: RouterContext): Resolvers {
