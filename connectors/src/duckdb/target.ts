@@ -16,7 +16,7 @@ import {
   toColumn,
 } from './catalog.ts';
 import type { DuckdbSettings } from './settings.ts';
-import { ChunkWriter } from './vectors.ts';
+import type { ChunkWriter } from './vectors.ts';
 
 /** A table that exists, as found in one generation of the file. */
 export interface Target {
@@ -155,7 +155,8 @@ function discard(appender: DuckDBAppender): void {
   }
 }
 
-function targetOf(name: TableName, table: Table, isWhole: boolean): Target {
+async function targetOf(name: TableName, table: Table, isWhole: boolean): Promise<Target> {
+  const { ChunkWriter } = await import('./vectors.ts');
   const writer = new ChunkWriter(table.columns.map(({ type }) => type));
   return { name, table, isWhole, writer };
 }

@@ -16,7 +16,6 @@ import { type AnyConnector, defineConnector } from '../connector-type.ts';
 import { openFile } from './block-reader.ts';
 import { fileError } from './errors.ts';
 import { openLinePartition } from './line-partition.ts';
-import { openParquetPartition } from './parquet-partition.ts';
 import { type FileSourceSettings, fileSourceHelp, readFileSource } from './settings.ts';
 
 const filesMax = 10_000;
@@ -99,9 +98,9 @@ class FileSource implements Source {
       request,
       context: this.#context as StageContext,
     };
-    return this.#settings.format === 'parquet'
-      ? openParquetPartition(partition)
-      : openLinePartition(partition);
+    if (this.#settings.format !== 'parquet') return openLinePartition(partition);
+    const { openParquetPartition } = await import('./parquet-partition.ts');
+    return openParquetPartition(partition);
   }
 
   async close(): Promise<void> {
