@@ -111,6 +111,7 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     ...(deadLetterHolders && { deadLetterHolders }),
   });
   opened.add(() => router.close());
+  void consensus.failed.then((error) => router.noteFailure(error));
   router.lead();
   opened.add(registerRouterMetrics(registry, () => router.cluster()));
   const scope = { options, router, storage, clock, registry, drainMs, opened };

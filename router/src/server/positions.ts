@@ -7,6 +7,7 @@ import { maxItemsPerBatch, maxLanesPerOpen } from '../state/limits.ts';
 import { toErrorCode } from '../state/proposal.ts';
 import type { Live } from './live.ts';
 import { fromCount, msOfNs, toCount } from './numbers.ts';
+import type { ProblemWatch } from './problem-watch.ts';
 import type { Answer, ProposeOptions, Proposer } from './proposer.ts';
 import type { StateHost } from './state-host.ts';
 
@@ -83,15 +84,18 @@ export class Positions {
   readonly #host: StateHost;
   readonly #proposer: Proposer;
   readonly #live: Live;
+  readonly #problemWatch: ProblemWatch;
 
   constructor(parts: {
     readonly host: StateHost;
     readonly proposer: Proposer;
     readonly live: Live;
+    readonly problemWatch: ProblemWatch;
   }) {
     this.#host = parts.host;
     this.#proposer = parts.proposer;
     this.#live = parts.live;
+    this.#problemWatch = parts.problemWatch;
   }
 
   /**
@@ -122,10 +126,12 @@ export class Positions {
     items: readonly LanePosition[],
     options: ProposeOptions = {},
   ): Promise<readonly RefusedItem[]> {
-    return this.#inChunks(items, async (chunk) => {
+    const refused = await this.#inChunks(items, async (chunk) => {
       const value = { items: chunk.map(toStoredItem) };
       return this.#proposer.ask('commit', { case: 'commitPositions', value }, options);
     });
+    this.#problemWatch.refused(items, refused);
+    return refused;
   }
 
   /** Moves watermarks forward, each on its own, and says which were refused. Safe to repeat. */

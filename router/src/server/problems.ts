@@ -37,42 +37,83 @@ export type ProblemReport = Pick<
   'kind' | 'pipelineId' | 'serviceId' | 'stage' | 'code' | 'message'
 >;
 
+/** What problems are about: a pipeline, or a service or sidecar. */
+export type ProblemObject = Pick<Problem, 'pipelineId'> | Pick<Problem, 'serviceId'>;
+
+export interface RecordOptions {
+  /** Tells a new occurrence from one that is told again, as heartbeats do; absent: every call is a new one. */
+  readonly occurrence?: string;
+  /** It was overcome before it was told. */
+  readonly isOver?: boolean;
+}
+
 const problemsMax = 1000;
+const messageMaxLength = 1000;
+
+interface Entry {
+  problem: Problem;
+  /** The occurrence that was counted last. */
+  readonly occurrence: string | undefined;
+}
 
 /** The problems of this node. */
 export class Problems {
   readonly #clock: Clock;
   /** By what makes them the same, the least recent first. */
-  readonly #problems = new Map<string, Problem>();
+  readonly #entries = new Map<string, Entry>();
+  /** Keys by object, so that a heartbeat of a pipeline without problems costs one look-up. */
+  readonly #byObject = new Map<string, Set<string>>();
   #ids = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  record(report: ProblemReport): void {
+  /** Takes a problem in. One that is told again with the `occurrence` it had is not counted again. */
+  record(report: ProblemReport, options: RecordOptions = {}): void {
+    const { occurrence, isOver = false } = options;
     const { kind, pipelineId, serviceId, stage, code } = report;
     const key = JSON.stringify([kind, pipelineId, serviceId, stage, code]);
-    const before = this.#problems.get(key);
+    const entry = this.#entries.get(key);
+    if (entry !== undefined && occurrence !== undefined && entry.occurrence === occurrence) {
+      if (isOver) entry.problem = { ...entry.problem, resolved: true };
+      return;
+    }
+    const before = entry?.problem.resolved === false ? entry.problem : undefined;
     const nowMs = this.#clock.wallMs();
-    this.#problems.delete(key);
-    const isNew = before === undefined || before.resolved;
-    if (isNew) this.#ids += 1;
-    this.#problems.set(key, {
+    if (before === undefined) this.#ids += 1;
+    const problem: Problem = {
       ...report,
-      id: isNew ? String(this.#ids) : before.id,
-      firstAtMs: isNew ? nowMs : before.firstAtMs,
+      message: report.message.slice(0, messageMaxLength),
+      id: before?.id ?? String(this.#ids),
+      firstAtMs: before?.firstAtMs ?? nowMs,
       lastAtMs: nowMs,
-      count: isNew ? 1 : before.count + 1,
-      resolved: false,
-    });
-    const [oldest] = this.#problems.keys();
-    if (this.#problems.size > problemsMax && oldest !== undefined) this.#problems.delete(oldest);
+      count: (before?.count ?? 0) + 1,
+      resolved: isOver,
+    };
+    this.#remove(key);
+    this.#entries.set(key, { problem, occurrence });
+    const keys = this.#byObject.get(objectOf(report)) ?? new Set();
+    this.#byObject.set(objectOf(report), keys.add(key));
+    const [oldest] = this.#entries.keys();
+    if (this.#entries.size > problemsMax && oldest !== undefined) this.#remove(oldest);
+  }
+
+  /**
+   * Marks what is wrong with an object, all of it or of one stage, as over: it was seen to be well. Whatever is told
+   * from now on is a new occurrence.
+   */
+  settle(object: ProblemObject, stage?: string): void {
+    for (const key of this.#byObject.get(objectOf(object)) ?? []) {
+      const { problem } = this.#entries.get(key) as Entry;
+      if (problem.resolved || (stage !== undefined && problem.stage !== stage)) continue;
+      this.#entries.set(key, { problem: { ...problem, resolved: true }, occurrence: undefined });
+    }
   }
 
   /** The latest first. */
   list(): readonly Problem[] {
-    return Array.from(this.#problems.values()).reverse();
+    return Array.from(this.#entries.values(), ({ problem }) => problem).reverse();
   }
 
   get(id: string): Problem | undefined {
@@ -81,9 +122,9 @@ export class Problems {
 
   /** Marks one as dealt with; false when there is none of that id. */
   resolve(id: string): boolean {
-    for (const [key, problem] of this.#problems) {
-      if (problem.id !== id) continue;
-      this.#problems.set(key, { ...problem, resolved: true });
+    for (const entry of this.#entries.values()) {
+      if (entry.problem.id !== id) continue;
+      entry.problem = { ...entry.problem, resolved: true };
       return true;
     }
     return false;
@@ -91,10 +132,22 @@ export class Problems {
 
   /** Forgets those that were dealt with; says how many. */
   clearResolved(): number {
-    const before = this.#problems.size;
-    for (const [key, problem] of this.#problems) {
-      if (problem.resolved) this.#problems.delete(key);
-    }
-    return before - this.#problems.size;
+    const before = this.#entries.size;
+    for (const [key, { problem }] of this.#entries) if (problem.resolved) this.#remove(key);
+    return before - this.#entries.size;
   }
+
+  #remove(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    const object = objectOf(entry.problem);
+    const keys = this.#byObject.get(object);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#byObject.delete(object);
+  }
+}
+
+function objectOf(object: Partial<Pick<Problem, 'pipelineId' | 'serviceId'>>): string {
+  return JSON.stringify([object.pipelineId ?? null, object.serviceId ?? null]);
 }

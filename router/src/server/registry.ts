@@ -7,6 +7,7 @@ import type { StoredService } from '@etl-router/proto';
 import { EventLog, type Revised } from './event-log.ts';
 import { Leases, type Silence } from './leases.ts';
 import { fromCount, toCount } from './numbers.ts';
+import type { ProblemWatch } from './problem-watch.ts';
 import type { ProposeOptions, Proposer } from './proposer.ts';
 import {
   type Endpoint,
@@ -69,6 +70,7 @@ export class Registry {
   readonly #proposer: Proposer;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #problemWatch: ProblemWatch;
   readonly #leases: Leases;
   readonly #history: EventLog<Happened>;
   readonly #known = new Map<string, StoredService>();
@@ -82,6 +84,7 @@ export class Registry {
     readonly proposer: Proposer;
     readonly clock: Clock;
     readonly logger: Logger;
+    readonly problemWatch: ProblemWatch;
     /** Events kept for watchers that come back. Default 10,000. */
     readonly historyEvents?: number;
   }) {
@@ -89,6 +92,7 @@ export class Registry {
     this.#proposer = parts.proposer;
     this.#clock = parts.clock;
     this.#logger = parts.logger;
+    this.#problemWatch = parts.problemWatch;
     this.#leases = new Leases(parts.clock, (id, registrationId, silence) => {
       void this.#onSilence(id, registrationId, silence);
     });
@@ -295,7 +299,7 @@ export class Registry {
     }
   }
 
-  /** Removes what has drained or expired; what goes wrong is tried again by the next check or does not matter. */
+  /** Removes what has drained; where that fails, its silence removes it later. */
   async #removeQuietly(serviceId: string, registrationId: bigint): Promise<void> {
     try {
       await this.#remove(serviceId, registrationId);
@@ -310,7 +314,8 @@ export class Registry {
     try {
       if (silence === 'expired') {
         this.#logger.info({ serviceId }, 'service removed: no heartbeat for three leases');
-        await this.#removeQuietly(serviceId, registrationId);
+        await this.#remove(serviceId, registrationId);
+        this.#problemWatch.expired('service', serviceId);
       } else {
         const message = 'no heartbeat for a lease';
         await this.#setHealth(serviceId, registrationId, { health: 'unhealthy', message });

@@ -1,7 +1,7 @@
 // The router's server: every object that interfaces call, over one state and one log. It decides nothing itself; it
 // wires. Standalone calls the objects directly, gRPC and GraphQL translate to the same calls.
 
-import type { Clock, Logger, Random } from '@etl-router/core';
+import type { Clock, EtlError, Logger, Random } from '@etl-router/core';
 import { plan as planPipelines } from '@etl-router/pipeline';
 import { Checkpoints } from './checkpoints.ts';
 import type { ClusterStatus, ServerConsensus } from './cluster.ts';
@@ -13,6 +13,7 @@ import { type ObjectCheck, Objects } from './objects.ts';
 import { type GuaranteeFunction, Pipelines } from './pipelines.ts';
 import { type PlanFunction, Planner } from './planner.ts';
 import { Positions } from './positions.ts';
+import { ProblemWatch } from './problem-watch.ts';
 import { Problems } from './problems.ts';
 import { Proposer } from './proposer.ts';
 import { Registry } from './registry.ts';
@@ -54,6 +55,7 @@ export class Router {
   readonly live: Live;
   readonly problems: Problems;
   readonly deadLetters: DeadLetters;
+  readonly #problemWatch: ProblemWatch;
   readonly #host: StateHost;
   readonly #consensus: ServerConsensus;
   readonly #nodeName: string;
@@ -61,12 +63,13 @@ export class Router {
   constructor(parts: RouterParts) {
     const { host, consensus, clock, random, logger } = parts;
     const proposer = new Proposer({ log: consensus, clock, random });
-    const common = { host, proposer, clock, logger };
     this.#host = host;
     this.#consensus = consensus;
     this.#nodeName = parts.nodeName;
     this.live = new Live(clock);
     this.problems = new Problems(clock);
+    this.#problemWatch = new ProblemWatch({ host, problems: this.problems });
+    const common = { host, proposer, clock, logger, problemWatch: this.#problemWatch };
     this.objects = new Objects({ host, proposer, checks: parts.checks ?? [] });
     this.registry = new Registry(common);
     this.sidecars = new Sidecars({ ...common, live: this.live, registry: this.registry });
@@ -75,7 +78,7 @@ export class Router {
       objects: this.objects,
       plan: parts.plan ?? planPipelines,
     });
-    this.positions = new Positions({ host, proposer, live: this.live });
+    this.positions = new Positions({ ...common, live: this.live });
     this.groups = new Groups({ host, proposer });
     this.checkpoints = new Checkpoints({ host, proposer });
     this.sessions = new Sessions(common);
@@ -117,6 +120,11 @@ export class Router {
     return toCount(this.#host.tables.clock().revision);
   }
 
+  /** Storage or consensus failed: whoever still asks is told why. */
+  noteFailure(error: EtlError): void {
+    this.#problemWatch.failed(error);
+  }
+
   /** Another node leads now. Reads and watches go on. */
   async follow(): Promise<void> {
     this.registry.stop();
@@ -129,5 +137,6 @@ export class Router {
     await this.follow();
     this.registry.close();
     this.sidecars.close();
+    this.#problemWatch.close();
   }
 }

@@ -10,6 +10,7 @@ import { Bell } from './bell.ts';
 import { Leases, type Silence } from './leases.ts';
 import type { Live, PipelineReport } from './live.ts';
 import { fromCount, msOfNs, toCount } from './numbers.ts';
+import type { ProblemWatch } from './problem-watch.ts';
 import type { ProposeOptions, Proposer } from './proposer.ts';
 import type { Registry, ServiceHeartbeat } from './registry.ts';
 import {
@@ -84,6 +85,7 @@ export class Sidecars {
   readonly #proposer: Proposer;
   readonly #live: Live;
   readonly #registry: Registry;
+  readonly #problemWatch: ProblemWatch;
   readonly #logger: Logger;
   readonly #leases: Leases;
   readonly #bell = new Bell();
@@ -95,6 +97,7 @@ export class Sidecars {
     readonly proposer: Proposer;
     readonly live: Live;
     readonly registry: Registry;
+    readonly problemWatch: ProblemWatch;
     readonly clock: Clock;
     readonly logger: Logger;
   }) {
@@ -102,6 +105,7 @@ export class Sidecars {
     this.#proposer = parts.proposer;
     this.#live = parts.live;
     this.#registry = parts.registry;
+    this.#problemWatch = parts.problemWatch;
     this.#logger = parts.logger;
     this.#leases = new Leases(parts.clock, (id, registrationId, silence) => {
       void this.#onSilence(id, registrationId, silence);
@@ -202,7 +206,9 @@ export class Sidecars {
     this.#leases.renew(beat.sidecarId);
     for (const report of beat.pipelines) {
       const held = this.#host.tables.assignments.get(report.pipelineId);
-      if (held?.sidecarId === beat.sidecarId) this.#live.report(beat.sidecarId, report);
+      if (held?.sidecarId !== beat.sidecarId) continue;
+      this.#live.report(beat.sidecarId, report);
+      this.#problemWatch.reported(report, toAssignment(held).pipeline);
     }
     await this.#registry.heartbeatBeside(beat.sidecarId, beat.services ?? []);
     const health = toStoredHealth(beat.health);
@@ -328,6 +334,7 @@ export class Sidecars {
       if (silence === 'expired') {
         this.#logger.warn({ sidecarId }, 'sidecar removed: no heartbeat for three leases');
         await this.deregister(sidecarId, toCount(registrationId));
+        this.#problemWatch.expired('sidecar', sidecarId);
       } else {
         const value = { sidecarId, registrationId, health: toStoredHealth('unhealthy') };
         await this.#proposer.propose({ case: 'updateSidecarHealth', value });

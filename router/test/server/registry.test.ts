@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom, silentLogger } from '@etl-router/core';
+import { ProblemWatch } from '../../src/server/problem-watch.ts';
+import { Problems } from '../../src/server/problems.ts';
 import { Proposer } from '../../src/server/proposer.ts';
 import { Registry, type ServiceEvent, type ServiceEvents } from '../../src/server/registry.ts';
 import type { ServiceInfo } from '../../src/server/service-view.ts';
@@ -189,6 +191,7 @@ test('a watcher that never reads does not grow the history, and begins anew when
     proposer,
     clock,
     logger: silentLogger,
+    problemWatch: new ProblemWatch({ host, problems: new Problems(clock) }),
     historyEvents: 100,
   });
   const { signal } = new AbortController();
