@@ -4,11 +4,12 @@
 import type { Clock, Logger, Random } from '@etl-router/core';
 import { LevelStore } from './applied/level-store.ts';
 import { Replica } from './applied/replica.ts';
+import { segmentBytesWithin } from './consensus/log-quota.ts';
 import { SingleNode } from './consensus/single-node.ts';
 import { Opened } from './opened.ts';
 import { StateHost } from './server/state-host.ts';
 import { DataDirectory, type Identity } from './storage/data-directory.ts';
-import { Log } from './storage/log.ts';
+import { defaultSegmentBytes, Log, type SyncEvent } from './storage/log.ts';
 import { nodeDisk } from './storage/node-disk.ts';
 
 export interface MemberStorageOptions {
@@ -18,6 +19,10 @@ export interface MemberStorageOptions {
   readonly name: string;
   /** Entries between two snapshots. */
   readonly snapshotInterval: number;
+  /** What the log's files may take. */
+  readonly logQuotaBytes: number;
+  /** Told of every write of the log. */
+  readonly onSync: (event: SyncEvent) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -34,21 +39,21 @@ export interface MemberStorage {
 
 /** Throws ETL_CONFLICT where another process has the folder, ETL_STORAGE_CORRUPT where it is damaged. */
 export async function openMemberStorage(options: MemberStorageOptions): Promise<MemberStorage> {
-  const { path, name, clock, random, logger, snapshotInterval } = options;
+  const { path, name, clock, random, logger, snapshotInterval, logQuotaBytes } = options;
   const directory = await DataDirectory.open({ disk: nodeDisk, path, name, random });
   const { clusterId, nodeId } = directory.identity;
   const startedAtMs = clock.monotonicMs();
   const opened = new Opened();
   opened.add(() => directory.close());
   try {
-    const log = await openLog(directory, clock);
+    const log = await openLog(directory, options);
     opened.add(() => log.close());
     const store = await LevelStore.open(directory.appliedDirectory);
     opened.add(() => store.close());
     const host = new StateHost();
     const snapshots = { disk: nodeDisk, directory: directory.snapshotDirectory, clusterId };
     const replica = await Replica.open({ store, machine: host, log, snapshots });
-    const consensus = new SingleNode({ log, clusterId, nodeId, snapshotInterval });
+    const consensus = new SingleNode({ log, clusterId, nodeId, snapshotInterval, logQuotaBytes });
     opened.add(() => consensus.close());
     await consensus.start(replica);
     const durationMs = Math.round(clock.monotonicMs() - startedAtMs);
@@ -62,7 +67,10 @@ export async function openMemberStorage(options: MemberStorageOptions): Promise<
   }
 }
 
-async function openLog(directory: DataDirectory, clock: Clock): Promise<Log> {
+async function openLog(
+  directory: DataDirectory,
+  { clock, logQuotaBytes, onSync }: MemberStorageOptions,
+): Promise<Log> {
   const { clusterId, logId } = directory.identity;
   const log = await Log.open({
     disk: nodeDisk,
@@ -70,6 +78,8 @@ async function openLog(directory: DataDirectory, clock: Clock): Promise<Log> {
     clusterId,
     logId,
     clock,
+    segmentBytes: segmentBytesWithin(logQuotaBytes, defaultSegmentBytes),
+    onSync,
     create: !directory.logCreated,
   });
   if (!directory.logCreated) await directory.markLogCreated();

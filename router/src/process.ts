@@ -20,7 +20,7 @@ import type { RouterConfig } from './config/config.ts';
 import { type Address, formatAddress } from './config/parse.ts';
 import { type MemberStorage, openMemberStorage } from './member-storage.ts';
 import { Opened } from './opened.ts';
-import { registerRouterMetrics } from './router-metrics.ts';
+import { registerLogMetrics, registerRouterMetrics } from './router-metrics.ts';
 import { Router, type RouterParts } from './server/router.ts';
 
 /** What a build says of itself. */
@@ -87,10 +87,14 @@ function checkPeers({ peers }: RouterConfig): void {
 async function open(options: StartRouterOptions, opened: Opened): Promise<RunningRouter> {
   const { config, logger, clock = systemClock, random = systemRandom } = options;
   const { registry = new Registry(), drainMs = 5000 } = options;
+  const logMetrics = registerLogMetrics(registry);
+  opened.add(() => logMetrics.close());
   const storage = await openMemberStorage({
     path: `${config.dataDirectory}/${routerFolder}`,
     name: String(config.nodeId),
     snapshotInterval: config.cluster.snapshotInterval,
+    logQuotaBytes: config.cluster.logQuotaBytes,
+    onSync: (event) => logMetrics.observe(event),
     clock,
     random,
     logger,

@@ -1,7 +1,9 @@
-// What a router says of itself at its metrics port. Every value is read when it is asked for; nothing is counted here.
+// What a router says of itself at its metrics port. Gauges are read when they are asked for; only the writes of the log
+// are counted here.
 
-import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
 import type { ClusterStatus } from './server/cluster.ts';
+import type { SyncEvent } from './storage/log.ts';
 
 const gauges: readonly (readonly [
   name: string,
@@ -15,6 +17,12 @@ const gauges: readonly (readonly [
     'etl_router_applied_index',
     'Last entry that took effect here.',
     ({ lastApplied }) => lastApplied,
+  ],
+  ['etl_router_log_bytes', 'Size of the files of the log.', ({ logBytes }) => logBytes],
+  [
+    'etl_router_log_quota_bytes',
+    'What the files of the log may take. From 90 % of it on only reads and deletes go on.',
+    ({ logQuotaBytes }) => logQuotaBytes,
   ],
 ];
 
@@ -38,5 +46,40 @@ export function registerRouterMetrics(registry: Registry, status: () => ClusterS
   }
   return () => {
     for (const [name] of gauges) registry.removeSingleMetric(name);
+  };
+}
+
+/** Metrics of the log's writes. */
+export interface LogMetrics {
+  observe(event: SyncEvent): void;
+  /** Takes them away. */
+  close(): void;
+}
+
+/** Bounds in seconds: a write to memory takes 0.1 ms, one to a disk in trouble seconds. */
+const syncBuckets = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
+
+/** Registers the metrics that the log feeds. */
+export function registerLogMetrics(registry: Registry): LogMetrics {
+  const seconds = new Histogram({
+    name: 'etl_router_log_sync_seconds',
+    help: 'Time to write a batch to the log and make it durable. Worry when the 99th percentile is above 0.1.',
+    buckets: syncBuckets,
+    registers: [registry],
+  });
+  const bytes = new Counter({
+    name: 'etl_router_log_written_bytes_total',
+    help: 'Bytes written to the log.',
+    registers: [registry],
+  });
+  return {
+    observe({ durationMs, bytes: written }) {
+      seconds.observe(durationMs / 1000);
+      bytes.inc(written);
+    },
+    close() {
+      registry.removeSingleMetric('etl_router_log_sync_seconds');
+      registry.removeSingleMetric('etl_router_log_written_bytes_total');
+    },
   };
 }

@@ -301,3 +301,28 @@ test('a pipeline is applied, shown, paused, resumed and deleted by GraphQL', asy
     message: 'EtlPipeline shop/orders does not exist',
   });
 });
+
+test('the log is seen in the metrics: its size, its quota and the time of its syncs', async (t) => {
+  const flags = { 'metrics-addr': '127.0.0.1:0', 'log-quota-bytes': '16777216' };
+  const config = makeConfig(await makeDirectory(t), flags);
+  const running = await startRouter({ config, logger: silentLogger, version });
+  atEnd(t, () => running.close());
+  await running.router.objects.applyText(allText);
+  const { metrics } = running.addresses;
+  assert(metrics !== undefined);
+  const text = await (await fetch(`http://${formatAddress(metrics)}/metrics`)).text();
+  const valueOf = (name: string): number =>
+    Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+  assert.equal(valueOf('etl_router_log_quota_bytes'), 16_777_216);
+  assert.equal(valueOf('etl_router_log_bytes'), running.router.cluster().logBytes);
+  assert(valueOf('etl_router_log_sync_seconds_count') >= 2);
+  assert(valueOf('etl_router_log_sync_seconds_sum') > 0);
+  assert(valueOf('etl_router_log_written_bytes_total') > 0);
+});
+
+test('a quota too small for a segment is refused by the name of its setting', async () => {
+  await assert.rejects(
+    async () => makeConfig('/data', { 'log-quota-bytes': '1000' }),
+    /--log-quota-bytes: needs a whole number from 16777216/,
+  );
+});

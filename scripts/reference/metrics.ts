@@ -2,7 +2,7 @@
 
 import { registerMetrics } from '@etl-router/sidecar';
 import { type Metric, Registry } from 'prom-client';
-import { registerRouterMetrics } from '../../router/src/router-metrics.ts';
+import { registerLogMetrics, registerRouterMetrics } from '../../router/src/router-metrics.ts';
 import { codes, table } from './markdown.ts';
 
 /** Registering reads nothing: values are asked for when metrics are. */
@@ -21,6 +21,7 @@ export function renderMetrics(): string {
     },
   });
   const router = new Registry();
+  registerLogMetrics(router);
   registerRouterMetrics(router, neverRead);
   return `# Metrics
 

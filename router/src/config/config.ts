@@ -28,6 +28,7 @@ export interface RouterConfig {
     readonly electionTimeoutMs: number;
     readonly heartbeatIntervalMs: number;
     readonly snapshotInterval: number;
+    readonly logQuotaBytes: number;
   };
   readonly buffer: {
     readonly maxTotalRecords: number;
@@ -302,6 +303,7 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
       electionTimeoutMs: value('cluster.election_timeout_ms'),
       heartbeatIntervalMs: value('cluster.heartbeat_interval_ms'),
       snapshotInterval: value('cluster.snapshot_interval'),
+      logQuotaBytes: value('cluster.log_quota_bytes'),
     },
     buffer: {
       maxTotalRecords: value('buffer.max_total_records'),

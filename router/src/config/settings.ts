@@ -120,6 +120,14 @@ export const settings: readonly Setting[] = [
     help: 'Log entries between two snapshots.',
   },
   {
+    key: 'cluster.log_quota_bytes',
+    type: count(16_777_216, 2 ** 40),
+    defaultText: '2147483648',
+    help: 'Bytes that the files of the log may take. From 90 % of it on only reads and deletes go on, until a snapshot released a part.',
+    flag: 'log-quota-bytes',
+    env: ['ETL_LOG_QUOTA_BYTES'],
+  },
+  {
     key: 'buffer.max_total_records',
     type: count(1, 100_000_000),
     defaultText: '100000',

@@ -34,6 +34,8 @@ export interface Proposed {
 export interface ProposalOptions {
   /** Stops waiting. A command that is in the log by then takes effect all the same. */
   readonly signal?: AbortSignal | undefined;
+  /** It makes the state smaller or stops work: taken also while the log is read-only because of its quota. */
+  readonly frees?: boolean | undefined;
 }
 
 /** `failed`: stopped by an error and of no use any more; the process is to exit. */
@@ -54,6 +56,10 @@ export interface ConsensusStatus {
   readonly logLength: number;
   /** Last entry that the latest snapshot stands for; 0: none. */
   readonly snapshotIndex: number;
+  /** Size of the log's files. */
+  readonly logBytes: number;
+  /** What they may take; at 90 % of it the log is read-only until it is compacted. */
+  readonly logQuotaBytes: number;
   /** Proposals that wait for their answer. */
   readonly pendingProposals: number;
   /** Why it failed. */
@@ -66,7 +72,7 @@ export interface Consensus {
   start(state: ReplicatedState): Promise<void>;
   /**
    * Resolves when the command is committed and applied here. Refused without effect: ETL_LIMIT_EXCEEDED (too large, or
-   * too many wait; the latter is retryable), ETL_UNAVAILABLE (not serving), ETL_CANCELLED before it was sent. Any
+   * too many wait, or the log is at its quota; the latter two are retryable), ETL_UNAVAILABLE (not serving), ETL_CANCELLED before it was sent. Any
    * other error leaves it open.
    */
   propose(command: Uint8Array, options?: ProposalOptions): Promise<Proposed>;

@@ -14,6 +14,7 @@ import type {
   Proposed,
   ReplicatedState,
 } from './consensus.ts';
+import { LogQuota } from './log-quota.ts';
 import { abandoned, PendingProposals, type ProposalBounds } from './pending-proposals.ts';
 
 export interface SingleNodeOptions {
@@ -25,6 +26,8 @@ export interface SingleNodeOptions {
   readonly snapshotInterval?: number;
   /** Memory of the log's entries at which a snapshot is made early. Default 64 MiB. */
   readonly snapshotBytes?: number;
+  /** What the log's files may take. Default: no bound. */
+  readonly logQuotaBytes?: number;
   /** Default 4,096 proposals and 64 MiB. */
   readonly proposals?: ProposalBounds;
 }
@@ -42,6 +45,7 @@ export class SingleNode implements Consensus {
   readonly #snapshotInterval: number;
   readonly #snapshotBytes: number;
   readonly #pending: PendingProposals;
+  readonly #quota: LogQuota;
   readonly #failWith: (error: EtlError) => void;
   #role: ConsensusRole = 'starting';
   #state: ReplicatedState | undefined;
@@ -66,6 +70,7 @@ export class SingleNode implements Consensus {
     this.#pending = new PendingProposals(
       proposals ?? { maxCount: 4096, maxBytes: 64 * 1024 * 1024 },
     );
+    this.#quota = new LogQuota(log, options.logQuotaBytes);
     this.#commitIndex = log.hardState.commit;
   }
 
@@ -95,8 +100,12 @@ export class SingleNode implements Consensus {
     const { signal } = options;
     this.#checkServing(signal);
     checkCommand(command);
-    const refusal = this.#pending.refusal(command.length);
-    if (refusal !== undefined) throw refusal;
+    const refusal =
+      this.#pending.refusal(command.length) ?? this.#quota.refusal(options.frees === true);
+    if (refusal !== undefined) {
+      this.#snapshotWhenDue();
+      throw refusal;
+    }
     const index = this.#log.lastIndex + 1;
     const { term } = this.#log.hardState;
     const answer = this.#pending.wait(index, command.length, signal);
@@ -130,6 +139,8 @@ export class SingleNode implements Consensus {
       lastIndex,
       logLength: lastIndex - firstIndex + 1,
       snapshotIndex: snapshot.index,
+      logBytes: this.#log.diskBytes,
+      logQuotaBytes: this.#quota.maxBytes,
       pendingProposals: this.#pending.count,
       failure: this.#failure,
     };
@@ -228,7 +239,11 @@ export class SingleNode implements Consensus {
   #snapshotWhenDue(): void {
     if (this.#snapshotting !== undefined || this.#role === 'closed') return;
     const entries = this.#lastApplied - this.#log.snapshot.index;
-    if (entries < this.#snapshotInterval && this.#log.bytes < this.#snapshotBytes) return;
+    const isDue =
+      entries >= this.#snapshotInterval ||
+      this.#log.bytes >= this.#snapshotBytes ||
+      (entries > 0 && this.#quota.isHalfTaken);
+    if (!isDue) return;
     this.#snapshotting = this.#snapshot();
   }
 

@@ -28,6 +28,20 @@ export interface ProposeOptions {
 export type Answer<Case extends CommandResult['outcome']['case']> =
   Extract<CommandResult['outcome'], { case: Case }> extends { value: infer Value } ? Value : never;
 
+/** What makes the state smaller or stops work, and the session that a repeat of it is remembered in. */
+const freeing: ReadonlySet<CommandBody['case']> = new Set<CommandBody['case']>([
+  'deleteObject',
+  'deregisterService',
+  'deregisterSidecar',
+  'dropGroup',
+  'dropLanes',
+  'expireSession',
+  'leaveGroup',
+  'openSession',
+  'revokePipeline',
+  'setPipelineState',
+]);
+
 /** Session of the requests that name none. */
 const sharedSession = 'shared';
 const sharedSessionTtlMs = 24 * 60 * 60 * 1000;
@@ -96,6 +110,7 @@ export class Proposer {
     const proposedAtNs = nsOfMs(this.#clock.wallMs());
     const { result } = await this.#log.propose(encodeProposal(body, { proposedAtNs, ...stamps }), {
       signal,
+      frees: freeing.has(body.case),
     });
     return acceptedResult(result);
   }

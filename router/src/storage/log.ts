@@ -16,7 +16,7 @@ import {
   type RaftLog,
 } from './log-types.ts';
 import { LogView } from './log-view.ts';
-import { type LogLocation, recoverLog, removeSegments } from './recover.ts';
+import { type LogLocation, type RecoveredLog, recoverLog, removeSegments } from './recover.ts';
 import { parseSegmentName } from './segment.ts';
 import { SegmentWriter } from './segment-writer.ts';
 
@@ -60,6 +60,8 @@ export class Log implements RaftLog {
   readonly #tail: LogTail;
   readonly #key: number;
   #writer: SegmentWriter;
+  /** Sizes of the segments before the one that is written, by number. */
+  readonly #sealed: Map<number, number>;
   #queue: Request[] = [];
   #flushing: Promise<void> | undefined;
   #durable: LogPosition;
@@ -70,13 +72,14 @@ export class Log implements RaftLog {
 
   private constructor(
     options: LogOptions,
-    parts: { readonly view: LogView; readonly tail: LogTail; readonly writer: SegmentWriter },
+    parts: Omit<RecoveredLog, 'tornBytes'>,
     tornBytes: number,
   ) {
     this.#options = options;
     this.#view = parts.view;
     this.#tail = parts.tail;
     this.#writer = parts.writer;
+    this.#sealed = new Map(parts.sealed);
     this.#key = logKey(options.logId);
     this.#durable = parts.tail.base.last;
     this.tornBytes = tornBytes;
@@ -122,6 +125,13 @@ export class Log implements RaftLog {
   /** Memory that the entries take, about. */
   get bytes(): number {
     return this.#view.bytes;
+  }
+
+  /** Size of its files. */
+  get diskBytes(): number {
+    let bytes = this.#writer.allocatedBytes;
+    for (const size of this.#sealed.values()) bytes += size;
+    return bytes;
   }
 
   term(index: number): number | undefined {
@@ -293,6 +303,7 @@ export class Log implements RaftLog {
       throw error;
     }
     this.#writer = next;
+    this.#sealed.set(old.header.number, old.allocatedBytes);
     await old.close();
   }
 
@@ -305,15 +316,17 @@ export class Log implements RaftLog {
       .map(parseSegmentName)
       .filter((number) => number !== undefined && number < firstSegment);
     await removeSegments(this.#options, released as readonly number[]);
+    for (const number of released as readonly number[]) this.#sealed.delete(number);
   }
 }
 
-const defaultSegmentBytes = 64 * 1024 * 1024;
+/** Size of a segment where nothing else is said. */
+export const defaultSegmentBytes: number = 64 * 1024 * 1024;
 const defaultAllocateBytes = 1024 * 1024;
 
 async function createLog(
   options: LogOptions,
-  build: (parts: { view: LogView; tail: LogTail; writer: SegmentWriter }) => Log,
+  build: (parts: Omit<RecoveredLog, 'tornBytes'>) => Log,
 ): Promise<Log> {
   const { disk, directory, clusterId, logId, allocateBytes = defaultAllocateBytes } = options;
   await onDisk('create', directory, () => disk.makeDirectory(directory));
@@ -324,7 +337,7 @@ async function createLog(
   const base: Frame = { kind: 'base', base: emptyBase };
   const key = logKey(logId);
   const writer = await SegmentWriter.create(disk, directory, header, { key, base });
-  return build({ view: new LogView(), tail: new LogTail(), writer });
+  return build({ view: new LogView(), tail: new LogTail(), writer, sealed: new Map() });
 }
 
 function sameState(a: HardState, b: HardState): boolean {

@@ -34,6 +34,8 @@ export interface RecoveredLog {
   readonly writer: SegmentWriter;
   /** Bytes of a torn tail that were cut off. */
   readonly tornBytes: number;
+  /** Size of every segment before the writer's, by number. */
+  readonly sealed: ReadonlyMap<number, number>;
 }
 
 interface ReadSegment {
@@ -48,6 +50,7 @@ export async function recoverLog(location: LogLocation): Promise<RecoveredLog> {
   const numbers = await listSegments(location);
   const view = new LogView();
   const tail = new LogTail();
+  const sizes = new Map<number, number>();
   let last: ReadSegment | undefined;
   let unused: readonly number[] = [];
   for (const [at, number] of numbers.entries()) {
@@ -55,6 +58,7 @@ export async function recoverLog(location: LogLocation): Promise<RecoveredLog> {
       replay(location, { frames, number, isFirst: at === 0 }, { view, tail }),
     );
     last = segment;
+    sizes.set(number, segment.bytes.length);
     if (segment.scan.sealedTo === undefined) {
       unused = numbers.slice(at + 1);
       await checkUnused(location, segment, unused);
@@ -74,7 +78,8 @@ export async function recoverLog(location: LogLocation): Promise<RecoveredLog> {
   const { writer, tornBytes } = await reopenLast(location, last);
   const released = numbers.filter((number) => number < firstSegment);
   await removeSegments(location, [...released, ...unused]);
-  return { view, tail, writer, tornBytes };
+  for (const number of [...released, writer.header.number]) sizes.delete(number);
+  return { view, tail, writer, tornBytes, sealed: sizes };
 }
 
 /** Deletes segments, lowest first, so that what stays has no gap. */

@@ -90,6 +90,11 @@ export class SegmentWriter {
     });
   }
 
+  /** Size of the file. */
+  get allocatedBytes(): number {
+    return this.#place.allocated;
+  }
+
   /** Whether so many more bytes belong here. A segment that holds nothing yet takes a batch of any size. */
   hasRoom(bytes: number, segmentBytes: number): boolean {
     const { end, batch } = this.#place;

@@ -23,6 +23,17 @@ async function openNode(
   return new SingleNode({ log, clusterId, nodeId: 77, ...rest });
 }
 
+/** Size of all files of the log. */
+async function sizeOf(disk: MemoryDisk): Promise<number> {
+  let bytes = 0;
+  for (const path of disk.paths()) {
+    const file = await disk.open(path, 'read');
+    bytes += await file.size();
+    await file.close();
+  }
+  return bytes;
+}
+
 async function startNew(
   options: Partial<SingleNodeOptions> = {},
 ): Promise<{ disk: MemoryDisk; node: SingleNode; state: FakeState }> {
@@ -214,6 +225,51 @@ test('large entries bring a snapshot before the interval is over', async () => {
   for (let at = 0; at < 30; at++) await node.propose(new Uint8Array(1000).fill(1));
   await node.close();
   assert.ok(state.snapshots.length >= 2, `${state.snapshots.length} snapshots`);
+});
+
+test('a log at 90 % of its quota takes only what frees space, until it is compacted', async () => {
+  const disk = newDisk();
+  const node = await openNode(disk, { create: true, logQuotaBytes: 20_000 });
+  const state = new FakeState();
+  const held = Promise.withResolvers<void>();
+  const snapshot = state.snapshot.bind(state);
+  state.snapshot = async () => {
+    await held.promise;
+    return snapshot();
+  };
+  await node.start(state);
+  const command = new Uint8Array(500).fill(1);
+  let sent = 0;
+  while (node.status().logBytes < 18_000) {
+    await node.propose(command);
+    sent += 1;
+  }
+  await assert.rejects(node.propose(command), {
+    code: 'ETL_LIMIT_EXCEEDED',
+    retryable: true,
+    message: /^the log takes \d+ bytes of 20000, .*--log-quota-bytes$/,
+  });
+  assert.equal(await node.readIndex(), sent + 1, 'reads go on');
+  await node.propose(command, { frees: true });
+  assert.equal(node.status().role, 'leader');
+  while (node.status().logBytes < 20_000) await node.propose(command, { frees: true });
+  await assert.rejects(node.propose(command, { frees: true }), { code: 'ETL_LIMIT_EXCEEDED' });
+  held.resolve();
+  while (node.status().logBytes >= 18_000) await new Promise((resolve) => setImmediate(resolve));
+  await node.propose(command);
+  const { logBytes } = node.status();
+  assert.equal(logBytes, await sizeOf(disk), 'it counts what is on the disk');
+  await node.close();
+  const again = await openLog(disk, directory, { create: false });
+  assert.equal(again.diskBytes, logBytes, 'and knows it again after a restart');
+});
+
+test('a log within a quota is compacted before anything is refused', async () => {
+  const { node, state } = await startNew({ logQuotaBytes: 20_000 });
+  for (let at = 0; at < 200; at++) await node.propose(new Uint8Array(500).fill(1));
+  assert.ok(state.snapshots.length >= 5, `${state.snapshots.length} snapshots`);
+  assert.ok(node.status().logBytes < 18_000);
+  await node.close();
 });
 
 test('a failed write ends it: who waits is told, and nothing is served any more', async () => {

@@ -49,6 +49,8 @@ export class InstantConsensus implements ServerConsensus {
       lastIndex: index,
       logLength: index,
       snapshotIndex: 0,
+      logBytes: 0,
+      logQuotaBytes: Number.POSITIVE_INFINITY,
       pendingProposals: 0,
       failure: undefined,
     };
