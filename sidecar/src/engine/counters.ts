@@ -3,6 +3,7 @@
 
 import { type Clock, type EtlError, toEtlError } from '@etl-router/core';
 import type { Pipeline, StageKind } from '@etl-router/pipeline';
+import { LatencyCounter, type LatencySnapshot } from './latency.ts';
 
 /** The last thing that went wrong at a stage. */
 export interface StageFault {
@@ -38,6 +39,8 @@ export interface StageSnapshot {
   /** Time spent in calls of the stage. */
   readonly busyMs: number;
   readonly fault: StageFault | undefined;
+  /** For a source: from the reading of a record until it and all before it were resolved. */
+  readonly latency: LatencySnapshot | undefined;
 }
 
 /** Counters of one edge. */
@@ -104,7 +107,9 @@ export interface RunSnapshot {
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-export type StageCounters = Mutable<StageSnapshot>;
+export type StageCounters = Mutable<Omit<StageSnapshot, 'latency'>> & {
+  readonly latency: LatencyCounter | undefined;
+};
 export type EdgeCounters = Mutable<EdgeSnapshot>;
 
 function newStage(name: string, kind: StageKind): StageCounters {
@@ -124,6 +129,7 @@ function newStage(name: string, kind: StageKind): StageCounters {
     duplicatesSuppressed: 0,
     busyMs: 0,
     fault: undefined,
+    latency: kind === 'source' ? new LatencyCounter() : undefined,
   };
 }
 
@@ -182,7 +188,10 @@ export class RunCounters {
   }
 
   get stages(): readonly StageSnapshot[] {
-    return Array.from(this.#stages.values(), (stage) => ({ ...stage }));
+    return Array.from(this.#stages.values(), (stage) => ({
+      ...stage,
+      latency: stage.latency?.snapshot(),
+    }));
   }
 
   get edges(): readonly EdgeSnapshot[] {

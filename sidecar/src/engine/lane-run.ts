@@ -94,10 +94,13 @@ export class LaneRun {
     this.epoch = options.epoch;
     this.credit = new LaneCredit(options.context.budget);
     this.watermark = new LaneWatermark(options.watermarkMs, options.context.clock.monotonicMs());
-    this.#tracker = new LaneTracker(({ count, bytes }) => {
+    this.#tracker = new LaneTracker(({ count, bytes, readAtMs }) => {
       this.watermark.pop();
       if (this.#abort.signal.aborted) return;
       this.credit.release(count, bytes);
+      if (readAtMs !== undefined) {
+        this.#source?.latency?.add(count, options.context.clock.monotonicMs() - readAtMs);
+      }
       options.onProgress();
     });
     this.#passage = { signal: this.#abort.signal, buried: options.buried };
@@ -333,7 +336,9 @@ export class LaneRun {
     const { count, byteLength } = batch;
     this.credit.read(count, byteLength);
     this.credit.returnUnread();
-    const ticket = this.#tracker.add({ firstSequence, count, bytes: byteLength, position });
+    const readAtMs = this.#context.clock.monotonicMs();
+    const range = { firstSequence, count, bytes: byteLength, position, readAtMs };
+    const ticket = this.#tracker.add(range);
     if (this.#source !== undefined) {
       this.#source.recordsOut += count;
       this.#source.bytesOut += byteLength;

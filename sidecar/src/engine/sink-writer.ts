@@ -169,6 +169,7 @@ export class SinkWriter implements Consumer {
         const { position } = await this.#sink.openLane(lane, epoch);
         this.#held = position;
         this.#isOpen = true;
+        if (failures > 1) counters.setFault(this.#stage.name, undefined);
         failpoints.hit('lane.open.after');
         return;
       } catch (error) {

@@ -20,6 +20,8 @@ export interface TrackedRange {
   readonly bytes: number;
   /** Position of its last record. */
   readonly position: Uint8Array;
+  /** When it was read, by the monotonic clock; absent where nobody measures. */
+  readonly readAtMs?: number;
 }
 
 class Range implements Ticket {

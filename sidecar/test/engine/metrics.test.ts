@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { sleep } from '@etl-router/core';
 import { Registry } from 'prom-client';
 import { registerMetrics, type Sidecar } from '../../src/index.ts';
 import { MemoryTable, testPipeline } from '../../src/testing.ts';
@@ -39,4 +40,37 @@ test('the counters of a run are there as metrics, and never a record’s content
     assert.ok(text.includes(line), `${line} in\n${text}`);
   }
   assert.equal(await registry.metrics(), text, 'reading twice counts nothing twice');
+});
+
+test('the time from reading to resolved is a histogram by source', async () => {
+  const table = new MemoryTable();
+  const world = new World({
+    pipeline: testPipeline({
+      stages: { in: 'source', t: 'transform', out: 'sink' },
+      edges: [
+        ['in', 't'],
+        ['t', 'out'],
+      ],
+    }),
+    tables: { out: table },
+    transforms: { t: (payload) => [payload] },
+    before: { t: () => sleep(world.clock, 700) },
+  });
+  world.emit(10);
+  await world.start();
+  await world.completed();
+  const registry = new Registry();
+  registerMetrics(registry, world.sidecar as Sidecar);
+  const text = await registry.metrics();
+  const valueOf = (series: string, le = ''): number => {
+    const labels = 'namespace="test",pipeline="pipeline",stage="in",stage_type="source"';
+    const line = `etl_pipeline_latency_seconds_${series}{${labels}${le}} `;
+    return Number(text.split(line)[1]?.split('\n')[0]);
+  };
+  assert.match(text, /^# TYPE etl_pipeline_latency_seconds histogram$/m);
+  assert.equal(valueOf('bucket', ',le="0.5"'), 0);
+  assert.equal(valueOf('bucket', ',le="2.5"'), 10);
+  assert.equal(valueOf('bucket', ',le="+Inf"'), 10);
+  assert.equal(valueOf('count'), 10);
+  assert.ok(valueOf('sum') >= 7 && valueOf('sum') < 25, `${valueOf('sum')} s`);
 });
