@@ -2,7 +2,12 @@
 
 import type { Clock } from '@etl-router/core';
 import type { RunSnapshot } from '@etl-router/sidecar';
-import { type PipelineProgress, renderProgressLine, renderSummary } from './progress.ts';
+import {
+  type PipelineProgress,
+  renderProgressLine,
+  renderSummary,
+  renderWaiting,
+} from './progress.ts';
 import type { Standalone } from './standalone.ts';
 
 export interface DisplayOptions {
@@ -82,7 +87,10 @@ export class Display {
     const { out, pipelines } = this.#options;
     const lines = this.#snapshots()
       .filter(({ pipelineId }) => pipelines.includes(pipelineId) && !this.#done.has(pipelineId))
-      .map((snapshot) => renderProgressLine(toProgress(snapshot), this.#rateOf(snapshot)));
+      .flatMap((snapshot) => [
+        renderProgressLine(toProgress(snapshot), this.#rateOf(snapshot)),
+        ...renderWaiting(snapshot.message),
+      ]);
     if (lines.length === 0) return;
     this.#clear();
     const text = out.isTTY

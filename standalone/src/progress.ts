@@ -39,6 +39,11 @@ export function renderProgressLine(progress: PipelineProgress, recordsPerSecond:
   return `${progress.pipeline}: ${formatCount(read)} read · ${formatCount(recordsPerSecond)}/s${lag} → ${sinks.join(' · ')}`;
 }
 
+/** What it waits for, such as a sink that does not answer, on a line of its own; no line when it waits for nothing. */
+export function renderWaiting(message: string): readonly string[] {
+  return message === '' ? [] : [`  waiting: ${message.replaceAll(/\s+/g, ' ')}`];
+}
+
 /** The table at the end of a run: every stage with its counts. */
 export function renderSummary(
   progress: PipelineProgress,
