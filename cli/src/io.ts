@@ -1,6 +1,6 @@
 // The outside of etlctl: streams, environment, time. Commands get it as a value, so tests run them in process.
 
-import type { Clock } from '@etl-router/core';
+import type { Clock, EtlError } from '@etl-router/core';
 
 export interface Io {
   /** Data goes here. */
@@ -26,14 +26,15 @@ export interface GlobalOptions {
 }
 
 /**
- * What a command gives back. `data` is printed by the verb itself when it is `get`; all other verbs with `-o json`
- * print one envelope made of it.
+ * What a command gives back. A `get` prints its data itself; every other verb prints the summary, or with `-o json` one
+ * envelope made of all of it.
  */
 export interface CommandResult {
+  /** What was done, for standard output. */
   readonly summary: string;
   readonly result?: unknown;
-  /** Exit code when not 0: some part failed although the command could say what happened. */
-  readonly exitCode?: number;
+  /** What was not done although the rest was; the first one decides the exit code. */
+  readonly failures?: readonly EtlError[];
 }
 
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;

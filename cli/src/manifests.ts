@@ -2,6 +2,7 @@
 
 import { EtlError } from '@etl-router/core';
 import {
+  describeObject,
   type Finding,
   formatFinding,
   isErrorFinding,
@@ -10,6 +11,7 @@ import {
 } from '@etl-router/pipeline';
 import { readInputs } from './files.ts';
 import { type GlobalOptions, type Io, printable } from './io.ts';
+import { readVersions } from './resource-versions.ts';
 
 export interface FileSelection {
   readonly paths: readonly string[];
@@ -18,6 +20,8 @@ export interface FileSelection {
 
 export interface ReadManifests {
   readonly manifests: readonly Manifest[];
+  /** The resourceVersion of those that carry one, by `describeObject`. */
+  readonly versions: ReadonlyMap<string, string>;
   readonly findings: readonly (Finding & { readonly file: string })[];
   readonly files: number;
 }
@@ -35,18 +39,23 @@ export async function readManifests(
     );
   }
   const inputs = await readInputs(selection.paths, selection.recursive, io);
+  const namespace = globals.namespace ?? 'default';
   const manifests: Manifest[] = [];
+  const versions = new Map<string, string>();
   const findings: (Finding & { readonly file: string })[] = [];
   for (const { name, text } of inputs) {
-    const parsed = parseManifests(text, { namespace: globals.namespace ?? 'default' });
+    const parsed = parseManifests(text, { namespace });
+    const read = readVersions(text, namespace);
     manifests.push(...parsed.manifests);
-    findings.push(...parsed.findings.map((finding) => ({ ...finding, file: name })));
+    for (const [object, version] of read.versions) versions.set(object, version);
+    for (const finding of [...parsed.findings, ...read.findings])
+      findings.push({ ...finding, file: name });
     if (parsed.manifests.length === 0 && parsed.findings.length === 0) {
       throw new EtlError('ETL_INVALID_ARGUMENT', `-f ${name}: holds no object`);
     }
   }
   for (const manifest of manifests) checkNamespace(manifest, globals);
-  return { manifests, findings, files: inputs.length };
+  return { manifests, versions, findings, files: inputs.length };
 }
 
 /** The manifests, after printing what is wrong with any; throws when one has an error. */
@@ -54,8 +63,9 @@ export async function loadManifests(
   selection: FileSelection,
   globals: GlobalOptions,
   io: Io,
-): Promise<readonly Manifest[]> {
-  const { manifests, findings } = await readManifests(selection, globals, io);
+): Promise<ReadManifests> {
+  const read = await readManifests(selection, globals, io);
+  const { findings } = read;
   printFindings(findings, io);
   const errors = findings.filter(isErrorFinding).length;
   if (errors > 0) {
@@ -64,7 +74,13 @@ export async function loadManifests(
       `${errors} error${errors === 1 ? '' : 's'} in the manifests; nothing was sent`,
     );
   }
-  return manifests;
+  return read;
+}
+
+/** The resourceVersion that the manifest carried, if any. */
+export function versionOf({ versions }: ReadManifests, manifest: Manifest): string | undefined {
+  const { namespace, name } = manifest.metadata;
+  return versions.get(describeObject(manifest.kind, namespace, name));
 }
 
 /** One line on standard error for each finding. */

@@ -47,14 +47,14 @@ interface Told {
   readonly command: string;
   readonly summary: string;
   readonly result?: unknown;
-  readonly error?: EtlError;
+  readonly error?: EtlError | undefined;
 }
 
 /** The one object that a script reads from `-o json`. */
-function envelope({ command, summary, result, error }: Told, ok = error === undefined): string {
+function envelope({ command, summary, result, error }: Told): string {
   return renderJson({
     command,
-    ok,
+    ok: error === undefined,
     summary,
     result: result ?? null,
     error: error === undefined ? null : { code: error.code, message: error.message },
@@ -103,14 +103,17 @@ async function execute({ command, work, printed, io, state }: Execution): Promis
   const globals = globalsOf(command, io);
   const name = commandName(command);
   try {
-    const outcome = await work(globals);
-    state.exitCode = outcome.exitCode ?? 0;
+    const { summary, result, failures = [] } = await work(globals);
+    const [error] = failures;
+    if (error !== undefined) state.exitCode = errorCodes[error.code].exitCode;
     if (printed) return;
     if (globals.output === 'json') {
-      io.out(envelope({ command: name, ...outcome }, state.exitCode === 0));
-    } else if (outcome.summary !== '') {
-      io.out(`${printable(outcome.summary).replaceAll('\\x0a', '\n')}\n`);
+      const told = [summary, ...failures.map(({ message }) => message)].filter(Boolean).join('\n');
+      io.out(envelope({ command: name, summary: told, result, error }));
+      return;
     }
+    if (summary !== '') io.out(`${printable(summary)}\n`);
+    for (const failure of failures) io.err(`error: ${printable(failure.message)}\n`);
   } catch (error) {
     state.exitCode = report(error, name, io, globals.output);
   }

@@ -83,6 +83,41 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
     assert.equal(await ok(['apply', '-f', '-'], numbers(2)), 'source/numbers configured\n');
   });
 
+  test('what get prints is applied over the version it shows, and over no newer one', async () => {
+    const read = await ok(['get', 'source', 'numbers', '-n', 'lab', '-o', 'yaml']);
+    assert.match(read, /^ {2}resourceVersion: '\d+'$/m);
+    for (const output of ['yaml', 'json']) {
+      const same = await ok(['get', 'sources', '-n', 'lab', '-o', output]);
+      assert.equal(await ok(['apply', '-f', '-'], same), 'source/numbers unchanged\n');
+    }
+    await ok(['apply', '-f', '-'], numbers(7));
+    const edited = read.replace('count: 2', 'count: 8');
+    for (const more of [[], ['--dry-run=server']]) {
+      const { code, out, err } = await ask(['apply', '-f', '-', ...more], edited);
+      assert.deepEqual([code, out], [5, '']);
+      assert.match(err, /^error: source\/numbers refused: .* is at resource version \d+, not \d+/);
+      assert.match(
+        err,
+        /etlctl get source\/numbers -n lab -o yaml, or leave metadata\.resourceVersion/,
+      );
+    }
+    const json = await ask(['apply', '-f', '-', '-o', 'json'], edited);
+    const { ok: done, error, result } = JSON.parse(json.out);
+    assert.deepEqual([json.code, done, error.code], [5, false, 'ETL_CONFLICT']);
+    assert.deepEqual([result[0].outcome, result[0].error.code], ['refused', 'ETL_CONFLICT']);
+    const free = edited.replace(/^ {2}resourceVersion: .*\n/m, '');
+    assert.equal(await ok(['apply', '-f', '-'], free), 'source/numbers configured\n');
+    await ok(['apply', '-f', '-'], numbers(2));
+  });
+
+  test('resourceVersion 0 creates and never replaces', async () => {
+    const fresh = (count: number): string =>
+      numbers(count).replace('{ name: numbers,', '{ name: fresh, resourceVersion: 0,');
+    assert.equal(await ok(['apply', '-f', '-'], fresh(1)), 'source/fresh created\n');
+    assert.equal((await ask(['apply', '-f', '-'], fresh(2))).code, 5);
+    await ok(['delete', 'source', 'fresh', '-n', 'lab']);
+  });
+
   test('a dry run says what would happen and changes nothing', async () => {
     const there = await ok(['get', 'sources', '-A', '-o', 'json']);
     assert.equal(
@@ -261,7 +296,7 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
   });
 
   test('version tells both sides', async () => {
-    assert.match(await ok(['version']), /^etlctl .*\nrouter 0\.1\.0-dev \(source\)\n$/);
+    assert.match(await ok(['version']), /^etlctl \d\S+ \(\S+\)\nrouter \d\S+ \(\S+\)\n$/);
   });
 
   test('delete tells what was not there with exit code 4, unless it may be missing', async () => {
@@ -286,7 +321,14 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
       ok: true,
       summary: 'source/numbers unchanged',
       result: [
-        { kind: 'EtlSource', namespace: 'lab', name: 'numbers', ok: true, outcome: 'unchanged' },
+        {
+          kind: 'EtlSource',
+          namespace: 'lab',
+          name: 'numbers',
+          ok: true,
+          outcome: 'unchanged',
+          error: null,
+        },
       ],
       error: null,
     });

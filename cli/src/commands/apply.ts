@@ -1,12 +1,11 @@
 // `etlctl apply`: every document of every file is checked before the first is sent; each one's outcome is told.
 
 import { randomUUID } from 'node:crypto';
-import { EtlError, errorCodes, isEtlError } from '@etl-router/core';
+import { EtlError, isEtlError, stringifyJsonText } from '@etl-router/core';
 import type { Manifest } from '@etl-router/pipeline';
 import { RouterClient, toCode } from '../client.ts';
 import { type CommandResult, type GlobalOptions, type Io, printable } from '../io.ts';
-import { loadManifests } from '../manifests.ts';
-import { renderJson } from '../output.ts';
+import { loadManifests, versionOf } from '../manifests.ts';
 
 export interface ApplyRequest {
   readonly paths: readonly string[];
@@ -17,18 +16,16 @@ export interface ApplyRequest {
 }
 
 interface ApplyAnswer {
-  readonly applyObject: {
-    readonly success: boolean;
-    readonly message: string | null;
-    readonly code: string | null;
-    readonly outcome: string | null;
-    readonly findings: readonly {
-      readonly severity: string;
-      readonly path: string;
-      readonly message: string;
-      readonly suggestion: string | null;
-    }[];
-  };
+  readonly success: boolean;
+  readonly message: string | null;
+  readonly code: string | null;
+  readonly outcome: string | null;
+  readonly findings: readonly {
+    readonly severity: string;
+    readonly path: string;
+    readonly message: string;
+    readonly suggestion: string | null;
+  }[];
 }
 
 const document = `mutation ($input: ApplyObjectInput!) {
@@ -38,50 +35,78 @@ const document = `mutation ($input: ApplyObjectInput!) {
 /** Sources, transforms and sinks go before the pipelines that name them, whatever their order in the files. */
 const order: readonly string[] = ['EtlSource', 'EtlTransform', 'EtlSink', 'EtlPipeline'];
 
+/** What became of one manifest; `-o json` prints it as it is. */
+interface Outcome {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly ok: boolean;
+  /** created, configured, unchanged, valid (dry run of the client), refused, failed (no answer) or notSent. */
+  readonly outcome: string;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
 export async function apply(request: ApplyRequest): Promise<CommandResult> {
-  const { globals, io } = request;
-  const loaded = await loadManifests(request, globals, io);
-  const manifests = loaded.toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
-  if (request.dryRun === 'client') {
-    return summarise(manifests.map((manifest) => ({ manifest, line: 'valid (client dry run)' })));
+  const { globals, io, dryRun } = request;
+  const read = await loadManifests(request, globals, io);
+  const manifests = read.manifests.toSorted(
+    (a, b) => order.indexOf(a.kind) - order.indexOf(b.kind),
+  );
+  if (dryRun === 'client') {
+    return summarise(
+      manifests.map((manifest) => toOutcome(manifest, 'valid')),
+      dryRun,
+    );
   }
   const client = new RouterClient(globals, io);
   const outcomes: Outcome[] = [];
   for (const manifest of manifests) {
     try {
-      outcomes.push(await applyOne(client, manifest, request));
+      const sent = { manifest, expectedVersion: versionOf(read, manifest) };
+      outcomes.push(await applyOne(client, sent, request));
     } catch (error) {
       if (!isEtlError(error) || outcomes.length === 0) throw error;
       outcomes.push(...notApplied(manifests.slice(outcomes.length), error));
       break;
     }
   }
-  return summarise(outcomes);
+  return summarise(outcomes, dryRun);
 }
 
-interface Outcome {
-  readonly manifest: Manifest;
-  readonly line: string;
-  readonly error?: EtlError;
+function toOutcome(manifest: Manifest, outcome: string, error?: EtlError): Outcome {
+  const { kind, metadata } = manifest;
+  return {
+    kind,
+    namespace: metadata.namespace,
+    name: metadata.name,
+    ok: error === undefined,
+    outcome,
+    error: error === undefined ? null : { code: error.code, message: error.message },
+  };
 }
 
 /** When the router went away half-way: what was applied before is told, and so is what was not. */
 function notApplied(rest: readonly Manifest[], error: EtlError): Outcome[] {
-  return rest.map((manifest, index) => ({
-    manifest,
-    line: index === 0 ? `not applied: ${error.message}` : 'not sent',
-    error,
-  }));
+  const unsent = new EtlError(error.code, 'not sent');
+  return rest.map((manifest, index) =>
+    index === 0 ? toOutcome(manifest, 'failed', error) : toOutcome(manifest, 'notSent', unsent),
+  );
 }
 
-async function applyOne(
-  client: RouterClient,
-  manifest: Manifest,
-  request: ApplyRequest,
-): Promise<Outcome> {
-  const dryRun = request.dryRun === 'server';
-  const { applyObject: answer } = await client.query<ApplyAnswer>(document, {
-    input: { manifest: renderJson(manifest), dryRun, requestId: randomUUID() },
+interface Sent {
+  readonly manifest: Manifest;
+  readonly expectedVersion: string | undefined;
+}
+
+async function applyOne(client: RouterClient, sent: Sent, request: ApplyRequest): Promise<Outcome> {
+  const { manifest, expectedVersion } = sent;
+  const { applyObject: answer } = await client.query<{ applyObject: ApplyAnswer }>(document, {
+    input: {
+      manifest: stringifyJsonText(manifest),
+      dryRun: request.dryRun === 'server',
+      requestId: randomUUID(),
+      ...(expectedVersion === undefined ? {} : { expectedVersion }),
+    },
   });
   for (const finding of answer.findings) {
     const way = finding.suggestion === null ? '' : ` (${finding.suggestion})`;
@@ -89,29 +114,37 @@ async function applyOne(
       `${printable(`${finding.severity}: ${nameOf(manifest)}: ${finding.path}: ${finding.message}${way}`)}\n`,
     );
   }
-  if (!answer.success) {
-    const error = new EtlError(toCode(answer.code), answer.message ?? 'refused without a reason');
-    return { manifest, line: `refused: ${error.message}`, error };
+  if (answer.success) return toOutcome(manifest, answer.outcome ?? 'applied');
+  const reason = answer.message ?? 'the router gave no reason';
+  const code = toCode(answer.code);
+  const message =
+    code === 'ETL_CONFLICT' && expectedVersion !== undefined
+      ? `${reason}. See it with etlctl get ${nameOf(manifest)} -n ${manifest.metadata.namespace} -o yaml, or leave metadata.resourceVersion out to apply over it`
+      : reason;
+  return toOutcome(manifest, 'refused', new EtlError(code, message));
+}
+
+function nameOf({ kind, metadata }: Pick<Manifest, 'kind' | 'metadata'>): string {
+  return shownAs(kind, metadata.name);
+}
+
+function shownAs(kind: string, name: string): string {
+  return `${kind.slice(3).toLowerCase()}/${name}`;
+}
+
+/** A line for every manifest: what was done on standard output, what was not as errors. */
+function summarise(outcomes: readonly Outcome[], dryRun: ApplyRequest['dryRun']): CommandResult {
+  const where = dryRun === undefined ? '' : ` (${dryRun} dry run)`;
+  const lines: string[] = [];
+  const failures: EtlError[] = [];
+  for (const { kind, name, outcome, error } of outcomes) {
+    const shown = shownAs(kind, name);
+    if (error === null) lines.push(`${shown} ${outcome}${where}`);
+    else {
+      const what = { notSent: 'not sent', failed: `not applied: ${error.message}` }[outcome];
+      const message = `${shown} ${what ?? `refused: ${error.message}`}`;
+      failures.push(new EtlError(toCode(error.code), message));
+    }
   }
-  return { manifest, line: `${answer.outcome ?? 'applied'}${dryRun ? ' (server dry run)' : ''}` };
-}
-
-function nameOf(manifest: Manifest): string {
-  return `${manifest.kind.slice(3).toLowerCase()}/${manifest.metadata.name}`;
-}
-
-/** Every line is printed; the exit code is the first failure's. */
-function summarise(outcomes: readonly Outcome[]): CommandResult {
-  const failed = outcomes.find((outcome) => outcome.error !== undefined);
-  const summary = outcomes.map(({ manifest, line }) => `${nameOf(manifest)} ${line}`).join('\n');
-  const result = outcomes.map(({ manifest, line, error }) => ({
-    kind: manifest.kind,
-    namespace: manifest.metadata.namespace,
-    name: manifest.metadata.name,
-    ok: error === undefined,
-    outcome: line,
-  }));
-  return failed?.error === undefined
-    ? { summary, result }
-    : { summary, result, exitCode: errorCodes[failed.error.code].exitCode };
+  return { summary: lines.join('\n'), result: outcomes, failures };
 }

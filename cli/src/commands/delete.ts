@@ -1,11 +1,11 @@
 // `etlctl delete`: by name, or everything that manifests name, pipelines before what they refer to.
 
-import { EtlError, errorCodes } from '@etl-router/core';
+import { EtlError, isEtlError } from '@etl-router/core';
 import { RouterClient, toCode } from '../client.ts';
 import type { CommandResult, GlobalOptions, Io } from '../io.ts';
 import { loadManifests } from '../manifests.ts';
 import { kindOf, parseTarget } from '../resources.ts';
-import { assertSuccess, type MutationResult } from './pause.ts';
+import type { MutationResult } from './pause.ts';
 
 export interface DeleteRequest {
   readonly paths: readonly string[];
@@ -33,26 +33,39 @@ export async function deleteObjects(request: DeleteRequest): Promise<CommandResu
   const client = new RouterClient(request.globals, request.io);
   const targets = await targetsOf(request);
   const lines: string[] = [];
-  let failure: EtlError | undefined;
-  for (const target of targets) {
-    const shown = `${target.kind === 'service' ? target.kind : target.kind.slice(3).toLowerCase()}/${target.name}`;
-    const result = await deleteOne(client, target);
-    const missing = toCode(result.code) === 'ETL_NOT_FOUND';
-    if (result.success) lines.push(`${shown} deleted`);
-    else if (missing && request.ignoreNotFound) lines.push(`${shown} not found`);
-    else {
-      failure ??= new EtlError(
-        toCode(result.code),
-        result.message ?? 'the router refused without a reason',
-      );
-      if (targets.length === 1) assertSuccess(result);
-      lines.push(`${shown} not deleted: ${result.message ?? 'refused without a reason'}`);
+  const failures: EtlError[] = [];
+  const result: Deleted[] = [];
+  for (const [index, target] of targets.entries()) {
+    const shown = shownAs(target);
+    let answer: MutationResult;
+    try {
+      answer = await deleteOne(client, target);
+    } catch (error) {
+      if (!isEtlError(error) || index === 0) throw error;
+      failures.push(new EtlError(error.code, `${shown} not deleted: ${error.message}`));
+      for (const left of targets.slice(index + 1))
+        failures.push(new EtlError(error.code, `${shownAs(left)} not sent`));
+      break;
+    }
+    const code = answer.success ? undefined : toCode(answer.code);
+    const missing = code === 'ETL_NOT_FOUND' && request.ignoreNotFound;
+    result.push({ ...target, deleted: answer.success });
+    if (answer.success) lines.push(`${shown} deleted`);
+    else if (missing) lines.push(`${shown} not found`);
+    else if (code !== undefined) {
+      const reason = answer.message ?? 'the router refused without a reason';
+      failures.push(new EtlError(code, `${shown} not deleted: ${reason}`));
     }
   }
-  const summary = lines.join('\n');
-  return failure === undefined
-    ? { summary }
-    : { summary, exitCode: errorCodes[failure.code].exitCode };
+  return { summary: lines.join('\n'), result, failures };
+}
+
+interface Deleted extends Target {
+  readonly deleted: boolean;
+}
+
+function shownAs({ kind, name }: Target): string {
+  return `${kind === 'service' ? kind : kind.slice(3).toLowerCase()}/${name}`;
 }
 
 async function deleteOne(client: RouterClient, target: Target): Promise<MutationResult> {
@@ -73,7 +86,7 @@ async function targetsOf(request: DeleteRequest): Promise<Target[]> {
     if (resource !== undefined) {
       throw new EtlError('ETL_INVALID_ARGUMENT', 'name objects or give -f, not both');
     }
-    const manifests = await loadManifests(request, globals, io);
+    const { manifests } = await loadManifests(request, globals, io);
     return manifests
       .map(({ kind, metadata }) => ({ kind, namespace: metadata.namespace, name: metadata.name }))
       .toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));

@@ -19,7 +19,7 @@ export interface GraphRequest {
 /** The drawings, one after the other. Throws ETL_NOT_FOUND where there is no pipeline to draw. */
 export async function graph(request: GraphRequest): Promise<CommandResult> {
   if (request.paths.length === 0) return graphOfRouter(request);
-  const manifests = await loadManifests(request, request.globals, request.io);
+  const { manifests } = await loadManifests(request, request.globals, request.io);
   const lookup = lookupIn(manifests);
   const drawings: string[] = [];
   for (const manifest of manifests) {

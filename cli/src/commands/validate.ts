@@ -1,5 +1,6 @@
 // `etlctl validate`: everything a router would say of manifests that can be said without one.
 
+import { EtlError } from '@etl-router/core';
 import {
   isErrorFinding,
   lookupIn,
@@ -37,9 +38,11 @@ export async function validate(request: ValidateRequest): Promise<CommandResult>
   const warnings = findings.length - errors;
   printFindings(findings, request.io);
   const objects = `${read.manifests.length} object${read.manifests.length === 1 ? '' : 's'}`;
-  const summary =
-    errors === 0
-      ? `${objects} valid${warnings === 0 ? '' : `, ${warnings} warning${warnings === 1 ? '' : 's'}`}`
-      : `${errors} error${errors === 1 ? '' : 's'} in ${objects} of ${read.files} file${read.files === 1 ? '' : 's'}`;
-  return { summary, result: findings, exitCode: errors === 0 ? 0 : 2 };
+  if (errors > 0) {
+    const line = `${errors} error${errors === 1 ? '' : 's'} in ${objects} of ${read.files} file${read.files === 1 ? '' : 's'}`;
+    const failures = [new EtlError('ETL_INVALID_ARGUMENT', line)];
+    return { summary: '', result: findings, failures };
+  }
+  const warned = warnings === 0 ? '' : `, ${warnings} warning${warnings === 1 ? '' : 's'}`;
+  return { summary: `${objects} valid${warned}`, result: findings };
 }
