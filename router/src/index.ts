@@ -1,5 +1,6 @@
 // The router: a replicated state machine behind a log, and the objects that every interface calls.
 
+export { type BuildVersion, readBuildVersion, renderVersion } from './build-version.ts';
 export {
   type ConfigInput,
   type LoadedConfig,
@@ -16,7 +17,6 @@ export {
   renderConfig,
 } from './config/read-config.ts';
 export {
-  type BuildVersion,
   type RunningRouter,
   routerFolder,
   type StartRouterOptions,

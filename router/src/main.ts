@@ -2,9 +2,9 @@
 // The router alone: reads its configuration, starts, and stops when it is told to. Exit codes: 0 after a stop, 78 for a
 // configuration it refuses, 1 for everything else that keeps it from running.
 
-import { readFileSync } from 'node:fs';
 import process from 'node:process';
-import { createLogger, EtlError, isEtlError, type Logger } from '@etl-router/core';
+import { createLogger, isEtlError, type Logger } from '@etl-router/core';
+import { readBuildVersion, renderVersion } from './build-version.ts';
 import type { LoadedConfig } from './config/config.ts';
 import { type CommandLine, parseCommandLine, renderHelp } from './config/flags.ts';
 import { formatAddress } from './config/parse.ts';
@@ -24,7 +24,7 @@ async function main(): Promise<void> {
   for (const warning of read.warnings) logger.warn(warning);
   let running: RunningRouter;
   try {
-    running = await startRouter({ config: read.config, logger, version: buildVersion() });
+    running = await startRouter({ config: read.config, logger, version: readBuildVersion() });
   } catch (error) {
     fail(error);
     return;
@@ -47,6 +47,10 @@ function readArguments(): LoadedConfig | undefined {
     const commandLine: CommandLine = parseCommandLine(process.argv.slice(2), []);
     if (commandLine.help) {
       process.stdout.write(renderHelp(usage, []));
+      return undefined;
+    }
+    if (commandLine.version) {
+      process.stdout.write(renderVersion('etl-router', readBuildVersion()));
       return undefined;
     }
     const loaded = readConfig(commandLine, process.env);
@@ -90,11 +94,4 @@ function fail(error: unknown): void {
   process.stderr.write(`etl-router: ${error.code}: ${error.message}\n`);
   const isConfig = error.code === 'ETL_CONFIG_INVALID' || error.code === 'ETL_UNSUPPORTED';
   process.exitCode = isConfig ? configExitCode : 1;
-}
-
-function buildVersion(): { readonly version: string; readonly commit: string } {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  const { version } = JSON.parse(text) as { readonly version?: string };
-  if (version !== undefined) return { version, commit: 'unknown' };
-  throw new EtlError('ETL_INTERNAL', 'package.json names no version');
 }

@@ -16,18 +16,13 @@ import { createGraphQlHandler } from './api/graphql/handler.ts';
 import { addRouterServices } from './api/grpc/services.ts';
 import { listenError, listenHttp, type RequestHandler } from './api/http/listen.ts';
 import { createProbeHandler } from './api/http/probes.ts';
+import type { BuildVersion } from './build-version.ts';
 import type { RouterConfig } from './config/config.ts';
 import { type Address, formatAddress } from './config/parse.ts';
 import { type MemberStorage, openMemberStorage } from './member-storage.ts';
 import { Opened } from './opened.ts';
 import { registerLogMetrics, registerRouterMetrics } from './router-metrics.ts';
 import { Router, type RouterParts } from './server/router.ts';
-
-/** What a build says of itself. */
-export interface BuildVersion {
-  readonly version: string;
-  readonly commit: string;
-}
 
 export interface StartRouterOptions
   extends Pick<RouterParts, 'plan' | 'checks' | 'guarantee' | 'deadLetterHolders'> {

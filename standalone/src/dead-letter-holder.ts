@@ -4,10 +4,7 @@ import type { DeadLetterHolder, DeadLetterView } from '@etl-router/router';
 import type { DeadLetter, DeadLetterStore, Sidecar } from '@etl-router/sidecar';
 
 /** Answers from the store; redrives go through the sidecar, which wakes the run. */
-export function createDeadLetterHolder(
-  store: DeadLetterStore,
-  sidecar: () => Sidecar,
-): DeadLetterHolder {
+export function createDeadLetterHolder(store: DeadLetterStore, sidecar: Sidecar): DeadLetterHolder {
   return {
     list: async (request) => {
       const { items, total, next } = await store.list(request);
@@ -18,7 +15,7 @@ export function createDeadLetterHolder(
       return found === undefined ? undefined : toView(found);
     },
     count: async (pipelineId, filter) => store.count(pipelineId, filter),
-    redrive: (pipelineId, filter) => sidecar().redrive(pipelineId, filter),
+    redrive: (pipelineId, filter) => sidecar.redrive(pipelineId, filter),
     discard: (pipelineId, filter) => store.discard(pipelineId, filter),
   };
 }

@@ -6,16 +6,19 @@ import { createLogger, EtlError, isEtlError, systemClock, systemRandom } from '@
 import {
   configExitCode,
   parseCommandLine,
+  readBuildVersion,
   readConfig,
   renderConfig,
   renderHelp,
+  renderVersion,
 } from '@etl-router/router';
 import { readCrashPoint } from './crash-points.ts';
 import { Display } from './display.ts';
 import { exampleFile, standaloneFlags as flags } from './flags.ts';
 import { Standalone } from './standalone.ts';
 
-const version = { version: '0.1.0-dev', commit: 'source' };
+/** How long the sinks may finish what they were given when a start or the storage failed. */
+const drainAfterFailureMs = 3000;
 
 /** A second signal does not wait. */
 const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -32,6 +35,11 @@ async function main(args: readonly string[]): Promise<number> {
           flags,
         ),
       );
+      return 0;
+    }
+    const version = readBuildVersion();
+    if (commandLine.version) {
+      process.stdout.write(renderVersion('etl-router standalone', version));
       return 0;
     }
     const loaded = readConfig(commandLine, { ETL_LOG_LEVEL: 'warn', ...process.env });
@@ -66,25 +74,48 @@ async function run(
   once: boolean,
 ): Promise<number> {
   const stop = new AbortController();
-  let exitCode = 0;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      exitCode = once ? signalCodes[signal] : 0;
-      process.once(signal, () => process.exit(signalCodes[signal]));
-      stop.abort();
-    });
-  }
+  const ends = { signalCode: 0, failure: undefined as EtlError | undefined };
+  onSignals((code) => {
+    ends.signalCode = once ? code : 0;
+    stop.abort();
+  });
+  void standalone.failed.then((error) => {
+    ends.failure = error;
+    stop.abort();
+  });
+  let outcome: Awaited<ReturnType<Display['untilDone']>>;
   try {
     const pipelines = await applyAll(standalone, texts);
     const display = new Display({ standalone, pipelines, clock: systemClock, out: process.stdout });
     display.start();
-    const outcome = await display.untilDone(stop.signal, once);
-    if (outcome === 'failed') exitCode = 1;
+    outcome = await display.untilDone(stop.signal, once);
     if (stop.signal.aborted) process.stdout.write('draining …\n');
-  } finally {
-    await standalone.close();
+  } catch (error) {
+    await standalone.close(drainAfterFailureMs).catch(() => undefined);
+    throw error;
   }
-  return exitCode;
+  if (ends.failure !== undefined) await endAfter(ends.failure, standalone);
+  await standalone.close();
+  return outcome === 'failed' ? 1 : ends.signalCode;
+}
+
+/** Tells of the first signal; the next one, of whichever kind, ends the process at once. */
+function onSignals(onFirst: (code: number) => void): void {
+  let isFirst = true;
+  for (const [signal, code] of Object.entries(signalCodes)) {
+    process.on(signal, () => {
+      if (!isFirst) process.exit(code);
+      isFirst = false;
+      onFirst(code);
+    });
+  }
+}
+
+/** Storage failed: says so first, as what can not be committed may keep the sinks busy until the deadline. */
+async function endAfter(failure: EtlError, standalone: Standalone): Promise<never> {
+  process.exitCode = report(failure);
+  await standalone.close(drainAfterFailureMs).catch(() => undefined);
+  process.exit();
 }
 
 async function applyAll(

@@ -1,11 +1,12 @@
 // Router, sidecar and built-in connectors in one process. Everything is the production part: the log on disk, the state
 // machine, the engine. Only the way between them is shorter: a call instead of a connection.
 
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, EtlError, type Logger, type Random } from '@etl-router/core';
 import { connectorsCapability, formatFinding, isErrorFinding } from '@etl-router/pipeline';
 import {
+  type BuildVersion,
+  type DeadLetterHolder,
   formatAddress,
   type Router,
   type RouterConfig,
@@ -36,7 +37,7 @@ export interface StandaloneOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly failpoints: Failpoints;
-  readonly version: { readonly version: string; readonly commit: string };
+  readonly version: BuildVersion;
   /** Relative paths in manifests start here. */
   readonly baseDirectory: string;
 }
@@ -49,32 +50,21 @@ export class Standalone {
   readonly router: Router;
   readonly #running: RunningRouter;
   readonly #sidecar: Sidecar;
-  readonly #stores: readonly { close(): Promise<void> }[];
+  readonly #deadLetters: LocalDeadLetterStore;
 
-  private constructor(
-    running: RunningRouter,
-    sidecar: Sidecar,
-    stores: readonly { close(): Promise<void> }[],
-  ) {
+  private constructor(running: RunningRouter, sidecar: Sidecar, deadLetters: LocalDeadLetterStore) {
     this.router = running.router;
     this.#running = running;
     this.#sidecar = sidecar;
-    this.#stores = stores;
+    this.#deadLetters = deadLetters;
   }
 
   /** Opens the data directory, listens, and runs what is stored. */
   static async start(options: StandaloneOptions): Promise<Standalone> {
     const { config, clock, random, logger, failpoints, version, baseDirectory } = options;
-    await mkdir(config.dataDirectory, { recursive: true });
-    const deadLetters = await LocalDeadLetterStore.open({
-      directory: nodeDirectory(join(config.dataDirectory, 'dead-letters')),
-    });
-    const spills = new SpillStore({
-      directory: nodeDirectory(join(config.dataDirectory, 'spill')),
-    });
-    const parts: { sidecar?: Sidecar } = {};
-    const holder = createDeadLetterHolder(deadLetters, () => parts.sidecar as Sidecar);
+    const parts: { sidecar?: Sidecar; holder?: DeadLetterHolder } = {};
     const registry = new Registry();
+    // The router locks the data directory, so it comes before everything that reads or repairs files in there.
     const running = await startRouter({
       config,
       clock,
@@ -84,28 +74,44 @@ export class Standalone {
       version,
       checks: [checkManifest],
       guarantee: guaranteeOf,
-      deadLetterHolders: () => (parts.sidecar === undefined ? undefined : holder),
+      deadLetterHolders: () => parts.holder,
     });
-    const sidecar = new Sidecar({
-      sidecarId,
-      clock,
-      random,
-      failpoints,
-      deadLetters,
-      spills,
-      baseDirectory,
-      version: version.version,
-      offers: [connectorsCapability],
-      controlPlane: new LocalControlPlane(running.router),
-      stages: stageFactory,
-      logger: logger.child({ logger: 'sidecar' }),
-      bufferMaxBytes: config.buffer.maxTotalBytes,
-      bufferMaxRecords: config.buffer.maxTotalRecords,
-    });
-    parts.sidecar = sidecar;
-    registerMetrics(registry, sidecar);
-    sidecar.start();
-    return new Standalone(running, sidecar, [deadLetters]);
+    try {
+      const deadLetters = await LocalDeadLetterStore.open({
+        directory: nodeDirectory(join(config.dataDirectory, 'dead-letters')),
+      });
+      const spills = new SpillStore({
+        directory: nodeDirectory(join(config.dataDirectory, 'spill')),
+      });
+      const sidecar = new Sidecar({
+        sidecarId,
+        clock,
+        random,
+        failpoints,
+        deadLetters,
+        spills,
+        baseDirectory,
+        version: version.version,
+        offers: [connectorsCapability],
+        controlPlane: new LocalControlPlane(running.router),
+        stages: stageFactory,
+        logger: logger.child({ logger: 'sidecar' }),
+        bufferMaxBytes: config.buffer.maxTotalBytes,
+        bufferMaxRecords: config.buffer.maxTotalRecords,
+      });
+      parts.holder = createDeadLetterHolder(deadLetters, sidecar);
+      registerMetrics(registry, sidecar);
+      sidecar.start();
+      return new Standalone(running, sidecar, deadLetters);
+    } catch (error) {
+      await running.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Resolves with the error after which nothing can be committed any more, should one happen: close then. */
+  get failed(): Promise<EtlError> {
+    return this.#running.failed;
   }
 
   /** Applies the manifests of a text; returns the ids of its pipelines. Throws ETL_INVALID_ARGUMENT with every error. */
@@ -140,10 +146,18 @@ export class Standalone {
     ];
   }
 
-  /** Stops reading, finishes what is in flight, commits, closes. */
-  async close(): Promise<void> {
-    await this.#sidecar.close(drainMs);
-    await this.#running.close();
-    for (const store of this.#stores) await store.close();
+  /**
+   * Stops reading, finishes what is in flight within `deadlineMs`, commits, closes. All is closed, also after a part that
+   * can not be; then the first error is thrown.
+   */
+  async close(deadlineMs: number = drainMs): Promise<void> {
+    const steps = [
+      () => this.#sidecar.close(deadlineMs),
+      () => this.#running.close(),
+      () => this.#deadLetters.close(),
+    ];
+    const errors: unknown[] = [];
+    for (const step of steps) await step().catch((error: unknown) => errors.push(error));
+    if (errors.length > 0) throw errors[0];
   }
 }

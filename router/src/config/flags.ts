@@ -22,6 +22,7 @@ export interface CommandLine {
   /** `--config`, as given. */
   readonly configFile: string | undefined;
   readonly help: boolean;
+  readonly version: boolean;
   readonly printConfig: boolean;
 }
 
@@ -38,6 +39,7 @@ export const commonFlags: readonly ExtraFlag[] = [
     type: 'boolean',
     help: 'Print every setting with its value and where it comes from, and exit.',
   },
+  { name: 'version', type: 'boolean', help: 'Print version and commit and exit.' },
   { name: 'help', type: 'boolean', help: 'Print this and exit.' },
 ];
 
@@ -75,12 +77,13 @@ export function parseCommandLine(
     if (extra === undefined) flags[name] = String(list[0]);
     else found[name] = extra.multiple === true ? list.map(String) : list[0];
   }
-  const { config, 'print-config': printConfig, help, ...rest } = flags;
+  const { config, 'print-config': printConfig, version, help, ...rest } = flags;
   return {
     flags: rest,
     extras: found,
     configFile: config,
     help: help === 'true',
+    version: version === 'true',
     printConfig: printConfig === 'true',
   };
 }

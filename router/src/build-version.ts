@@ -1,0 +1,53 @@
+// What this build is. The bundler replaces the two constants; from source, package.json and git say it.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { EtlError } from '@etl-router/core';
+
+declare const ETL_VERSION: string | undefined;
+declare const ETL_COMMIT: string | undefined;
+
+/** What a build says of itself. */
+export interface BuildVersion {
+  /** Semver. */
+  readonly version: string;
+  /** Short, or `unknown`. */
+  readonly commit: string;
+}
+
+/** Version and commit of what runs. */
+export function readBuildVersion(): BuildVersion {
+  return {
+    version: typeof ETL_VERSION === 'string' ? ETL_VERSION : sourceVersion(),
+    commit: typeof ETL_COMMIT === 'string' ? ETL_COMMIT : sourceCommit(),
+  };
+}
+
+/** The line of `--version`. */
+export function renderVersion(program: string, { version, commit }: BuildVersion): string {
+  return `${program} ${version} (${commit})\n`;
+}
+
+function sourceVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { readonly version?: string };
+  if (version !== undefined) return version;
+  throw new EtlError('ETL_INTERNAL', 'package.json names no version');
+}
+
+/** Asks git only within the project's own clone: another repository around it would name a commit of its own. */
+function sourceCommit(): string {
+  const root = new URL('../../', import.meta.url);
+  if (!existsSync(new URL('.git', root))) return 'unknown';
+  try {
+    const args = ['rev-parse', '--short', 'HEAD'];
+    return execFileSync('git', args, {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 2000,
+    }).trim();
+  } catch {
+    return 'unknown';
+  }
+}
