@@ -1,20 +1,30 @@
 // Talks GraphQL to a router over plain HTTP. Never invents an answer: what the server did not say is an error.
 
 import { randomUUID } from 'node:crypto';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { type ErrorCode, EtlError, errorCodes } from '@etl-router/core';
 import { type GlobalOptions, type Io, withoutCredentials } from './io.ts';
 
 const maxAnswerBytes = 256 * 1024 * 1024;
 
-interface GraphQlAnswer {
-  readonly data?: { readonly [field: string]: unknown } | null;
-  readonly errors?: readonly {
-    readonly message: string;
-    readonly extensions?: { readonly code?: string };
-  }[];
+/** Reasons of the network for which no byte of the question can have reached a router. */
+const unreachable = [
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'ETIMEDOUT',
+];
+
+interface HttpAnswer {
+  /** `HTTP 302 to http://…`: for messages. */
+  readonly status: string;
+  readonly body: string;
 }
+
+type Fields = { readonly [field: string]: unknown };
 
 /** One router, by its HTTP address. */
 export class RouterClient {
@@ -29,27 +39,39 @@ export class RouterClient {
     this.#io = io;
   }
 
-  /** Runs a document and returns its data. Throws EtlError with the server's code, or ETL_UNAVAILABLE or ETL_TIMEOUT. */
-  async query<T>(
-    document: string,
-    variables: { readonly [name: string]: unknown } = {},
-  ): Promise<T> {
-    const body = await this.#post(JSON.stringify({ query: document, variables }));
-    const answer = this.#parse(body);
-    const [error] = answer.errors ?? [];
-    if (error !== undefined) {
-      throw new EtlError(toCode(error.extensions?.code), error.message);
-    }
-    if (answer.data === undefined || answer.data === null) throw this.#notGraphQl('no data');
-    return answer.data as T;
+  /**
+   * Runs a document of one root field and returns its data. Throws EtlError with the server's code, or ETL_UNAVAILABLE
+   * or ETL_TIMEOUT.
+   */
+  async query<T>(document: string, variables: Fields = {}): Promise<T> {
+    const answer = await this.#post(JSON.stringify({ query: document, variables }));
+    const { data, errors } = this.#parse(answer);
+    const [error] = Array.isArray(errors) ? errors.map(toFields) : [];
+    if (error !== undefined) throw this.#refusal(error);
+    const field = /\{\s*(\w+)/.exec(document)?.[1] as string;
+    if (typeof toFields(data)[field] !== 'object')
+      throw this.#notGraphQl(`${answer.status}, no ${field} in the answer`);
+    return data as T;
   }
 
-  #parse(body: string): GraphQlAnswer {
+  #parse({ status, body }: HttpAnswer): Fields {
     try {
-      return JSON.parse(body) as GraphQlAnswer;
+      return toFields(JSON.parse(body));
     } catch (cause) {
-      throw this.#notGraphQl('the answer is not JSON', cause);
+      throw this.#notGraphQl(`${status}, the answer is not JSON`, cause);
     }
+  }
+
+  #refusal(error: Fields): EtlError {
+    const code = toFields(error['extensions'])['code'];
+    const message = typeof error['message'] === 'string' ? error['message'] : 'no reason given';
+    if (code === 'GRAPHQL_VALIDATION_FAILED') {
+      return new EtlError(
+        'ETL_UNSUPPORTED',
+        `the router at ${this.#shown} does not know what this etlctl asks for; compare their versions with etlctl version (${message})`,
+      );
+    }
+    return new EtlError(toCode(code), message);
   }
 
   #notGraphQl(what: string, cause?: unknown): EtlError {
@@ -61,16 +83,16 @@ export class RouterClient {
   }
 
   get #shown(): string {
-    return withoutCredentials(this.#endpoint.origin);
+    return this.#endpoint.origin;
   }
 
-  #post(body: string): Promise<string> {
+  #post(body: string): Promise<HttpAnswer> {
     const send = this.#endpoint.protocol === 'https:' ? httpsRequest : httpRequest;
     const { username, password } = this.#endpoint;
     return new Promise((resolve, reject) => {
       const deadline = AbortSignal.timeout(this.#timeoutMs);
       const request = send(
-        new URL('/graphql', this.#endpoint.origin),
+        this.#endpoint,
         {
           method: 'POST',
           signal: AbortSignal.any([deadline, this.#io.signal]),
@@ -92,7 +114,9 @@ export class RouterClient {
             size += chunk.length;
             if (size > maxAnswerBytes) request.destroy(new Error('the answer passes 256 MiB'));
           });
-          response.on('end', () => resolve(Buffer.concat(chunks).toString()));
+          response.on('end', () =>
+            resolve({ status: statusOf(response), body: Buffer.concat(chunks).toString() }),
+          );
           response.on('error', (error) => reject(this.#failure(error, deadline)));
         },
       );
@@ -112,36 +136,61 @@ export class RouterClient {
     if (this.#io.signal.aborted)
       return new EtlError('ETL_CANCELLED', 'interrupted', { cause: error });
     const reason = (error as NodeJS.ErrnoException).code ?? error.message;
-    return new EtlError(
-      'ETL_UNAVAILABLE',
-      `can not reach the router at ${this.#shown} (${reason}); is it running? Set --server or ETLCTL_SERVER`,
-      { cause: error },
-    );
+    const message = this.#explain(reason);
+    return new EtlError('ETL_UNAVAILABLE', message, { cause: error });
+  }
+
+  #explain(reason: string): string {
+    const { protocol } = this.#endpoint;
+    if (reason.startsWith('HPE_') || reason === 'EPROTO') {
+      const spoken = protocol === 'https:' ? 'TLS; is it http://?' : 'HTTP; is it https://?';
+      return `${this.#shown} does not speak ${spoken} (${reason}); check --server`;
+    }
+    if (/CERT|ALTNAME|ISSUER/.test(reason)) {
+      return `the certificate of ${this.#shown} is not trusted (${reason}); NODE_EXTRA_CA_CERTS names a file of authorities`;
+    }
+    return unreachable.includes(reason)
+      ? `can not reach the router at ${this.#shown} (${reason}); is it running? Set --server or ETLCTL_SERVER`
+      : `the connection to ${this.#shown} broke before the whole answer came (${reason}); what was asked may have happened`;
   }
 }
 
+function toFields(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {};
+}
+
+function statusOf({ statusCode, headers }: IncomingMessage): string {
+  const to = headers.location === undefined ? '' : ` to ${withoutCredentials(headers.location)}`;
+  return `HTTP ${statusCode}${to}`;
+}
+
+/** The address of GraphQL; a path before it is kept, for routers behind a gateway. */
 function parseServer(server: string): URL {
   const url = URL.parse(/^[a-z]+:\/\//i.test(server) ? server : `http://${server}`);
-  if (
-    url === null ||
-    (url.protocol !== 'http:' && url.protocol !== 'https:') ||
-    url.hostname === ''
-  ) {
+  const isWeb = url?.protocol === 'http:' || url?.protocol === 'https:';
+  if (url === null || !isWeb || url.hostname === '' || !isDecodable(url)) {
     throw new EtlError(
       'ETL_INVALID_ARGUMENT',
       `--server: ${JSON.stringify(withoutCredentials(server))} is no http or https URL, such as http://localhost:8080`,
     );
   }
+  const path = url.pathname.replace(/\/+$/, '');
+  url.pathname = path.endsWith('/graphql') ? path : `${path}/graphql`;
   return url;
 }
 
-/** A code the server sent, if this version knows it; a GraphQL validation error is an invalid argument. */
-export function toCode(code: string | undefined | null): ErrorCode {
-  if (code !== undefined && code !== null && Object.hasOwn(errorCodes, code))
-    return code as ErrorCode;
-  return code === 'GRAPHQL_VALIDATION_FAILED' ||
-    code === 'BAD_USER_INPUT' ||
-    code === 'GRAPHQL_PARSE_FAILED'
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    return decodeURIComponent(username + password) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** A code the server sent, if this version knows it. */
+export function toCode(code: unknown): ErrorCode {
+  if (typeof code === 'string' && Object.hasOwn(errorCodes, code)) return code as ErrorCode;
+  return code === 'BAD_USER_INPUT' || code === 'GRAPHQL_PARSE_FAILED'
     ? 'ETL_INVALID_ARGUMENT'
     : 'ETL_INTERNAL';
 }

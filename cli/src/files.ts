@@ -3,6 +3,7 @@
 
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { addAbortSignal } from 'node:stream';
 import { EtlError } from '@etl-router/core';
 import type { Io } from './io.ts';
 
@@ -27,10 +28,7 @@ export async function readInputs(
   const files: InputFile[] = [];
   for (const path of paths) {
     if (path === '-') {
-      files.push({
-        name: 'standard input',
-        text: checkSize('standard input', await io.readStdin()),
-      });
+      files.push({ name: 'standard input', text: decode(path, await readStdin(io)) });
       continue;
     }
     for (const name of await listFiles(path, recursive))
@@ -62,23 +60,50 @@ async function listFiles(path: string, recursive: boolean): Promise<string[]> {
   return names.toSorted();
 }
 
+/** Reads to the end, no further than a file may be large, and no longer than until an interrupt. */
+async function readStdin({ stdin, signal }: Io): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of addAbortSignal(signal, stdin) as AsyncIterable<Uint8Array>) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > maxFileBytes) break;
+    }
+  } catch (cause) {
+    if (signal.aborted) throw new EtlError('ETL_CANCELLED', 'interrupted', { cause });
+    throw invalid('-', reasonOf(cause), cause);
+  }
+  if (size > maxFileBytes) throw tooLarge('-');
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(name: string): EtlError {
+  return invalid(name, `is larger than ${maxFileBytes / 1024 / 1024} MiB`);
+}
+
 async function readOne(name: string): Promise<string> {
   const info = await inspect(name);
   if (!info.isFile()) throw invalid(name, 'is not a regular file');
-  if (info.size > maxFileBytes)
-    throw invalid(name, `is larger than ${maxFileBytes / 1024 / 1024} MiB`);
+  if (info.size > maxFileBytes) throw tooLarge(name);
+  let bytes: Uint8Array;
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(name));
+    bytes = await readFile(name);
   } catch (cause) {
-    if (cause instanceof TypeError) throw invalid(name, 'is not UTF-8 text');
     throw invalid(name, reasonOf(cause), cause);
   }
+  return decode(name, bytes);
 }
 
-function checkSize(name: string, text: string): string {
-  if (text.length > maxFileBytes)
-    throw invalid(name, `is larger than ${maxFileBytes / 1024 / 1024} MiB`);
-  return text;
+function decode(name: string, bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff))
+    throw invalid(name, 'is UTF-16; save it as UTF-8');
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw invalid(name, 'is not UTF-8 text', cause);
+  }
 }
 
 async function inspect(path: string): Promise<Awaited<ReturnType<typeof stat>>> {
@@ -93,6 +118,7 @@ function reasonOf(cause: unknown): string {
   const code = (cause as NodeJS.ErrnoException).code;
   if (code === 'ENOENT') return 'does not exist';
   if (code === 'EACCES') return 'can not be read: permission denied';
+  if (code === 'EISDIR') return 'is a folder';
   if (code === 'ELOOP') return 'is a loop of links';
   return `can not be read (${code ?? String(cause)})`;
 }

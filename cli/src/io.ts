@@ -1,5 +1,6 @@
 // The outside of etlctl: streams, environment, time. Commands get it as a value, so tests run them in process.
 
+import type { Readable } from 'node:stream';
 import type { Clock, EtlError } from '@etl-router/core';
 
 export interface Io {
@@ -7,7 +8,7 @@ export interface Io {
   readonly out: (text: string) => void;
   /** Words go here. */
   readonly err: (text: string) => void;
-  readonly readStdin: () => Promise<string>;
+  readonly stdin: Readable;
   readonly env: { readonly [name: string]: string | undefined };
   readonly clock: Clock;
   /** True when standard output is a terminal: colours and hints are for people. */
@@ -37,14 +38,29 @@ export interface CommandResult {
   readonly failures?: readonly EtlError[];
 }
 
-const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+/** C0 and C1 controls but tab and newline, and the marks that turn the direction of what follows. */
+const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Text that came from a server, safe for a terminal: control characters and escape sequences become visible. */
+/** Text that came from elsewhere, safe for a terminal: what would move its cursor or its colours becomes visible. */
 export function printable(text: string): string {
-  return text.replace(controls, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(unsafe, (char) => {
+    const code = char.charCodeAt(0).toString(16);
+    return code.length > 2 ? `\\u${code}` : `\\x${code.padStart(2, '0')}`;
+  });
 }
 
-/** Removes user and password from a URL before it is shown. */
+/** As {@link printable}, on one line: for a cell of a table or the value of a field. */
+export function printableLine(text: string): string {
+  return printable(text).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
+}
+
+/** The same JSON, with what {@link printable} would change written as escapes. */
+export function printableJson(json: string): string {
+  const raw = /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+  return json.replace(raw, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+/** Removes user and password from a URL before it is shown, in one that is malformed too. */
 export function withoutCredentials(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, '//');
+  return url.replace(/\/\/.*@/s, '//');
 }

@@ -17,19 +17,22 @@ for (const [signal, code] of [
   });
 }
 
-// `etlctl get … | head` closes our output: that is no failure of ours.
+// `etlctl get … | head` closes our output: that is no failure of ours. A full disk is one.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.stderr.write(
+    `error: can not write to standard output (${error.code ?? error.message})\n`,
+  );
+  process.exit(1);
 });
+// Where words can not be written there is no one to tell; the exit code says the rest.
+process.stderr.on('error', () => {});
 
 const io: Io = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
-  readStdin: async () => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-    return Buffer.concat(chunks).toString('utf8');
+  get stdin() {
+    return process.stdin;
   },
   env: process.env,
   clock: systemClock,

@@ -1,7 +1,7 @@
 // How answers look: tables, YAML, JSON, and the envelope of scripts.
 
 import { type Clock, EtlError } from '@etl-router/core';
-import { printable } from './io.ts';
+import { printableJson, printableLine } from './io.ts';
 
 export const outputs = ['table', 'wide', 'json', 'yaml', 'name'] as const;
 export type Output = (typeof outputs)[number];
@@ -21,7 +21,7 @@ export function renderTable(
   header: readonly string[],
   rows: readonly (readonly string[])[],
 ): string {
-  const cells = [header, ...rows].map((row) => row.map(printable));
+  const cells = [header, ...rows].map((row) => row.map(printableLine));
   const widths = header.map((_, column) =>
     Math.max(...cells.map((row) => widthOf(row[column] ?? ''))),
   );
@@ -36,24 +36,29 @@ export function renderTable(
     .join('');
 }
 
-/** Columns a text takes on a terminal: wide East Asian characters and emoji count two, combining marks none. */
+const wide =
+  /[\u1100-\u115f\u2e80-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}|\ufe0f/u;
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
+
+/** Columns a text takes on a terminal: wide East Asian letters and emoji count two, combining marks none. */
 function widthOf(text: string): number {
+  if (/^[ -~]*$/.test(text)) return text.length;
   let width = 0;
-  for (const char of text) {
-    if (/\p{Mark}/u.test(char)) continue;
-    width +=
-      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u.test(
-        char,
-      )
-        ? 2
-        : 1;
+  for (const { segment } of graphemes.segment(text)) {
+    if (wide.test(segment)) width += 2;
+    else if (/[^\p{Mark}\p{Format}]/u.test(segment)) width += 1;
   }
   return width;
 }
 
 /** JSON with two spaces, ending in a newline. */
 export function renderJson(value: unknown): string {
-  return `${JSON.stringify(value, (_key, member: unknown) => (typeof member === 'bigint' ? String(member) : member), 2)}\n`;
+  const json = JSON.stringify(
+    value,
+    (_key, member: unknown) => (typeof member === 'bigint' ? String(member) : member),
+    2,
+  );
+  return `${printableJson(json)}\n`;
 }
 
 /** One YAML document. */

@@ -3,7 +3,13 @@
 
 import { EtlError, errorCodes, isEtlError, toEtlError } from '@etl-router/core';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { type CommandResult, type GlobalOptions, type Io, printable } from './io.ts';
+import {
+  type CommandResult,
+  type GlobalOptions,
+  type Io,
+  printable,
+  withoutCredentials,
+} from './io.ts';
 import { renderJson } from './output.ts';
 
 /** A command's work: options of the command line in, what to tell out. */
@@ -131,7 +137,7 @@ function addGlobals(command: Command, io: Io): Command {
     .addOption(
       new Option(
         '-s, --server <url>',
-        `address of a router (default: ${defaultServer(io)}, or ETLCTL_SERVER)`,
+        `address of a router (default: ${withoutCredentials(defaultServer(io))}, or ETLCTL_SERVER)`,
       ),
     )
     .addOption(

@@ -1,5 +1,6 @@
 // Runs etlctl in the test's own process with streams that are kept.
 
+import { Readable } from 'node:stream';
 import { ManualClock } from '@etl-router/core';
 import type { Io } from '../src/io.ts';
 import { run } from '../src/program.ts';
@@ -13,7 +14,7 @@ export interface Ran {
 /** Runs one command line; standard input is `stdin`. */
 export async function etlctl(
   args: readonly string[],
-  stdin = '',
+  stdin: string | Uint8Array = '',
   env: Io['env'] = {},
 ): Promise<Ran> {
   const texts = { out: '', err: '' };
@@ -24,7 +25,7 @@ export async function etlctl(
     err: (text) => {
       texts.err += text;
     },
-    readStdin: async () => stdin,
+    stdin: Readable.from([Buffer.from(stdin)]),
     env,
     clock: new ManualClock(Date.parse('2026-01-01T00:00:00Z')),
     isTty: false,

@@ -5,7 +5,6 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { renderTable } from '../src/output.ts';
 import { etlctl } from './harness.ts';
 
 const away = ['--server', 'http://127.0.0.1:1'];
@@ -92,16 +91,6 @@ test('a server that accepts and never answers is left after --timeout with exit 
   ]);
   assert.equal(code, 124);
   assert.match(err, /no answer .* within 0\.2s/);
-});
-
-test('a web server that is no router is told from one', async (t) => {
-  const server = createServer((_request, response) => response.end('<html>hello</html>'));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => server.close());
-  const { port } = server.address() as AddressInfo;
-  const { code, err } = await etlctl(['get', 'pipelines', '-s', `127.0.0.1:${port}`]);
-  assert.equal(code, 1);
-  assert.match(err, /does not answer as an ETL Router/);
 });
 
 /** A server that gives these answers in turn and drops the connection when there are no more. */
@@ -212,18 +201,4 @@ test('completion scripts offer every command', async () => {
       assert.ok(out.includes(word), `${shell}: ${word}`);
   }
   assert.equal((await etlctl(['completion', 'tcsh'])).code, 2);
-});
-
-test('a table shows escape sequences instead of sending them to the terminal, and aligns wide letters', () => {
-  const table = renderTable(
-    ['NAME', 'AGE'],
-    [
-      ['\u001b[31mred', '1s'],
-      ['日本', '2s'],
-    ],
-  );
-  assert.doesNotMatch(table, /\u001b/);
-  const [, red, japan] = table.split('\n');
-  assert.equal(red?.indexOf('1s'), 14);
-  assert.equal(japan?.indexOf('2s'), 12);
 });

@@ -1,5 +1,6 @@
 // docs/reference/etlctl.md, from the commands as commander has them.
 
+import { Readable } from 'node:stream';
 import { ManualClock } from '@etl-router/core';
 import type { Command, Help } from 'commander';
 import { createProgram } from '../../cli/src/program.ts';
@@ -10,7 +11,7 @@ export function renderCommands(): string {
     {
       out: () => {},
       err: () => {},
-      readStdin: () => Promise.resolve(''),
+      stdin: Readable.from([]),
       env: {},
       clock: new ManualClock(0),
       isTty: false,

@@ -2,7 +2,7 @@
 
 import { EtlError } from '@etl-router/core';
 import { RouterClient } from '../client.ts';
-import { type CommandResult, type GlobalOptions, type Io, printable } from '../io.ts';
+import { type CommandResult, type GlobalOptions, type Io, printableLine } from '../io.ts';
 import { renderAge, renderRate, renderTable, renderYaml } from '../output.ts';
 import { kindOf, parseTarget } from '../resources.ts';
 import { notFound } from './get.ts';
@@ -195,14 +195,14 @@ async function describePipeline(
             ['Watermark', rates.watermark ?? '-'],
           ] as const)),
     ]),
-    `Graph:\n${printableLines(pipeline.graph)}`,
+    `Graph:\n${pipeline.graph}`,
     `Stages:\n${indent(renderStages(pipeline))}`,
   ];
   if (pipeline.unresolvedRefs.length > 0) {
     const refs = pipeline.unresolvedRefs.map(
       (ref) => `  ${ref.stage}: no ${ref.kind} ${ref.name} in namespace ${pipeline.namespace}`,
     );
-    sections.push(`Unresolved refs:\n${printableLines(refs.join('\n'))}`);
+    sections.push(`Unresolved refs:\n${refs.join('\n')}`);
   }
   if (pipeline.offsets.length > 0) {
     const rows = pipeline.offsets.map((lane) => [
@@ -245,7 +245,7 @@ function renderStages(pipeline: PipelineDetail): string {
 function renderFields(fields: readonly (readonly [string, string])[]): string {
   const width = Math.max(...fields.map(([label]) => label.length)) + 1;
   return fields
-    .map(([label, value]) => `${`${label}:`.padEnd(width)} ${printable(value)}`)
+    .map(([label, value]) => `${`${label}:`.padEnd(width)} ${printableLine(value)}`)
     .join('\n');
 }
 
@@ -255,8 +255,4 @@ function indent(text: string): string {
     .split('\n')
     .map((line) => `  ${line}`)
     .join('\n');
-}
-
-function printableLines(text: string): string {
-  return text.split('\n').map(printable).join('\n');
 }

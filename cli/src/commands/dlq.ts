@@ -2,7 +2,13 @@
 
 import { EtlError } from '@etl-router/core';
 import { RouterClient, toCode } from '../client.ts';
-import { type CommandResult, type GlobalOptions, type Io, printable } from '../io.ts';
+import {
+  type CommandResult,
+  type GlobalOptions,
+  type Io,
+  printable,
+  printableLine,
+} from '../io.ts';
 import { parseOutput, renderAge, renderJson, renderTable, renderYaml } from '../output.ts';
 
 interface DeadLetter {
@@ -112,7 +118,7 @@ async function printList(
     const list = { apiVersion: 'v1', kind: 'List', items, metadata: {} };
     io.out(output === 'json' ? renderJson(list) : await renderYaml(list));
   } else if (output === 'name') {
-    io.out(items.map((item) => `${printable(item.id)}\n`).join(''));
+    io.out(items.map((item) => `${printableLine(item.id)}\n`).join(''));
   } else if (items.length === 0) {
     io.err('No dead letters.\n');
   } else if (request.flags.all === true || output === 'wide') {
@@ -181,9 +187,9 @@ export async function showDeadLetter(request: ShowRequest): Promise<CommandResul
   else {
     const { payloadText, payload, headers, ...rest } = deadLetter;
     for (const [name, value] of Object.entries(rest))
-      io.out(`${`${name}:`.padEnd(14)} ${printable(String(value))}\n`);
+      io.out(`${`${name}:`.padEnd(14)} ${printableLine(String(value))}\n`);
     for (const { key, value } of headers)
-      io.out(`header:        ${printable(key)}: ${printable(value)}\n`);
+      io.out(`header:        ${printableLine(key)}: ${printableLine(value)}\n`);
     io.out(`payload:\n${payloadText === null ? `${payload} (base64)` : printable(payloadText)}\n`);
   }
   return { summary: '' };

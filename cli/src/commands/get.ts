@@ -2,7 +2,7 @@
 
 import { EtlError } from '@etl-router/core';
 import { RouterClient } from '../client.ts';
-import type { CommandResult, GlobalOptions, Io } from '../io.ts';
+import { type CommandResult, type GlobalOptions, type Io, printableLine } from '../io.ts';
 import {
   outputs,
   parseOutput,
@@ -106,7 +106,9 @@ async function getObjects(client: RouterClient, selection: Selection): Promise<v
     const value = oneOrList(name, items);
     io.out(output === 'json' ? renderJson(value) : await renderYaml(value));
   } else if (output === 'name') {
-    io.out(objects.map((object) => `${singular(resource)}/${object.name}\n`).join(''));
+    io.out(
+      objects.map((object) => `${singular(resource)}/${printableLine(object.name)}\n`).join(''),
+    );
   } else if (objects.length === 0) {
     io.err(
       namespace === undefined
@@ -212,7 +214,7 @@ async function getServices(
     const value = oneOrList(name, found);
     io.out(output === 'json' ? renderJson(value) : await renderYaml(value));
   } else if (output === 'name') {
-    io.out(found.map((row) => `service/${row.serviceId}\n`).join(''));
+    io.out(found.map((row) => `service/${printableLine(row.serviceId)}\n`).join(''));
   } else if (found.length === 0) {
     io.err('No services are registered.\n');
   } else {
