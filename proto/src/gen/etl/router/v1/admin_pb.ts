@@ -1597,13 +1597,14 @@ export const GetMetricsResponseSchema: GenMessage<GetMetricsResponse> = /*@__PUR
   messageDesc(file_etl_router_v1_admin, 43);
 
 /**
- * Which dead letters are meant. An empty filter means all.
+ * Which dead letters of a pipeline are meant. Without stage and code: all of them.
  *
  * @generated from message etl.router.v1.DeadLetterFilter
  */
 export type DeadLetterFilter = Message<"etl.router.v1.DeadLetterFilter"> & {
   /**
-   * Only of this pipeline.
+   * Only of this pipeline. Needed to list: dead letters are asked of the sidecar that holds the pipeline. Requests that
+   * name a pipeline themselves ignore it.
    *
    * @generated from field: etl.router.v1.PipelineName pipeline = 1;
    */
