@@ -41,11 +41,17 @@ export function createEngine(context: RouterContext, logger: Logger): GraphQlEng
   });
 }
 
-/** Errors of ours keep code and message; anything else becomes one line with an id that the log has too. */
+/**
+ * Errors of ours keep code and message, and so do faults of the request; anything else becomes one line with an id
+ * that the log has too.
+ */
 export function maskError(error: unknown, logger: Logger): Error {
-  const original = error instanceof GraphQLError ? (error.originalError ?? undefined) : error;
-  if (error instanceof GraphQLError && original === undefined) return error;
+  const original = rootOf(error);
   const located = error instanceof GraphQLError ? { nodes: error.nodes, path: error.path } : {};
+  if (error instanceof GraphQLError && isOfRequest(error, original)) {
+    const extensions = { code: 'ETL_INVALID_ARGUMENT', ...error.extensions };
+    return new GraphQLError(error.message, { ...located, ...sourceOf(error), extensions });
+  }
   if (isEtlError(original) && original.code !== 'ETL_INTERNAL') {
     return new GraphQLError(original.message, {
       ...located,
@@ -58,4 +64,25 @@ export function maskError(error: unknown, logger: Logger): Error {
     ...located,
     extensions: { code: 'ETL_INTERNAL' },
   });
+}
+
+/** What was thrown first: GraphQL wraps errors of its own and of others, more than once for a variable. */
+function rootOf(error: unknown): unknown {
+  let root = error;
+  while (root instanceof GraphQLError && root.originalError !== undefined) {
+    root = root.originalError;
+  }
+  return root;
+}
+
+/** Nobody wrapped it, or a variable has a wrong value; below a field it is an answer of ours that has a wrong type. */
+function isOfRequest(error: GraphQLError, root: unknown): boolean {
+  return root === error || (root instanceof GraphQLError && error.path === undefined);
+}
+
+function sourceOf({ source, positions }: GraphQLError): {
+  readonly source: GraphQLError['source'];
+  readonly positions: GraphQLError['positions'];
+} {
+  return { source, positions };
 }

@@ -8,7 +8,10 @@ import {
   type FragmentDefinitionNode,
   GraphQLError,
   Kind,
+  Lexer,
   type SelectionSetNode,
+  Source,
+  TokenKind,
   type ValidationContext,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
@@ -21,6 +24,8 @@ export const documentLimits = {
   fields: 2000,
   /** Lexical tokens: bounds the parser. */
   tokens: 20_000,
+  /** Nesting of brackets of any kind, checked before the parser, which would run out of stack. */
+  brackets: 100,
   /** Directives of a document. */
   directives: 50,
 } as const;
@@ -29,6 +34,7 @@ export const documentLimits = {
 export function useLimits(): Plugin {
   return {
     onParse({ params }) {
+      checkBrackets(params.source);
       params.options = { ...params.options, maxTokens: documentLimits.tokens };
     },
     onValidate({ addValidationRule }) {
@@ -36,6 +42,40 @@ export function useLimits(): Plugin {
     },
   };
 }
+
+/** Throws for brackets nested too deep. What is no GraphQL at all is the parser's business. */
+function checkBrackets(source: string | Source): void {
+  const lexer = new Lexer(typeof source === 'string' ? new Source(source) : source);
+  let depth = 0;
+  let tokens = 0;
+  try {
+    while (lexer.advance().kind !== TokenKind.EOF && ++tokens <= documentLimits.tokens) {
+      const { kind } = lexer.token;
+      if (opening.has(kind)) depth++;
+      else if (closing.has(kind)) depth--;
+      if (depth > documentLimits.brackets) break;
+    }
+  } catch (error) {
+    if (error instanceof GraphQLError) return;
+    throw error;
+  }
+  if (depth <= documentLimits.brackets) return;
+  throw new GraphQLError(
+    `the document has brackets nested deeper than ${documentLimits.brackets}`,
+    { extensions: { code: 'ETL_LIMIT_EXCEEDED' } },
+  );
+}
+
+const opening: ReadonlySet<TokenKind> = new Set([
+  TokenKind.BRACE_L,
+  TokenKind.BRACKET_L,
+  TokenKind.PAREN_L,
+]);
+const closing: ReadonlySet<TokenKind> = new Set([
+  TokenKind.BRACE_R,
+  TokenKind.BRACKET_R,
+  TokenKind.PAREN_R,
+]);
 
 /** A validation rule; reports at most one fault a document. */
 export function limitRule(context: ValidationContext): ASTVisitor {
