@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatAddress } from '../../src/config/parse.ts';
-import { allText } from '../server/harness.ts';
+import { allText, pipelineText, sourceText } from '../server/harness.ts';
 import { start } from './fixture.ts';
 
 interface Case {
@@ -239,4 +239,31 @@ test('bad input of GraphQL is answered soon, with its code and without internals
       }
     });
   }
+});
+
+test('what exists already, is stale or does not fit is an answer with its code', async (t) => {
+  const { running, graphql } = await start(t);
+  await running.router.objects.applyText(allText);
+  const apply =
+    'mutation($m:String!,$v:ID){answer:applyObject(input:{manifest:$m,expectedVersion:$v}){success code}}';
+  const codeOf = async (manifest: string, expected?: string): Promise<unknown> => {
+    const { data } = await graphql(apply, { m: manifest, v: expected });
+    const { success, code } = data?.['answer'] as { success: boolean; code: string | null };
+    assert.equal(success, code === null);
+    return code;
+  };
+  const edges = (text: string): string =>
+    pipelineText.replace('edges: [{from: in, to: out}]', `edges: [${text}]`);
+  assert.equal(await codeOf(sourceText.replace('in.jsonl', 'b.jsonl'), '1000'), 'ETL_CONFLICT');
+  assert.equal(await codeOf(sourceText, '0'), 'ETL_CONFLICT', 'it exists');
+  for (const [what, manifest] of [
+    ['an edge to itself', edges('{from: in, to: out}, {from: out, to: out}')],
+    ['a cycle', edges('{from: in, to: out}, {from: out, to: in}')],
+    ['an edge to nowhere', edges('{from: in, to: none}')],
+    ['a stage twice', pipelineText.replace('name: out,', 'name: in,')],
+  ] as const) {
+    assert.notEqual(await codeOf(manifest), null, what);
+  }
+  const found = running.router.objects.list({ kind: 'EtlPipeline' });
+  assert.equal(found.length, 1, 'nothing of it took effect');
 });
