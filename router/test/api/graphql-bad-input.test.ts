@@ -200,6 +200,11 @@ const cases: readonly Case[] = [
     text: /"success":false/,
   },
   {
+    name: 'subscription to a pipeline that does not exist',
+    query: 'subscription{pipelineRates(pipelineId:"shop/none"){pipelineId}}',
+    text: /ETL_NOT_FOUND/,
+  },
+  {
     name: 'deleting what is not there',
     query: 'mutation{answer:deletePipeline(pipelineId:"shop/none"){success code}}',
     text: /"code":"ETL_NOT_FOUND"/,

@@ -28,8 +28,12 @@ export function pipelineResolvers(context: RouterContext): object {
     Mutation: pipelineMutations(context),
     Subscription: {
       pipelineRates: {
-        subscribe: (_: unknown, { pipelineId }: { pipelineId: string }) =>
-          rates(context, idOf(pipelineId)),
+        subscribe: (_: unknown, { pipelineId }: { pipelineId: string }) => {
+          const id = idOf(pipelineId);
+          if (context.router.pipelines.get(id) === undefined)
+            throw new EtlError('ETL_NOT_FOUND', `there is no pipeline ${id}`);
+          return rates(context, id);
+        },
       },
     },
     Pipeline: pipelineFields(context),
