@@ -87,6 +87,12 @@ export const errorCodes = {
     exitCode: 4,
     help: 'No object of that kind and name exists. List the kind to see the names.',
   },
+  ETL_NOT_LEADER: {
+    retryable: true,
+    grpc: 'FAILED_PRECONDITION',
+    exitCode: 1,
+    help: 'The member that was asked does not lead. The details name the one that does, if it is known; ask that one.',
+  },
   ETL_PERMISSION_DENIED: {
     retryable: false,
     grpc: 'PERMISSION_DENIED',
