@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file etl/raft/v1/raft.proto.
  */
 export const file_etl_raft_v1_raft: GenFile = /*@__PURE__*/
-  fileDesc("ChZldGwvcmFmdC92MS9yYWZ0LnByb3RvEgtldGwucmFmdC52MSJuCg5NZW1iZXJJZGVudGl0eRISCgpjbHVzdGVyX2lkGAEgASgJEg8KB3JhZnRfaWQYAiABKAQSDAoEbmFtZRgDIAEoCRIPCgdhZGRyZXNzGAQgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBSABKA0iSAoMR3JlZXRSZXF1ZXN0EikKBGZyb20YASABKAsyGy5ldGwucmFmdC52MS5NZW1iZXJJZGVudGl0eRINCgVwZWVycxgCIAMoCSJeCg1HcmVldFJlc3BvbnNlEikKBGZyb20YASABKAsyGy5ldGwucmFmdC52MS5NZW1iZXJJZGVudGl0eRINCgVwZWVycxgCIAMoCRITCgtpbml0aWFsaXNlZBgDIAEoCCJoCg9FeGNoYW5nZVJlcXVlc3QSKQoEZnJvbRgBIAEoCzIbLmV0bC5yYWZ0LnYxLk1lbWJlcklkZW50aXR5EioKCG1lc3NhZ2VzGAIgAygLMhguZXRsLnJhZnQudjEuUmFmdE1lc3NhZ2UiJwoQRXhjaGFuZ2VSZXNwb25zZRITCgtmcmFtZXNfcmVhZBgBIAEoBCLXBAoLUmFmdE1lc3NhZ2USDAoEZnJvbRgBIAEoBBIKCgJ0bxgCIAEoBBIMCgR0ZXJtGAMgASgEEjAKDHJlcXVlc3Rfdm90ZRgEIAEoCzIYLmV0bC5yYWZ0LnYxLlJlcXVlc3RWb3RlSAASOwoScmVxdWVzdF92b3RlX3JlcGx5GAUgASgLMh0uZXRsLnJhZnQudjEuUmVxdWVzdFZvdGVSZXBseUgAEjQKDmFwcGVuZF9lbnRyaWVzGAYgASgLMhouZXRsLnJhZnQudjEuQXBwZW5kRW50cmllc0gAEj8KFGFwcGVuZF9lbnRyaWVzX3JlcGx5GAcgASgLMh8uZXRsLnJhZnQudjEuQXBwZW5kRW50cmllc1JlcGx5SAASKwoJaGVhcnRiZWF0GAggASgLMhYuZXRsLnJhZnQudjEuSGVhcnRiZWF0SAASNgoPaGVhcnRiZWF0X3JlcGx5GAkgASgLMhsuZXRsLnJhZnQudjEuSGVhcnRiZWF0UmVwbHlIABIuCgt0aW1lb3V0X25vdxgKIAEoCzIXLmV0bC5yYWZ0LnYxLlRpbWVvdXROb3dIABIsCgpyZWFkX2luZGV4GAsgASgLMhYuZXRsLnJhZnQudjEuUmVhZEluZGV4SAASNwoQcmVhZF9pbmRleF9yZXBseRgMIAEoCzIbLmV0bC5yYWZ0LnYxLlJlYWRJbmRleFJlcGx5SAASNgoPc25hcHNob3Rfc3RhdHVzGA0gASgLMhsuZXRsLnJhZnQudjEuU25hcHNob3RTdGF0dXNIAEIGCgRib2R5ImAKC1JlcXVlc3RWb3RlEhAKCHByZV92b3RlGAEgASgIEhYKDmxhc3RfbG9nX2luZGV4GAIgASgEEhUKDWxhc3RfbG9nX3Rlcm0YAyABKAQSEAoIdHJhbnNmZXIYBCABKAgiNQoQUmVxdWVzdFZvdGVSZXBseRIQCghwcmVfdm90ZRgBIAEoCBIPCgdncmFudGVkGAIgASgIInkKDUFwcGVuZEVudHJpZXMSFgoOcHJldmlvdXNfaW5kZXgYASABKAQSFQoNcHJldmlvdXNfdGVybRgCIAEoBBIjCgdlbnRyaWVzGAMgAygLMhIuZXRsLnJhZnQudjEuRW50cnkSFAoMY29tbWl0X2luZGV4GAQgASgEIlgKBUVudHJ5EgwKBHRlcm0YASABKAQSDQoFaW5kZXgYAiABKAQSJAoEdHlwZRgDIAEoDjIWLmV0bC5yYWZ0LnYxLkVudHJ5VHlwZRIMCgRkYXRhGAQgASgMInUKDUNvbmZpZ3VyYXRpb24SDgoGdm90ZXJzGAEgAygEEhcKD291dGdvaW5nX3ZvdGVycxgCIAMoBBIQCghsZWFybmVycxgDIAMoBBIVCg1uZXh0X2xlYXJuZXJzGAQgAygEEhIKCmF1dG9fbGVhdmUYBSABKAgibAoMTWVtYmVyQ2hhbmdlEiwKBHN0ZXAYASABKA4yHi5ldGwucmFmdC52MS5Db25maWd1cmF0aW9uU3RlcBIPCgdyYWZ0X2lkGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHYWRkcmVzcxgEIAEoCSJVChNDb25maWd1cmF0aW9uQ2hhbmdlEioKB2NoYW5nZXMYASADKAsyGS5ldGwucmFmdC52MS5NZW1iZXJDaGFuZ2USEgoKYXV0b19sZWF2ZRgCIAEoCCJcChJBcHBlbmRFbnRyaWVzUmVwbHkSEAoIcmVqZWN0ZWQYASABKAgSDQoFaW5kZXgYAiABKAQSEgoKaGludF9pbmRleBgDIAEoBBIRCgloaW50X3Rlcm0YBCABKAQiNwoJSGVhcnRiZWF0EhQKDGNvbW1pdF9pbmRleBgBIAEoBBIUCgxyZWFkX2NvbnRleHQYAiABKAQiJgoOSGVhcnRiZWF0UmVwbHkSFAoMcmVhZF9jb250ZXh0GAEgASgEIgwKClRpbWVvdXROb3ciHAoJUmVhZEluZGV4Eg8KB2NvbnRleHQYASABKAQiMAoOUmVhZEluZGV4UmVwbHkSDwoHY29udGV4dBgBIAEoBBINCgVpbmRleBgCIAEoBCIvCg5TbmFwc2hvdFN0YXR1cxINCgVpbmRleBgBIAEoBBIOCgZmYWlsZWQYAiABKAgigQEKFkluc3RhbGxTbmFwc2hvdFJlcXVlc3QSKwoGaGVhZGVyGAEgASgLMhsuZXRsLnJhZnQudjEuU25hcHNob3RIZWFkZXISDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwSDgoGY3JjMzJjGAQgASgHEgwKBGxhc3QYBSABKAgi3AEKDlNuYXBzaG90SGVhZGVyEikKBGZyb20YASABKAsyGy5ldGwucmFmdC52MS5NZW1iZXJJZGVudGl0eRIMCgR0ZXJtGAIgASgEEg0KBWluZGV4GAMgASgEEhIKCmluZGV4X3Rlcm0YBCABKAQSMQoNY29uZmlndXJhdGlvbhgFIAEoCzIaLmV0bC5yYWZ0LnYxLkNvbmZpZ3VyYXRpb24SEwoLdG90YWxfYnl0ZXMYBiABKAQSDgoGc2hhMjU2GAcgASgMEhYKDmZvcm1hdF92ZXJzaW9uGAggASgNIj4KF0luc3RhbGxTbmFwc2hvdFJlc3BvbnNlEgwKBHRlcm0YASABKAQSFQoNcmVzdW1lX29mZnNldBgCIAEoBCpcCglFbnRyeVR5cGUSGgoWRU5UUllfVFlQRV9VTlNQRUNJRklFRBAAEhUKEUVOVFJZX1RZUEVfTk9STUFMEAESHAoYRU5UUllfVFlQRV9DT05GSUdVUkFUSU9OEAIqnAEKEUNvbmZpZ3VyYXRpb25TdGVwEiIKHkNPTkZJR1VSQVRJT05fU1RFUF9VTlNQRUNJRklFRBAAEiAKHENPTkZJR1VSQVRJT05fU1RFUF9BRERfVk9URVIQARIiCh5DT05GSUdVUkFUSU9OX1NURVBfQUREX0xFQVJORVIQAhIdChlDT05GSUdVUkFUSU9OX1NURVBfUkVNT1ZFEAMy+gEKC1JhZnRTZXJ2aWNlEj4KBUdyZWV0EhkuZXRsLnJhZnQudjEuR3JlZXRSZXF1ZXN0GhouZXRsLnJhZnQudjEuR3JlZXRSZXNwb25zZRJLCghFeGNoYW5nZRIcLmV0bC5yYWZ0LnYxLkV4Y2hhbmdlUmVxdWVzdBodLmV0bC5yYWZ0LnYxLkV4Y2hhbmdlUmVzcG9uc2UoATABEl4KD0luc3RhbGxTbmFwc2hvdBIjLmV0bC5yYWZ0LnYxLkluc3RhbGxTbmFwc2hvdFJlcXVlc3QaJC5ldGwucmFmdC52MS5JbnN0YWxsU25hcHNob3RSZXNwb25zZSgBYgZwcm90bzM");
+  fileDesc("ChZldGwvcmFmdC92MS9yYWZ0LnByb3RvEgtldGwucmFmdC52MSJuCg5NZW1iZXJJZGVudGl0eRISCgpjbHVzdGVyX2lkGAEgASgJEg8KB3JhZnRfaWQYAiABKAQSDAoEbmFtZRgDIAEoCRIPCgdhZGRyZXNzGAQgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBSABKA0iSAoMR3JlZXRSZXF1ZXN0EikKBGZyb20YASABKAsyGy5ldGwucmFmdC52MS5NZW1iZXJJZGVudGl0eRINCgVwZWVycxgCIAMoCSJeCg1HcmVldFJlc3BvbnNlEikKBGZyb20YASABKAsyGy5ldGwucmFmdC52MS5NZW1iZXJJZGVudGl0eRINCgVwZWVycxgCIAMoCRITCgtpbml0aWFsaXNlZBgDIAEoCCJoCg9FeGNoYW5nZVJlcXVlc3QSKQoEZnJvbRgBIAEoCzIbLmV0bC5yYWZ0LnYxLk1lbWJlcklkZW50aXR5EioKCG1lc3NhZ2VzGAIgAygLMhguZXRsLnJhZnQudjEuUmFmdE1lc3NhZ2UiJwoQRXhjaGFuZ2VSZXNwb25zZRITCgtmcmFtZXNfcmVhZBgBIAEoBCLXBAoLUmFmdE1lc3NhZ2USDAoEZnJvbRgBIAEoBBIKCgJ0bxgCIAEoBBIMCgR0ZXJtGAMgASgEEjAKDHJlcXVlc3Rfdm90ZRgEIAEoCzIYLmV0bC5yYWZ0LnYxLlJlcXVlc3RWb3RlSAASOwoScmVxdWVzdF92b3RlX3JlcGx5GAUgASgLMh0uZXRsLnJhZnQudjEuUmVxdWVzdFZvdGVSZXBseUgAEjQKDmFwcGVuZF9lbnRyaWVzGAYgASgLMhouZXRsLnJhZnQudjEuQXBwZW5kRW50cmllc0gAEj8KFGFwcGVuZF9lbnRyaWVzX3JlcGx5GAcgASgLMh8uZXRsLnJhZnQudjEuQXBwZW5kRW50cmllc1JlcGx5SAASKwoJaGVhcnRiZWF0GAggASgLMhYuZXRsLnJhZnQudjEuSGVhcnRiZWF0SAASNgoPaGVhcnRiZWF0X3JlcGx5GAkgASgLMhsuZXRsLnJhZnQudjEuSGVhcnRiZWF0UmVwbHlIABIuCgt0aW1lb3V0X25vdxgKIAEoCzIXLmV0bC5yYWZ0LnYxLlRpbWVvdXROb3dIABIsCgpyZWFkX2luZGV4GAsgASgLMhYuZXRsLnJhZnQudjEuUmVhZEluZGV4SAASNwoQcmVhZF9pbmRleF9yZXBseRgMIAEoCzIbLmV0bC5yYWZ0LnYxLlJlYWRJbmRleFJlcGx5SAASNgoPc25hcHNob3Rfc3RhdHVzGA0gASgLMhsuZXRsLnJhZnQudjEuU25hcHNob3RTdGF0dXNIAEIGCgRib2R5ImAKC1JlcXVlc3RWb3RlEhAKCHByZV92b3RlGAEgASgIEhYKDmxhc3RfbG9nX2luZGV4GAIgASgEEhUKDWxhc3RfbG9nX3Rlcm0YAyABKAQSEAoIdHJhbnNmZXIYBCABKAgiNQoQUmVxdWVzdFZvdGVSZXBseRIQCghwcmVfdm90ZRgBIAEoCBIPCgdncmFudGVkGAIgASgIInkKDUFwcGVuZEVudHJpZXMSFgoOcHJldmlvdXNfaW5kZXgYASABKAQSFQoNcHJldmlvdXNfdGVybRgCIAEoBBIjCgdlbnRyaWVzGAMgAygLMhIuZXRsLnJhZnQudjEuRW50cnkSFAoMY29tbWl0X2luZGV4GAQgASgEIlgKBUVudHJ5EgwKBHRlcm0YASABKAQSDQoFaW5kZXgYAiABKAQSJAoEdHlwZRgDIAEoDjIWLmV0bC5yYWZ0LnYxLkVudHJ5VHlwZRIMCgRkYXRhGAQgASgMInUKDUNvbmZpZ3VyYXRpb24SDgoGdm90ZXJzGAEgAygEEhcKD291dGdvaW5nX3ZvdGVycxgCIAMoBBIQCghsZWFybmVycxgDIAMoBBIVCg1uZXh0X2xlYXJuZXJzGAQgAygEEhIKCmF1dG9fbGVhdmUYBSABKAgibAoMTWVtYmVyQ2hhbmdlEiwKBHN0ZXAYASABKA4yHi5ldGwucmFmdC52MS5Db25maWd1cmF0aW9uU3RlcBIPCgdyYWZ0X2lkGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHYWRkcmVzcxgEIAEoCSI4CgZNZW1iZXISDwoHcmFmdF9pZBgBIAEoBBIMCgRuYW1lGAIgASgJEg8KB2FkZHJlc3MYAyABKAkidgoKTWVtYmVyc2hpcBIxCg1jb25maWd1cmF0aW9uGAEgASgLMhouZXRsLnJhZnQudjEuQ29uZmlndXJhdGlvbhIkCgdtZW1iZXJzGAIgAygLMhMuZXRsLnJhZnQudjEuTWVtYmVyEg8KB3JlbW92ZWQYAyADKAQiVQoTQ29uZmlndXJhdGlvbkNoYW5nZRIqCgdjaGFuZ2VzGAEgAygLMhkuZXRsLnJhZnQudjEuTWVtYmVyQ2hhbmdlEhIKCmF1dG9fbGVhdmUYAiABKAgiXAoSQXBwZW5kRW50cmllc1JlcGx5EhAKCHJlamVjdGVkGAEgASgIEg0KBWluZGV4GAIgASgEEhIKCmhpbnRfaW5kZXgYAyABKAQSEQoJaGludF90ZXJtGAQgASgEIjcKCUhlYXJ0YmVhdBIUCgxjb21taXRfaW5kZXgYASABKAQSFAoMcmVhZF9jb250ZXh0GAIgASgEIiYKDkhlYXJ0YmVhdFJlcGx5EhQKDHJlYWRfY29udGV4dBgBIAEoBCIMCgpUaW1lb3V0Tm93IhwKCVJlYWRJbmRleBIPCgdjb250ZXh0GAEgASgEIjAKDlJlYWRJbmRleFJlcGx5Eg8KB2NvbnRleHQYASABKAQSDQoFaW5kZXgYAiABKAQiLwoOU25hcHNob3RTdGF0dXMSDQoFaW5kZXgYASABKAQSDgoGZmFpbGVkGAIgASgIIoEBChZJbnN0YWxsU25hcHNob3RSZXF1ZXN0EisKBmhlYWRlchgBIAEoCzIbLmV0bC5yYWZ0LnYxLlNuYXBzaG90SGVhZGVyEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEg4KBmNyYzMyYxgEIAEoBxIMCgRsYXN0GAUgASgIItwBCg5TbmFwc2hvdEhlYWRlchIpCgRmcm9tGAEgASgLMhsuZXRsLnJhZnQudjEuTWVtYmVySWRlbnRpdHkSDAoEdGVybRgCIAEoBBINCgVpbmRleBgDIAEoBBISCgppbmRleF90ZXJtGAQgASgEEjEKDWNvbmZpZ3VyYXRpb24YBSABKAsyGi5ldGwucmFmdC52MS5Db25maWd1cmF0aW9uEhMKC3RvdGFsX2J5dGVzGAYgASgEEg4KBnNoYTI1NhgHIAEoDBIWCg5mb3JtYXRfdmVyc2lvbhgIIAEoDSI+ChdJbnN0YWxsU25hcHNob3RSZXNwb25zZRIMCgR0ZXJtGAEgASgEEhUKDXJlc3VtZV9vZmZzZXQYAiABKAQqXAoJRW50cnlUeXBlEhoKFkVOVFJZX1RZUEVfVU5TUEVDSUZJRUQQABIVChFFTlRSWV9UWVBFX05PUk1BTBABEhwKGEVOVFJZX1RZUEVfQ09ORklHVVJBVElPThACKpwBChFDb25maWd1cmF0aW9uU3RlcBIiCh5DT05GSUdVUkFUSU9OX1NURVBfVU5TUEVDSUZJRUQQABIgChxDT05GSUdVUkFUSU9OX1NURVBfQUREX1ZPVEVSEAESIgoeQ09ORklHVVJBVElPTl9TVEVQX0FERF9MRUFSTkVSEAISHQoZQ09ORklHVVJBVElPTl9TVEVQX1JFTU9WRRADMvoBCgtSYWZ0U2VydmljZRI+CgVHcmVldBIZLmV0bC5yYWZ0LnYxLkdyZWV0UmVxdWVzdBoaLmV0bC5yYWZ0LnYxLkdyZWV0UmVzcG9uc2USSwoIRXhjaGFuZ2USHC5ldGwucmFmdC52MS5FeGNoYW5nZVJlcXVlc3QaHS5ldGwucmFmdC52MS5FeGNoYW5nZVJlc3BvbnNlKAEwARJeCg9JbnN0YWxsU25hcHNob3QSIy5ldGwucmFmdC52MS5JbnN0YWxsU25hcHNob3RSZXF1ZXN0GiQuZXRsLnJhZnQudjEuSW5zdGFsbFNuYXBzaG90UmVzcG9uc2UoAWIGcHJvdG8z");
 
 /**
  * Who a member is.
@@ -546,6 +546,76 @@ export const MemberChangeSchema: GenMessage<MemberChange> = /*@__PURE__*/
   messageDesc(file_etl_raft_v1_raft, 11);
 
 /**
+ * A member of the cluster.
+ *
+ * @generated from message etl.raft.v1.Member
+ */
+export type Member = Message<"etl.raft.v1.Member"> & {
+  /**
+   * Its Raft id.
+   *
+   * @generated from field: uint64 raft_id = 1;
+   */
+  raftId: bigint;
+
+  /**
+   * Its name (`--node-id`).
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Where its Raft port is reached, `host:port`.
+   *
+   * @generated from field: string address = 3;
+   */
+  address: string;
+};
+
+/**
+ * Describes the message etl.raft.v1.Member.
+ * Use `create(MemberSchema)` to create a new message.
+ */
+export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
+  messageDesc(file_etl_raft_v1_raft, 12);
+
+/**
+ * Who belongs to the cluster, as stored with the state that the entries so far lead to.
+ *
+ * @generated from message etl.raft.v1.Membership
+ */
+export type Membership = Message<"etl.raft.v1.Membership"> & {
+  /**
+   * Who votes and who learns.
+   *
+   * @generated from field: etl.raft.v1.Configuration configuration = 1;
+   */
+  configuration?: Configuration | undefined;
+
+  /**
+   * One for each id of the configuration, ascending.
+   *
+   * @generated from field: repeated etl.raft.v1.Member members = 2;
+   */
+  members: Member[];
+
+  /**
+   * Raft ids that were removed, in that order; none of them comes back. The latest 1,000.
+   *
+   * @generated from field: repeated uint64 removed = 3;
+   */
+  removed: bigint[];
+};
+
+/**
+ * Describes the message etl.raft.v1.Membership.
+ * Use `create(MembershipSchema)` to create a new message.
+ */
+export const MembershipSchema: GenMessage<Membership> = /*@__PURE__*/
+  messageDesc(file_etl_raft_v1_raft, 13);
+
+/**
  * A change of members. Without changes it ends a joint configuration.
  *
  * @generated from message etl.raft.v1.ConfigurationChange
@@ -571,7 +641,7 @@ export type ConfigurationChange = Message<"etl.raft.v1.ConfigurationChange"> & {
  * Use `create(ConfigurationChangeSchema)` to create a new message.
  */
 export const ConfigurationChangeSchema: GenMessage<ConfigurationChange> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 12);
+  messageDesc(file_etl_raft_v1_raft, 14);
 
 /**
  * Takes or refuses entries.
@@ -613,7 +683,7 @@ export type AppendEntriesReply = Message<"etl.raft.v1.AppendEntriesReply"> & {
  * Use `create(AppendEntriesReplySchema)` to create a new message.
  */
 export const AppendEntriesReplySchema: GenMessage<AppendEntriesReply> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 13);
+  messageDesc(file_etl_raft_v1_raft, 15);
 
 /**
  * The leader's sign of life.
@@ -641,7 +711,7 @@ export type Heartbeat = Message<"etl.raft.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 14);
+  messageDesc(file_etl_raft_v1_raft, 16);
 
 /**
  * Answers a heartbeat.
@@ -662,7 +732,7 @@ export type HeartbeatReply = Message<"etl.raft.v1.HeartbeatReply"> & {
  * Use `create(HeartbeatReplySchema)` to create a new message.
  */
 export const HeartbeatReplySchema: GenMessage<HeartbeatReply> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 15);
+  messageDesc(file_etl_raft_v1_raft, 17);
 
 /**
  * Campaign at once.
@@ -677,7 +747,7 @@ export type TimeoutNow = Message<"etl.raft.v1.TimeoutNow"> & {
  * Use `create(TimeoutNowSchema)` to create a new message.
  */
 export const TimeoutNowSchema: GenMessage<TimeoutNow> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 16);
+  messageDesc(file_etl_raft_v1_raft, 18);
 
 /**
  * Asks for an index to read at.
@@ -698,7 +768,7 @@ export type ReadIndex = Message<"etl.raft.v1.ReadIndex"> & {
  * Use `create(ReadIndexSchema)` to create a new message.
  */
 export const ReadIndexSchema: GenMessage<ReadIndex> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 17);
+  messageDesc(file_etl_raft_v1_raft, 19);
 
 /**
  * An index to read at.
@@ -726,7 +796,7 @@ export type ReadIndexReply = Message<"etl.raft.v1.ReadIndexReply"> & {
  * Use `create(ReadIndexReplySchema)` to create a new message.
  */
 export const ReadIndexReplySchema: GenMessage<ReadIndexReply> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 18);
+  messageDesc(file_etl_raft_v1_raft, 20);
 
 /**
  * What became of a snapshot.
@@ -754,7 +824,7 @@ export type SnapshotStatus = Message<"etl.raft.v1.SnapshotStatus"> & {
  * Use `create(SnapshotStatusSchema)` to create a new message.
  */
 export const SnapshotStatusSchema: GenMessage<SnapshotStatus> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 19);
+  messageDesc(file_etl_raft_v1_raft, 21);
 
 /**
  * A chunk of a snapshot. Chunks come in order; one that does not continue the last ends the call.
@@ -803,7 +873,7 @@ export type InstallSnapshotRequest = Message<"etl.raft.v1.InstallSnapshotRequest
  * Use `create(InstallSnapshotRequestSchema)` to create a new message.
  */
 export const InstallSnapshotRequestSchema: GenMessage<InstallSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 20);
+  messageDesc(file_etl_raft_v1_raft, 22);
 
 /**
  * What a snapshot is.
@@ -873,7 +943,7 @@ export type SnapshotHeader = Message<"etl.raft.v1.SnapshotHeader"> & {
  * Use `create(SnapshotHeaderSchema)` to create a new message.
  */
 export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 21);
+  messageDesc(file_etl_raft_v1_raft, 23);
 
 /**
  * How far a snapshot was taken.
@@ -901,7 +971,7 @@ export type InstallSnapshotResponse = Message<"etl.raft.v1.InstallSnapshotRespon
  * Use `create(InstallSnapshotResponseSchema)` to create a new message.
  */
 export const InstallSnapshotResponseSchema: GenMessage<InstallSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 22);
+  messageDesc(file_etl_raft_v1_raft, 24);
 
 /**
  * What an entry holds.
