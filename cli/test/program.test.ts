@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,20 +15,102 @@ metadata: {name: numbers}
 spec: {generator: {}}
 `;
 
-test('no command, an unknown command and an unknown flag are usage errors with exit code 2', async () => {
-  for (const args of [['aply'], ['get', 'pipelines', '--bogus'], ['get']]) {
-    const { code, err, out } = await etlctl(args);
-    assert.equal(code, 2, args.join(' '));
-    assert.notEqual(err, '');
-    assert.equal(out, '');
+const usageErrors: readonly (readonly [string, RegExp])[] = [
+  ['aply', /unknown command 'aply'\n\(Did you mean apply\?\)\n\(see etlctl --help\)/],
+  ['qwertyuiop', /unknown command 'qwertyuiop'\n\(see etlctl --help\)/],
+  ['get pipelines --bogus', /unknown option '--bogus'\n\(see etlctl get --help\)/],
+  ['get pipelines --namespce x', /Did you mean --namespace\?/],
+  ['get', /missing required argument 'resource'\n\(see etlctl get --help\)/],
+  ['get a b c', /too many arguments for 'get'/],
+  ['get pipelin', /no resource "pipelin"; did you mean "pipeline"\?/],
+  ['get pods', /no resource "pods"; one of pipelines, sources, transforms, sinks, services/],
+  ['get pipelines/', /pipelines\/: the name is empty/],
+  [
+    'get pipelines -o xml',
+    /"xml" is not offered here; choose one of table, wide, json, yaml, name/,
+  ],
+  ['apply -o yaml -f x', /"yaml" is not offered here; choose one of table, json/],
+  ['describe pipelines', /name what to describe: etlctl describe pipelines NAME/],
+  ['delete', /say what to delete/],
+  ['delete pipelines', /name what to delete/],
+  ['delete pipeline x -f y', /name objects or give -f, not both/],
+  ['apply', /name the manifests with -f/],
+  ['apply -f', /argument missing/],
+  ['apply x.yaml', /too many arguments/],
+  ['apply -f x --dry-run=nowhere', /Allowed choices are client, server/],
+  ['graph x --format gif', /Allowed choices are ascii, dot, mermaid/],
+  ['graph', /say what to draw/],
+  ['pause', /missing required argument 'pipeline'/],
+  ['pause source/x', /names one of the sources; this is for pipelines/],
+  ['pause a/b/c', /is no NAME, NAMESPACE\/NAME or pipeline\/NAME/],
+  ['pause a/b -n c', /is of namespace a, but --namespace says c/],
+  ['resume pods x', /no resource "pods"/],
+  [
+    'dlq orders',
+    /unknown command 'orders'\n\(such as etlctl dlq ls PIPELINE; see etlctl dlq --help\)/,
+  ],
+  ['dlq lst x', /Did you mean ls\?/],
+  ['dlq ls x --limit 0', /--limit: "0" is no whole number from 1 to 1000000/],
+  ['dlq redrive x', /say which dead letters to redrive/],
+  ['get pipelines -n Upper', /--namespace: "Upper" is no namespace/],
+  ['completion tcsh', /Allowed choices are bash, zsh, fish/],
+];
+
+for (const [line, message] of usageErrors) {
+  test(`etlctl ${line} is a usage error with exit code 2 and a way out`, async () => {
+    const { code, err, out } = await etlctl([...line.split(' '), ...away]);
+    assert.deepEqual([code, out], [2, '']);
+    assert.match(err, message);
+  });
+}
+
+for (const [line] of usageErrors.filter(([text]) => !text.includes(' -o '))) {
+  test(`etlctl ${line} -o json is one envelope`, async () => {
+    const { code, err, out } = await etlctl([...line.split(' '), ...away, '-o', 'json']);
+    assert.deepEqual([code, err], [2, '']);
+    const { ok, error } = JSON.parse(out) as { ok: boolean; error: { code: string } };
+    assert.deepEqual([ok, error.code], [false, 'ETL_INVALID_ARGUMENT']);
+  });
+}
+
+test('no command at all prints the help as an error', async () => {
+  for (const args of [[], ['dlq']]) {
+    const { code, out, err } = await etlctl(args);
+    assert.deepEqual([code, out], [2, '']);
+    assert.match(err, /^Usage: etlctl/);
   }
-  assert.match((await etlctl(['aply'])).err, /Did you mean apply/);
+  const { code, out } = await etlctl(['-o', 'json']);
+  assert.equal(code, 2);
+  assert.match(out, /no command; etlctl --help lists them/);
 });
 
-test('help and version end with 0', async () => {
-  assert.equal((await etlctl(['--help'])).code, 0);
-  assert.equal((await etlctl(['apply', '--help'])).code, 0);
+test('a variable of the environment is checked as the flag is, and an empty one is none', async () => {
+  const args = ['get', 'pipelines', ...away];
+  const { code, err } = await etlctl(args, '', { ETLCTL_NAMESPACE: 'Not One' });
+  assert.equal(code, 2);
+  assert.match(err, /ETLCTL_NAMESPACE: "Not One" is no namespace/);
+  assert.equal((await etlctl(args, '', { ETLCTL_NAMESPACE: '' })).code, 1);
+  const help = await etlctl(['get', '--help'], '', { ETLCTL_SERVER: '' });
+  assert.match(help.out, /default: http:\/\/localhost:8080/);
+});
+
+test('version and help end with 0 wherever the router is', async () => {
+  assert.match((await etlctl(['--version'])).out, /^etlctl \d\S* \(\S+\)\n$/);
   assert.match((await etlctl(['version', '--client'])).out, /^etlctl /);
+  const text = await etlctl(['version', ...away]);
+  assert.equal(text.code, 0);
+  assert.match(
+    text.out,
+    /^etlctl .*\nrouter: can not reach the router at http:\/\/127\.0\.0\.1:1 /,
+  );
+  const json = await etlctl(['version', '-o', 'json', ...away]);
+  assert.equal(json.code, 0);
+  const { ok, result } = JSON.parse(json.out) as {
+    ok: boolean;
+    result: { client: { version: string }; router: null; reason: string };
+  };
+  assert.deepEqual([ok, result.router], [true, null]);
+  assert.match(result.reason, /ECONNREFUSED/);
 });
 
 test('options stand before or after the command', async () => {
@@ -142,25 +225,98 @@ for (const timeout of ['0s', '-1s', 'abc', '9999999h', '5']) {
   });
 }
 
-test('files that are no manifests are refused by name before anything is sent', async () => {
+const bomb = 'bcdefghij'
+  .split('')
+  .reduce(
+    (text, name, index) => `${text}${name}: &${name} [${`*${'abcdefghij'[index]},`.repeat(9)}]\n`,
+    'a: &a [x]\n',
+  );
+
+/** Files and standard input that are no manifests; a string is the text of the file. */
+const badTexts: { readonly [name: string]: readonly [string | Uint8Array, RegExp] } = {
+  'an empty file': ['', /holds no object/],
+  'only comments': ['# nothing\n---\n# more\n', /holds no object/],
+  'a tab': ['a:\n\tb: 1\n', /line 2: .*tab/i],
+  'bytes that are no text': [new Uint8Array([0x61, 0x3a, 0xff]), /is not UTF-8 text/],
+  'a binary with a NUL': ['a: \0', /holds a NUL; it is binary/],
+  'UTF-16': [Buffer.from('\ufeffa: 1', 'utf16le'), /is UTF-16; save it as UTF-8/],
+  'a bomb of aliases': [bomb, /more than 100000 values|more than 100 aliases/],
+  '5,000 levels': ['['.repeat(5000) + ']'.repeat(5000), /maxDepth \(100\)/],
+  'a key twice': [`${source}kind: EtlSink\n`, /line 5: duplicated mapping key/],
+  'a custom tag': ['a: !!js/function "x"\n', /unknown scalar tag/],
+  'ten megabytes': [
+    `${source}# ${'x'.repeat(10_000_000)}\n`,
+    /bytes are more than 1048576; split the file/,
+  ],
+  'seventeen megabytes': ['x'.repeat(17 * 1024 * 1024), /is larger than 16 MiB/],
+  'documents beyond a thousand': [
+    '---\na: 1\n'.repeat(1001),
+    /1001 documents are more than 1000; split the file/,
+  ],
+  'a list': ['- 1\n', /needs a map/],
+  'no kind': ['a: 1\n', /kind, line 1: is needed/],
+  'a kind in other letters': [source.replace('EtlSource', 'etlsource'), /did you mean "EtlSource"/],
+  'another apiVersion': [source.replace('router/v1', 'router/v2'), /apiVersion.*"etl\.router\/v2"/],
+  'no name': [source.replace('name: numbers', ''), /metadata\.name.*is needed/],
+  'a name with a slash': [source.replace('name: numbers', 'name: a/b'), /"a\/b" is not a name/],
+  'an escape sequence as name': [
+    source.replace('name: numbers', 'name: "\\e[31m"'),
+    /EtlSource default\/\\x1b\[31m/,
+  ],
+  'the same object twice': [`${source}---\n${source}`, /appears more than once/],
+};
+
+for (const [name, [content, message]] of Object.entries(badTexts)) {
+  test(`${name} is refused, of a file and of standard input, before anything is sent`, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'etlctl-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const path = join(folder, 'bad.yaml');
+    await writeFile(path, content);
+    for (const verb of ['apply', 'validate', 'delete']) {
+      for (const [file, stdin] of [
+        [path, ''],
+        ['-', content],
+      ] as const) {
+        const { code, out, err } = await etlctl([verb, '-f', file, ...away], stdin);
+        assert.deepEqual([code, out], [2, ''], `${verb}: ${err}`);
+        assert.match(err, message);
+        assert.doesNotMatch(err, /\u001b|ECONNREFUSED|\n {4}at /);
+      }
+    }
+  });
+}
+
+test('paths that hold no manifest are refused by name', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'etlctl-'));
+  t.after(() => rm(folder, { recursive: true }));
   await symlink(join(folder, 'loop'), join(folder, 'loop'));
-  await writeFile(join(folder, 'empty.yaml'), '# only a comment\n');
-  await writeFile(join(folder, 'latin.yaml'), Buffer.from([0x61, 0x3a, 0xff]));
-  await writeFile(join(folder, 'tab.yaml'), 'a:\n\tb: 1\n');
+  await mkdir(join(folder, 'deep/er'), { recursive: true });
+  await writeFile(join(folder, 'deep/er/a.yaml'), source);
+  await writeFile(join(folder, 'deep/notes.txt'), source);
+  execFileSync('mkfifo', [join(folder, 'fifo')]);
   const cases: [string, RegExp][] = [
-    ['missing.yaml', /does not exist/],
+    ['missing.yaml', /-f missing\.yaml: does not exist/],
     ['/dev/zero', /is not a regular file/],
+    [join(folder, 'fifo'), /is not a regular file/],
     [join(folder, 'loop'), /is a loop of links/],
-    [join(folder, 'empty.yaml'), /holds no object/],
-    [join(folder, 'latin.yaml'), /is not UTF-8 text/],
-    [join(folder, 'tab.yaml'), /tab/i],
+    [join(folder, 'deep'), /holds no \.yaml, \.yml or \.json file; --recursive looks deeper/],
   ];
   for (const [path, message] of cases) {
     const { code, err } = await etlctl(['apply', '-f', path, ...away]);
     assert.equal(code, 2, `${path}: ${err}`);
     assert.match(err, message);
   }
+  assert.equal((await etlctl(['validate', '-R', '-f', join(folder, 'deep')])).code, 0);
+});
+
+test('a byte order mark, CRLF and a thousand documents are no faults', async () => {
+  const windows = `\ufeff${source.replaceAll('\n', '\r\n')}`;
+  assert.equal((await etlctl(['validate', '-f', '-'], windows)).code, 0);
+  const many = Array.from({ length: 1000 }, (_, index) => source.replace('numbers', `n${index}`));
+  assert.match(
+    (await etlctl(['validate', '-f', '-'], many.join('---\n'))).out,
+    /^1000 objects valid/,
+  );
 });
 
 test('one bad document of several refuses them all, and each fault is told', async () => {
@@ -185,20 +341,4 @@ test('a namespace that contradicts the manifest is refused', async () => {
   );
   assert.equal(code, 2);
   assert.match(err, /namespace b, but --namespace says a/);
-});
-
-test('an unknown resource names those there are', async () => {
-  const { code, err } = await etlctl(['get', 'pods', ...away]);
-  assert.equal(code, 2);
-  assert.match(err, /pipelines, sources, transforms, sinks, services/);
-});
-
-test('completion scripts offer every command', async () => {
-  for (const shell of ['bash', 'zsh', 'fish']) {
-    const { code, out } = await etlctl(['completion', shell]);
-    assert.equal(code, 0);
-    for (const word of ['apply', 'redrive', 'pipelines', 'completion'])
-      assert.ok(out.includes(word), `${shell}: ${word}`);
-  }
-  assert.equal((await etlctl(['completion', 'tcsh'])).code, 2);
 });

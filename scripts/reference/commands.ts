@@ -3,6 +3,7 @@
 import { Readable } from 'node:stream';
 import { ManualClock } from '@etl-router/core';
 import type { Command, Help } from 'commander';
+import { type Explanation, exitCodes, explanationOf } from '../../cli/src/help.ts';
 import { createProgram } from '../../cli/src/program.ts';
 import { table } from './markdown.ts';
 
@@ -22,8 +23,8 @@ export function renderCommands(): string {
   const help = program.createHelp();
   const commands = leaves(program, help);
   const rows = commands.map(({ command }) => optionRows(command, help));
-  const shared = (rows[0] ?? []).filter(([flags]) =>
-    rows.every((others) => others.some(([other]) => other === flags)),
+  const shared = (rows[0] ?? []).filter(([flags, about]) =>
+    rows.every((others) => others.some((other) => other[0] === flags && other[1] === about)),
   );
   const commons = shared.map(([flags]) => flags as string);
   return `# etlctl
@@ -33,24 +34,42 @@ ${program.description()}
 ## Options of every command
 
 ${table(['option', 'meaning'], shared)}
-They stand before or after the command's name. \`get\`, \`dlq ls\` and \`dlq show\` with \`-o json\` print the object, or a List
-as kubectl does; every other command with \`-o json\` prints one object of \`command\`, \`ok\`, \`summary\`, \`result\` and
-\`error\`, whether it succeeds or fails. Data goes to standard output, words to standard error.
+They stand before or after the command's name. \`-o, --output <format>\` stands with each command, as what it offers
+differs.
+
+## Output
+
+Data goes to standard output, words to standard error. \`get\`, \`dlq ls\` and \`dlq show\` with \`-o json\` print the
+object, or a List as kubectl does. Every other command with \`-o json\` prints one object, whether it succeeds or fails;
+fields are added to it, and none is taken away:
+
+${table(
+  ['field', 'meaning'],
+  [
+    [
+      '`command`',
+      'the command without its arguments; `etlctl` where the command line was not understood',
+    ],
+    ['`ok`', 'true when the exit code is 0'],
+    ['`summary`', 'what is printed without `-o json`'],
+    [
+      '`result`',
+      'of each command its own, or null; of `apply` a list of `kind`, `namespace`, `name`, `ok`, `outcome` and `error`',
+    ],
+    ['`error`', 'null, or `code` (an [error code](errors.md)) and `message` of the first failure'],
+  ],
+)}
+\`outcome\` of \`apply\` is \`created\`, \`configured\`, \`unchanged\`, \`valid\` (a dry run of the client), \`refused\`,
+\`failed\` (the router gave no answer) or \`notSent\` (after one that failed).
+
+No output has colours, on a terminal or elsewhere, so \`NO_COLOR\` changes nothing. Control characters in what a router
+sends are printed as escapes such as \`\\x1b\`.
 
 ## Exit codes
 
 ${table(
   ['code', 'meaning'],
-  [
-    ['0', 'ok'],
-    ['1', 'failure'],
-    ['2', 'usage or invalid input'],
-    ['3', 'refused: the change is not safe, or its plan is stale'],
-    ['4', 'not found'],
-    ['5', 'conflict'],
-    ['124', 'timeout'],
-    ['128+n', 'ended by signal n'],
-  ],
+  Object.entries(exitCodes).toSorted(([a], [b]) => Number.parseInt(a, 10) - Number.parseInt(b, 10)),
 )}
 Which [error](errors.md) ends with which code stands beside it.
 
@@ -86,8 +105,14 @@ function render(name: string, command: Command, help: Help, commons: readonly st
   const options = optionRows(command, help).filter(([flags]) => !commons.includes(flags as string));
   const rows = [...args, ...options];
   const usage = command.usage().replace('[options] ', '').replace('[options]', '').trim();
-  return `## ${name}
-
-\`${`${name} ${usage}`.trim()}\`: ${command.description()}.
-${rows.length === 0 ? '' : `\n${table(['argument or option', 'meaning'], rows)}`}`;
+  const { summary, about, examples, exits } = explanationOf(command) as Explanation;
+  const lines = examples.map(({ why, line }) => `# ${why}\n${line}`).join('\n');
+  return [
+    `## ${name}\n`,
+    `\`${`${name} ${usage}`.trim()}\`: ${summary}.\n`,
+    ...(about === '' ? [] : [`${about}\n`]),
+    table(['argument or option', 'meaning'], rows),
+    `Exit codes: ${exits.join(', ')}.\n`,
+    `<!-- not run: the names stand for yours -->\n\`\`\`sh\n${lines}\n\`\`\`\n`,
+  ].join('\n');
 }

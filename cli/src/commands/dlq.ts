@@ -10,6 +10,7 @@ import {
   printableLine,
 } from '../io.ts';
 import { parseOutput, renderAge, renderJson, renderTable, renderYaml } from '../output.ts';
+import { parsePipeline } from '../resources.ts';
 
 interface DeadLetter {
   readonly id: string;
@@ -63,10 +64,6 @@ export interface ListRequest {
   readonly io: Io;
 }
 
-function pipelineId(pipeline: string, globals: GlobalOptions): string {
-  return pipeline.includes('/') ? pipeline : `${globals.namespace ?? 'default'}/${pipeline}`;
-}
-
 function filterOf(
   flags: { readonly stage?: string; readonly code?: string },
   ids: readonly string[] = [],
@@ -94,7 +91,7 @@ export async function listDeadLetters(request: ListRequest): Promise<CommandResu
   let after: string | null = null;
   do {
     const answer: { deadLetters: Page } = await client.query(pageDocument, {
-      id: pipelineId(request.pipeline, globals),
+      id: parsePipeline(request.pipeline, globals).id,
       filter: filterOf(flags),
       first: Math.min(500, limit - items.length),
       after,
@@ -174,7 +171,7 @@ export async function showDeadLetter(request: ShowRequest): Promise<CommandResul
     deadLetter: DeadLetter | null;
   }>(
     `query ($pipeline: ID!, $id: ID!) { deadLetter(pipelineId: $pipeline, id: $id) { ${fields} } }`,
-    { pipeline: pipelineId(request.pipeline, globals), id: request.id },
+    { pipeline: parsePipeline(request.pipeline, globals).id, id: request.id },
   );
   if (deadLetter === null) {
     throw new EtlError(
@@ -229,7 +226,7 @@ export async function actOnDeadLetters(request: ActionRequest): Promise<CommandR
     `mutation ($id: ID!, $filter: DeadLetterFilter, $dryRun: Boolean!) {
       ${field}(pipelineId: $id, filter: $filter, dryRun: $dryRun) { count dryRun message }
     }`,
-    { id: pipelineId(request.pipeline, globals), filter, dryRun: flags.dryRun === true },
+    { id: parsePipeline(request.pipeline, globals).id, filter, dryRun: flags.dryRun === true },
   );
   const { count, message } = answer[field] as { count: number; message: string | null };
   if (count === 0 && ids.length > 0) {

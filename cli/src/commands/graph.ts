@@ -5,6 +5,7 @@ import { drawPipeline, type GraphFormat, lookupIn, normalizePipeline } from '@et
 import { RouterClient } from '../client.ts';
 import type { CommandResult, GlobalOptions, Io } from '../io.ts';
 import { loadManifests, printFindings } from '../manifests.ts';
+import { parsePipeline } from '../resources.ts';
 import { notFound } from './get.ts';
 
 export interface GraphRequest {
@@ -50,13 +51,13 @@ async function graphOfRouter(request: GraphRequest): Promise<CommandResult> {
   if (name === undefined) {
     throw new EtlError('ETL_INVALID_ARGUMENT', 'say what to draw: etlctl graph NAME, or -f FILE');
   }
-  const namespace = globals.namespace ?? 'default';
+  const target = parsePipeline(name, globals);
   const { pipeline } = await new RouterClient(globals, request.io).query<{
     pipeline: { readonly graph: string } | null;
   }>(
     'query ($id: ID!, $format: String!) { pipeline(pipelineId: $id) { graph(format: $format) } }',
-    { id: `${namespace}/${name}`, format: request.format },
+    { id: target.id, format: request.format },
   );
-  if (pipeline === null) throw notFound('pipelines', name, namespace);
+  if (pipeline === null) throw notFound('pipelines', target.name, target.namespace);
   return { summary: pipeline.graph.trimEnd(), result: pipeline.graph };
 }

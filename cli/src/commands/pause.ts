@@ -3,7 +3,7 @@
 import { EtlError } from '@etl-router/core';
 import { RouterClient, toCode } from '../client.ts';
 import type { CommandResult, GlobalOptions, Io } from '../io.ts';
-import { parseResource } from '../resources.ts';
+import { parsePipeline, parseResource } from '../resources.ts';
 
 export interface PauseRequest {
   readonly verb: 'pause' | 'resume';
@@ -28,22 +28,12 @@ export function assertSuccess(result: MutationResult): void {
 }
 
 export async function setRunning(request: PauseRequest): Promise<CommandResult> {
-  const [kind, slashed] = request.first.includes('/')
-    ? request.first.split('/', 2)
-    : [undefined, undefined];
-  const name = request.second ?? slashed ?? request.first;
-  if (request.second !== undefined || kind !== undefined) {
-    const resource = parseResource(kind ?? request.first);
-    if (resource !== 'pipelines') {
-      throw new EtlError(
-        'ETL_INVALID_ARGUMENT',
-        `only pipelines can be ${request.verb}d, not ${resource}`,
-      );
-    }
-  }
+  const { first, second } = request;
+  const given = second === undefined ? first : `${first}/${second}`;
+  if (second !== undefined) parseResource(first);
+  const { id, name } = parsePipeline(given, request.globals);
   const field = request.verb === 'pause' ? 'disablePipeline' : 'enablePipeline';
   const client = new RouterClient(request.globals, request.io);
-  const id = `${request.globals.namespace ?? 'default'}/${name}`;
   const answer = await client.query<{ [field: string]: MutationResult }>(
     `mutation ($id: ID!) { ${field}(pipelineId: $id) { success message code } }`,
     { id },

@@ -21,7 +21,7 @@ export async function version(request: VersionRequest): Promise<CommandResult> {
     }>('query { version { version commit node } }');
     const { version: server } = answer;
     const skew =
-      server.version.split('.')[1] === client.version.split('.')[1]
+      releaseOf(server.version) === releaseOf(client.version)
         ? ''
         : ' - versions differ by a release';
     return {
@@ -30,6 +30,13 @@ export async function version(request: VersionRequest): Promise<CommandResult> {
     };
   } catch (error) {
     if (!isEtlError(error)) throw error;
-    return { summary: `${mine}\nrouter: ${error.message}`, result: { client, router: null } };
+    return {
+      summary: `${mine}\nrouter: ${error.message}`,
+      result: { client, router: null, reason: error.message },
+    };
   }
+}
+
+function releaseOf(version: string): string {
+  return version.split('.', 2).join('.');
 }

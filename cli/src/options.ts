@@ -1,0 +1,95 @@
+// Options that several commands share: the router, the namespace, the timeout, the format, and the files of `-f`.
+
+import { EtlError } from '@etl-router/core';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type GlobalOptions, type Io, withoutCredentials } from './io.ts';
+import { type Output, outputs } from './output.ts';
+
+/** The options every command takes, before or after its name; `offered` are the formats it can print. */
+export function addGlobals(
+  command: Command,
+  io: Io,
+  offered: readonly Output[] = outputs,
+): Command {
+  const server = withoutCredentials(defaultServer(io));
+  return command
+    .option('-s, --server <url>', `address of a router (default: ${server}, or ETLCTL_SERVER)`)
+    .option('-n, --namespace <name>', 'namespace (default: "default", or ETLCTL_NAMESPACE)')
+    .addOption(
+      new Option(
+        '--timeout <duration>',
+        'give up on an answer after this long, 1ms to 24h (default: 30s)',
+      ).argParser(parseTimeout),
+    )
+    .option('-o, --output <format>', `${offered.join(', ')} (default: table)`);
+}
+
+function defaultServer(io: Io): string {
+  return io.env['ETLCTL_SERVER'] || 'http://localhost:8080';
+}
+
+/** The shared options of a command line with their defaults. Throws ETL_INVALID_ARGUMENT for a namespace that can be none. */
+export function globalsOf(command: Command, io: Io): GlobalOptions {
+  const options = command.optsWithGlobals<{
+    server?: string;
+    namespace?: string;
+    timeout?: number;
+    output?: string;
+  }>();
+  const namespace = options.namespace ?? (io.env['ETLCTL_NAMESPACE'] || undefined);
+  if (namespace !== undefined && !/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/.test(namespace)) {
+    const from = options.namespace === undefined ? 'ETLCTL_NAMESPACE' : '--namespace';
+    throw new EtlError(
+      'ETL_INVALID_ARGUMENT',
+      `${from}: ${JSON.stringify(namespace)} is no namespace: at most 63 of a-z, 0-9 and -`,
+    );
+  }
+  return {
+    server: options.server ?? defaultServer(io),
+    namespace,
+    timeoutMs: options.timeout ?? 30_000,
+    output: options.output,
+  };
+}
+
+function parseTimeout(text: string): number {
+  const match = /^(\d{1,6})(ms|s|m|h)$/.exec(text);
+  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? ''] ?? 0;
+  const ms = Number(match?.[1] ?? 0) * unit;
+  if (ms < 1 || ms > 86_400_000)
+    throw new InvalidArgumentError('Give a duration from 1ms to 24h, such as 30s.');
+  return ms;
+}
+
+/** `-f` and `-R` as commander gives them. */
+export interface FileFlags {
+  readonly filename?: readonly string[];
+  readonly file?: readonly string[];
+  readonly recursive?: boolean;
+}
+
+/** Adds `-f`, the `--file` of earlier scripts, and `-R`. */
+export function addFileOptions(command: Command): Command {
+  const collect = (value: string, before: string[] | undefined): string[] => [
+    ...(before ?? []),
+    value,
+  ];
+  return command
+    .option(
+      '-f, --filename <path>',
+      'file, folder, or - for standard input; may be repeated',
+      collect,
+    )
+    .addOption(new Option('--file <path>').argParser(collect).hideHelp())
+    .option('-R, --recursive', 'look into the folders of a folder');
+}
+
+export function filesOf(flags: FileFlags): {
+  readonly paths: readonly string[];
+  readonly recursive: boolean;
+} {
+  return {
+    paths: [...(flags.filename ?? []), ...(flags.file ?? [])],
+    recursive: flags.recursive === true,
+  };
+}

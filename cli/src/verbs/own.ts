@@ -1,0 +1,55 @@
+// The commands of etlctl itself: version, completion.
+
+import type { Command } from 'commander';
+import type { Explanation } from '../help.ts';
+import type { Verbs } from '../program.ts';
+
+const versionHelp: Explanation = {
+  summary: 'version of etlctl and, where one answers, of the router',
+  about: `A router that is away is no failure: its line says why it gave no version, and the exit code is 0.
+With -o json, router is null then and reason says why.`,
+  examples: [
+    { why: 'Both sides', line: 'etlctl version' },
+    { why: 'Without asking a router', line: 'etlctl version --client' },
+  ],
+  exits: ['0', '2', '128+n'],
+  outputs: ['table', 'json'],
+};
+
+const completionHelp: Explanation = {
+  summary: 'print the completion script of a shell',
+  about: '',
+  examples: [
+    { why: 'bash, in ~/.bashrc', line: 'source <(etlctl completion bash)' },
+    { why: 'zsh, in ~/.zshrc after compinit', line: 'source <(etlctl completion zsh)' },
+    { why: 'fish, in ~/.config/fish/config.fish', line: 'etlctl completion fish | source' },
+  ],
+  exits: ['0', '2'],
+  outputs: ['table'],
+};
+
+export function addOwnVerbs({ program, add, act, io }: Verbs): void {
+  add(program, 'version', versionHelp)
+    .option('--client', 'of etlctl alone')
+    .action(async (flags: { client?: boolean }, command: Command) =>
+      act(command, versionHelp, async (globals) =>
+        (await import('../commands/version.ts')).version({
+          clientOnly: flags.client === true,
+          globals,
+          io,
+        }),
+      ),
+    );
+  add(program, 'completion', completionHelp)
+    .addArgument(
+      program.createArgument('<shell>', 'the shell that reads it').choices(['bash', 'zsh', 'fish']),
+    )
+    .action(async (shell: string, _flags: object, command: Command) =>
+      act(
+        command,
+        completionHelp,
+        async () => (await import('../commands/completion.ts')).completion({ shell, program, io }),
+        'printed',
+      ),
+    );
+}
