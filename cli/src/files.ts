@@ -118,7 +118,6 @@ function reasonOf(cause: unknown): string {
   const code = (cause as NodeJS.ErrnoException).code;
   if (code === 'ENOENT') return 'does not exist';
   if (code === 'EACCES') return 'can not be read: permission denied';
-  if (code === 'EISDIR') return 'is a folder';
   if (code === 'ELOOP') return 'is a loop of links';
   return `can not be read (${code ?? String(cause)})`;
 }

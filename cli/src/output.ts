@@ -38,11 +38,11 @@ export function renderTable(
 
 const wide =
   /[\u1100-\u115f\u2e80-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}|\ufe0f/u;
-const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /** Columns a text takes on a terminal: wide East Asian letters and emoji count two, combining marks none. */
 function widthOf(text: string): number {
   if (/^[ -~]*$/.test(text)) return text.length;
+  const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
   let width = 0;
   for (const { segment } of graphemes.segment(text)) {
     if (wide.test(segment)) width += 2;
