@@ -150,7 +150,10 @@ function guaranteeOfSink(scope: Scope, sink: Stage): SinkGuarantee {
   const way = required ? strict : upstreamOf(sink.name, pipeline.edges);
   const stages = pipeline.stages.filter(({ name }) => way.stages.has(name));
   const parts = partsOf(stages, lookup);
-  const caps = [...way.edges.flatMap((edge) => capsOfEdge(scope, edge)), ...capsOfParts(parts)];
+  const caps = [
+    ...way.edges.flatMap((edge) => capsOfEdge(scope, edge)),
+    ...capsOfParts(parts, way.edges),
+  ];
   if (!required) {
     const why = 'is reached by edges with required: false only';
     caps.unshift({ atMost: 'atMostOnce', stage: sink.name, why });
@@ -205,23 +208,24 @@ function linkOfUnknown({ name, ref, connector }: Stage): WeakestLink {
   return { stage: name, why };
 }
 
-function* capsOfParts({ sources, transforms, sinks }: Parts): Generator<Cap> {
+function* capsOfParts(
+  { sources, transforms, sinks }: Parts,
+  edges: readonly Edge[],
+): Generator<Cap> {
   for (const [stage, { replayable }] of sources) {
     const why = 'can not read again what was lost on the way';
     if (!replayable) yield { atMost: 'atMostOnce', stage, why };
   }
-  const unordered = sources.find(([, { ordered }]) => ordered === 'none')?.[0];
   const changing = transforms.find(([, { deterministic }]) => !deterministic)?.[0];
   for (const [stage, { durable, idempotentByKey, transactionalPosition }] of sinks) {
     if (!durable) yield { atMost: 'atMostOnce', stage, why: 'can lose what it said was stored' };
-    if (transactionalPosition && unordered === undefined) continue;
-    const positions: Cap = transactionalPosition
-      ? { atMost: 'effectivelyOnce', stage: unordered as string, why: unorderedWhy }
-      : { atMost: 'effectivelyOnce', stage, why: 'does not store the position with the records' };
-    yield positions;
+    const gap = transactionalPosition ? gapOfPositions(sources, edges, stage) : undefined;
+    if (transactionalPosition && gap === undefined) continue;
+    const why = 'does not store the position with the records';
+    yield { atMost: 'effectivelyOnce', ...(gap ?? { stage, why }) };
     if (!idempotentByKey) {
-      const why = 'stores a record once more when it comes once more';
-      yield { ...(transactionalPosition ? positions : { stage, why }), atMost: 'atLeastOnce' };
+      const repeats = { stage, why: 'stores a record once more when it comes once more' };
+      yield { atMost: 'atLeastOnce', ...(gap ?? repeats) };
     }
     if (changing !== undefined) {
       const why =
@@ -231,10 +235,31 @@ function* capsOfParts({ sources, transforms, sinks }: Parts): Generator<Cap> {
   }
 }
 
-const unorderedWhy = 'reads in no fixed order, so a position does not say what is stored';
+/** What keeps the position in `sink` from saying which records it has; undefined when it does. */
+function gapOfPositions(
+  sources: Parts['sources'],
+  edges: readonly Edge[],
+  sink: string,
+): WeakestLink | undefined {
+  const unordered = sources.find(([, { ordered }]) => ordered === 'none')?.[0];
+  if (unordered !== undefined) {
+    const why = 'reads in no fixed order, so a position does not say what is stored';
+    return { stage: unordered, why };
+  }
+  const burying = edges.find(({ to, overflow }) => to !== sink && overflow.policy === 'deadLetter');
+  if (burying === undefined) return undefined;
+  const why =
+    'dead-letters before a transform, where nobody can tell what the sink has: after a crash a record may be both ' +
+    'delivered and dead-lettered, and comes again when it is redriven';
+  return { stage: nameOfEdge(burying), why };
+}
+
+function nameOfEdge({ from, to }: Edge): string {
+  return `${from} → ${to}`;
+}
 
 function capsOfEdge({ surroundings }: Scope, edge: Edge): readonly Cap[] {
-  const stage = `${edge.from} → ${edge.to}`;
+  const stage = nameOfEdge(edge);
   const { policy } = edge.overflow;
   const lossy = (why: string): readonly Cap[] => [{ atMost: 'atMostOnce', stage, why }];
   if (policy === 'drop') return lossy('drops records when the target is slow');

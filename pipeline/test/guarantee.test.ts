@@ -94,6 +94,58 @@ test('overflow weakens the guarantee where it can lose records', () => {
   }
 });
 
+test('a dead-letter overflow before a transform is weighed for every sink behind it', () => {
+  const cases: readonly (readonly [Parts, Guarantee, string])[] = [
+    [{}, 'effectivelyOnce', 'a → b'],
+    [{ sink: { idempotentByKey: false } }, 'atLeastOnce', 'a → b'],
+    [{ deterministic: false }, 'atLeastOnce', 'b'],
+    [{ sink: { transactionalPosition: false } }, 'effectivelyOnce', 'c'],
+    [{ sink: { durable: false } }, 'atMostOnce', 'c'],
+  ];
+  const overflow = { policy: 'deadLetter', afterMs: 0, spillMaxBytes: 1 } as const;
+  const pipeline = pipelineOf(stages, [edge('a', 'b', { overflow }), edge('b', 'c')]);
+  for (const [parts, delivery, weakest] of cases) {
+    const computed = computeGuarantee(pipeline, lookupOf(parts), durable);
+    assert.equal(computed.delivery, delivery, JSON.stringify(parts));
+    assert.equal(computed.weakestLink?.stage, weakest, JSON.stringify(parts));
+  }
+  const fork = pipelineOf(
+    [...stages, stage('d', 'sink')],
+    [edge('a', 'b', { overflow }), edge('b', 'c'), edge('a', 'd', { overflow })],
+  );
+  const { perSink, weakestLink } = computeGuarantee(fork, lookupOf({}), durable);
+  assert.deepEqual(
+    perSink.map(({ sink, delivery }) => [sink, delivery]),
+    [
+      ['c', 'effectivelyOnce'],
+      ['d', 'exactlyOnce'],
+    ],
+  );
+  assert.equal(
+    weakestLink?.why,
+    'dead-letters before a transform, where nobody can tell what the sink has: after a crash a record may be both ' +
+      'delivered and dead-lettered, and comes again when it is redriven',
+  );
+});
+
+test('drop and spill are weighed the same before a transform and before a sink', () => {
+  const cases: readonly (readonly [Edge['overflow']['policy'], boolean, Guarantee])[] = [
+    ['block', false, 'exactlyOnce'],
+    ['drop', true, 'atMostOnce'],
+    ['spill', true, 'exactlyOnce'],
+    ['spill', false, 'atMostOnce'],
+    ['deadLetter', false, 'atMostOnce'],
+  ];
+  for (const [policy, kept, delivery] of cases) {
+    const overflow = { policy, afterMs: 0, spillMaxBytes: 1 };
+    const pipeline = pipelineOf(stages, [edge('a', 'b', { overflow }), edge('b', 'c')]);
+    const surroundings = { deadLettersDurable: kept, spillDurable: kept };
+    const computed = computeGuarantee(pipeline, lookupOf({}), surroundings);
+    assert.equal(computed.delivery, delivery, `${policy} ${kept}`);
+    if (delivery === 'atMostOnce') assert.equal(computed.weakestLink?.stage, 'a → b');
+  }
+});
+
 test('edges that are not required do not count, and nothing required is at most once', () => {
   const overflow = { policy: 'drop', afterMs: 0, spillMaxBytes: 1 } as const;
   const more = [...stages, stage('d', 'sink')];
