@@ -110,6 +110,29 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
     await ok(['apply', '-f', '-'], numbers(2));
   });
 
+  test('of two that edit the same version at once, one is told of the conflict', async () => {
+    const read = await ok(['get', 'source', 'numbers', '-n', 'lab', '-o', 'yaml']);
+    const edits = [11, 12].map((count) => read.replace('count: 2', `count: ${count}`));
+    const runs = await Promise.all(edits.map((edit) => ask(['apply', '-f', '-'], edit)));
+    assert.deepEqual(runs.map(({ code }) => code).toSorted((a, b) => a - b), [0, 5]);
+    await ok(['apply', '-f', '-'], numbers(2));
+  });
+
+  test('a pipeline is named alone, with its namespace, or with its kind', async () => {
+    await ok(['apply', '-f', '-'], orders.replaceAll('orders', 'named'));
+    for (const args of [
+      ['named', '-n', 'shop'],
+      ['shop/named'],
+      ['pipeline/named', '-n', 'shop'],
+      ['shop/named', '-n', 'shop'],
+    ]) {
+      await ok(['graph', ...args]);
+      await ok(['dlq', 'ls', ...args]);
+      await ok(['pause', ...args]);
+    }
+    await ok(['delete', '-f', '-'], orders.replaceAll('orders', 'named'));
+  });
+
   test('resourceVersion 0 creates and never replaces', async () => {
     const fresh = (count: number): string =>
       numbers(count).replace('{ name: numbers,', '{ name: fresh, resourceVersion: 0,');

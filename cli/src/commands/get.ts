@@ -59,8 +59,14 @@ interface ServiceRow {
   readonly lastHeartbeat: string;
 }
 
+const objectFields = 'kind namespace name createdAt generation manifest status';
+
 const objectsDocument = `query ($kind: ObjectKind, $namespace: String) {
-  objects(kind: $kind, namespace: $namespace) { kind namespace name createdAt generation manifest status }
+  objects(kind: $kind, namespace: $namespace) { ${objectFields} }
+}`;
+
+const objectDocument = `query ($kind: ObjectKind!, $namespace: String!, $name: String!) {
+  object(kind: $kind, namespace: $namespace, name: $name) { ${objectFields} }
 }`;
 
 const pipelinesDocument = `query ($namespace: String) {
@@ -94,12 +100,7 @@ async function getObjects(client: RouterClient, selection: Selection): Promise<v
   const { resource, name, output, request } = selection;
   const { io } = request;
   const namespace = request.allNamespaces ? undefined : (request.globals.namespace ?? 'default');
-  const all = await client.query<{ objects: StoredObject[] }>(objectsDocument, {
-    kind: kindOf[resource],
-    ...(namespace === undefined ? {} : { namespace }),
-  });
-  const objects =
-    name === undefined ? all.objects : all.objects.filter((object) => object.name === name);
+  const objects = await readObjects(client, { kind: kindOf[resource] as string, namespace, name });
   if (name !== undefined && objects.length === 0) throw notFound(resource, name, namespace);
   if (output === 'json' || output === 'yaml') {
     const items = objects.map((object) => ({ ...object.manifest, status: object.status }));
@@ -131,6 +132,27 @@ async function getObjects(client: RouterClient, selection: Selection): Promise<v
       io.out(renderConnectors(objects, request));
     }
   }
+}
+
+/** All of the namespace or of every one, or those of a name. */
+async function readObjects(
+  client: RouterClient,
+  wanted: {
+    readonly kind: string;
+    readonly namespace: string | undefined;
+    readonly name: string | undefined;
+  },
+): Promise<readonly StoredObject[]> {
+  const { kind, namespace, name } = wanted;
+  if (name !== undefined && namespace !== undefined) {
+    const found = await client.query<{ object: StoredObject | null }>(objectDocument, wanted);
+    return found.object === null ? [] : [found.object];
+  }
+  const { objects } = await client.query<{ objects: StoredObject[] }>(objectsDocument, {
+    kind,
+    ...(namespace === undefined ? {} : { namespace }),
+  });
+  return name === undefined ? objects : objects.filter((object) => object.name === name);
 }
 
 /** The one thing that was named, or a List; a name may be there in several namespaces, or for several services. */

@@ -1,7 +1,7 @@
 // The commands of dead letters.
 
 import type { Command } from 'commander';
-import type { Explanation } from '../help.ts';
+import { type Example, type Explanation, renderExamples } from '../help.ts';
 import type { Verbs } from '../program.ts';
 
 const pipeline = 'name or namespace/name of the pipeline';
@@ -138,11 +138,19 @@ function addAction({ add, act, io }: Verbs, dlq: Command, verb: 'redrive' | 'dis
     );
 }
 
+/** The way of most: see the causes, look at one, mend it, send them again. */
+const groupExamples: readonly Example[] = [
+  { why: 'What fails, by cause', line: 'etlctl dlq ls orders -n shop' },
+  { why: 'One record with its payload', line: 'etlctl dlq show orders 0198c2d1 -n shop' },
+  { why: 'Again, once the cause is mended', line: 'etlctl dlq redrive orders -n shop --all' },
+];
+
 export function addDeadLetterVerbs(verbs: Verbs): void {
   const dlq = verbs.program
     .command('dlq')
     .summary('dead letters: ls, show, redrive, discard')
     .description('Dead letters: records that could not be processed, kept with the reason.')
+    .addHelpText('after', `\n${renderExamples(groupExamples)}`)
     .showHelpAfterError('(such as etlctl dlq ls PIPELINE; see etlctl dlq --help)');
   addList(verbs, dlq);
   addShow(verbs, dlq);
