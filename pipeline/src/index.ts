@@ -96,6 +96,7 @@ export {
   toPlainManifest,
   toYaml,
 } from './print.ts';
+export { isDecoupling, type Segmentation, type SegmentFault, segmentsFrom } from './segments.ts';
 export { didYouMean } from './suggest.ts';
 export { validatePipeline } from './validate.ts';
 export {

@@ -6,6 +6,7 @@ import { compileCondition } from './expression/condition.ts';
 import { type Finding, Findings } from './finding.ts';
 import type { Edge, Pipeline, Stage } from './model.ts';
 import { labelProblem } from './names.ts';
+import { findSegmentFaults } from './segments.ts';
 import { didYouMean } from './suggest.ts';
 
 /** Every finding about the graph of `pipeline`. It is runnable when none is an error and every ref is resolved. */
@@ -18,6 +19,7 @@ export function validatePipeline(pipeline: Pipeline): readonly Finding[] {
   checkReach(findings, graph);
   checkCycles(findings, graph);
   checkDelivery(findings, graph);
+  checkSegments(findings, graph);
   return findings.list;
 }
 
@@ -215,6 +217,16 @@ function checkDelivery(findings: Findings, { pipeline, stages, edges }: Graph): 
       message: 'drop on a required edge loses records when the target is slow: at most once',
       suggestion: 'use spill or deadLetter, or say required: false',
     });
+  }
+}
+
+const codesOfFaults = { meeting: 'UnevenMeeting', mixture: 'MixedEdges' } as const;
+
+/** What the engine would refuse when it starts. Edges that lead nowhere are reported already. */
+function checkSegments(findings: Findings, { pipeline, edges }: Graph): void {
+  for (const { kind, edge, message, suggestion } of findSegmentFaults({ ...pipeline, edges })) {
+    const path = `spec.edges[${pipeline.edges.indexOf(edge)}]`;
+    findings.add({ code: codesOfFaults[kind], path, message, suggestion });
   }
 }
 

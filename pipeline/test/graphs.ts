@@ -52,7 +52,7 @@ export function validPipelines(): fc.Arbitrary<Pipeline> {
     const before = [stage('s', 'source'), ...middle];
     const edges = new Map<string, Edge>();
     const join = (from: string, to: string): void => {
-      edges.set(`${from} ${to}`, edge(from, to, { required: !optional[edges.size % 40] }));
+      edges.set(`${from} ${to}`, edge(from, to));
     };
     for (const [index, { name }] of [...middle, ...ends].entries()) {
       const choices = Math.min(index + 1, before.length);
@@ -60,6 +60,18 @@ export function validPipelines(): fc.Arbitrary<Pipeline> {
     }
     const hasWay = new Set([...edges.values()].map(({ from }) => from));
     for (const { name } of before) if (!hasWay.has(name)) join(name, 'k0');
-    return pipelineOf([...before, ...ends], [...edges.values()]);
+    const drawn = [...edges.values()].map((known, index) =>
+      mayBeOptional(known, [...edges.values()])
+        ? { ...known, required: !optional[index % 40] }
+        : known,
+    );
+    return pipelineOf([...before, ...ends], drawn);
   });
+}
+
+/** Whether nothing meets again behind an edge. */
+function mayBeOptional({ to }: Edge, edges: readonly Edge[]): boolean {
+  const behind = new Set([to]);
+  for (const name of behind) for (const next of edges) if (next.from === name) behind.add(next.to);
+  return [...behind].every((name) => edges.filter((known) => known.to === name).length === 1);
 }

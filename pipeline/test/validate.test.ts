@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Finding, type Pipeline, validatePipeline } from '@etl-router/pipeline';
+import { type Edge, type Finding, type Pipeline, validatePipeline } from '@etl-router/pipeline';
 import fc from 'fast-check';
 import { edge, pipelineOf, stage, validPipelines } from './graphs.ts';
 
@@ -25,6 +25,67 @@ test('a well-formed pipeline has no findings that refuse it', () => {
       assert.deepEqual(errors, []);
     }),
   );
+});
+
+test('edges into one stage that differ in overflow or required are refused, and the way out is named', () => {
+  const spill = { policy: 'spill', afterMs: 0, spillMaxBytes: 5 } as const;
+  const forked = (change: Partial<Edge>, other: Partial<Edge> = {}): Pipeline =>
+    pipelineOf(
+      [source, transform, sink, stage('d', 'transform')],
+      [edge('a', 'b'), edge('a', 'd'), edge('b', 'c', other), edge('d', 'c', change)],
+    );
+  for (const [pipeline, difference] of [
+    [
+      forked({ required: false }),
+      /overflow block from "b", overflow block, required: false from "d"/,
+    ],
+    [forked({ overflow: spill }), /overflow block from "b", overflow spill of 5 bytes from "d"/],
+    [
+      forked({ overflow: { ...spill, spillMaxBytes: 6 } }, { overflow: spill }),
+      /overflow spill of 5 bytes from "b", overflow spill of 6 bytes from "d"/,
+    ],
+    [
+      forked({ overflow: { ...spill, afterMs: 9 } }, { overflow: spill }),
+      /of 5 bytes from "b", overflow spill of 5 bytes after 9 ms from "d"/,
+    ],
+  ] as const) {
+    const finding = find(pipeline, 'MixedEdges');
+    assert.equal(finding.object, 'EtlPipeline n/p');
+    assert.equal(finding.severity, 'error');
+    assert.equal(finding.path, 'spec.edges[3]');
+    assert.match(finding.message, difference);
+    assert.equal(finding.suggestion, 'give all of them the same');
+  }
+  const unread = { policy: 'block', afterMs: 9, spillMaxBytes: 9 } as const;
+  assert.deepEqual(validatePipeline(forked({ overflow: unread })), []);
+  assert.deepEqual(validatePipeline(forked({ overflow: spill }, { overflow: spill })), []);
+});
+
+test('branches that meet again without waiting for each other are refused once, with the edge that parts them', () => {
+  const overflow = { policy: 'spill', afterMs: 0, spillMaxBytes: 5 } as const;
+  const edges = [edge('a', 'b', { overflow }), edge('a', 'c'), edge('b', 'c')];
+  const pipeline = pipelineOf([source, transform, sink], edges);
+  assert.deepEqual(validatePipeline(pipeline), [
+    {
+      severity: 'error',
+      code: 'UnevenMeeting',
+      object: 'EtlPipeline n/p',
+      path: 'spec.edges[2]',
+      message:
+        '"c" is fed by "a" and "b", which do not wait for each other because of overflow spill of 5 bytes on the edge a → b',
+      suggestion: 'put the overflow policies on the edges into the sinks instead',
+      line: undefined,
+    },
+  ]);
+  const second = stage('a2', 'source');
+  const more = [...edges, edge('a2', 'b', { overflow })];
+  const faults = validatePipeline(pipelineOf([source, second, transform, sink], more));
+  assert.deepEqual(
+    faults.map(({ code }) => code),
+    ['UnevenMeeting'],
+  );
+  const apart = [edge('a', 'b', { overflow }), edge('b', 'c'), edge('a2', 'c')];
+  assert.deepEqual(validatePipeline(pipelineOf([source, second, transform, sink], apart)), []);
 });
 
 test('each fault of a graph is named with its place', () => {

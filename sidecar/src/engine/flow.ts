@@ -8,9 +8,11 @@ import {
   type CompiledCondition,
   compileCondition,
   type Edge,
+  isDecoupling,
   type Overflow,
   type Pipeline,
   type Stage,
+  segmentsFrom,
 } from '@etl-router/pipeline';
 
 /** An edge, its condition compiled, and where it leads within the flow. */
@@ -60,7 +62,7 @@ export interface Flow {
 /** Where a flow begins: behind a source, or at a stage. */
 export type FlowEntry = { readonly source: string } | { readonly stage: string };
 
-/** Compiles the flow from one entry. Throws ETL_UNSUPPORTED for a graph whose ports would have two feeders. */
+/** Compiles the flow from one entry. Throws ETL_UNSUPPORTED for what validation refuses as well. */
 export function compileFlow(pipeline: Pipeline, entry: FlowEntry): Flow {
   return new Compiler(pipeline).compile(entry);
 }
@@ -92,10 +94,18 @@ class Compiler {
               overflow: { policy: 'block', afterMs: 0, spillMaxBytes: 0 },
             },
           ];
-    const edges = this.#reachable(start);
+    const { order, edges, faults } = segmentsFrom(this.#pipeline, start);
+    const [fault] = faults;
+    if (fault !== undefined) {
+      const { message, suggestion } = fault;
+      throw new EtlError(
+        'ETL_UNSUPPORTED',
+        `pipeline ${this.#pipeline.id}: ${message}; ${suggestion}`,
+      );
+    }
     const root: MutableSegment = { edges: [], nodes: [] };
     const feeders = new Map<string, MutableSegment>([[start[0]?.from ?? '', root]]);
-    for (const stage of this.#inOrder(edges)) this.#place(stage, edges, feeders);
+    for (const name of order) this.#place(this.#stage(name), edges, feeders);
     for (const edge of start) root.edges.push(this.#edge(edge, root));
     for (const [name, segment] of this.#segmentOf) {
       const node = segment.nodes.find(({ stage }) => stage.name === name);
@@ -109,27 +119,11 @@ class Compiler {
     const incoming = edges.filter(({ to }) => to === stage.name);
     const [first] = incoming as [Edge];
     const feeder = feeders.get(first.from) as MutableSegment;
-    if (incoming.some(({ from }) => feeders.get(from) !== feeder)) {
-      throw unsupported(
-        this.#pipeline,
-        `stage ${stage.name} is fed by branches that do not wait for each other; ` +
-          'put the overflow policies on the edges into the sinks instead',
-      );
-    }
-    const decoupled = incoming.some(
-      ({ required, overflow }) => !required || overflow.policy !== 'block',
-    );
-    if (stage.kind === 'transform' && !decoupled) {
+    if (stage.kind === 'transform' && !incoming.some(isDecoupling)) {
       feeder.nodes.push({ stage, edges: [] });
       this.#segmentOf.set(stage.name, feeder);
       feeders.set(stage.name, feeder);
       return;
-    }
-    if (incoming.some((edge) => !samePolicy(edge, first))) {
-      throw unsupported(
-        this.#pipeline,
-        `the edges into stage ${stage.name} differ in overflow or required; give all of them the same`,
-      );
     }
     const segment: MutableSegment | undefined =
       stage.kind === 'transform' ? { edges: [], nodes: [{ stage, edges: [] }] } : undefined;
@@ -185,47 +179,13 @@ class Compiler {
     return found;
   }
 
+  #stage(name: string): Stage {
+    const stage = this.#stages.get(name);
+    if (stage !== undefined) return stage;
+    throw new EtlError('ETL_NOT_FOUND', `pipeline ${this.#pipeline.id} has no stage ${name}`);
+  }
+
   #leaving(stage: string): Edge[] {
     return this.#pipeline.edges.filter(({ from }) => from === stage);
   }
-
-  #reachable(start: readonly Edge[]): Edge[] {
-    const found = new Set(start);
-    for (const edge of found) for (const next of this.#leaving(edge.to)) found.add(next);
-    return [...found];
-  }
-
-  /** The stages that the edges lead to, each after all that feed it. */
-  #inOrder(edges: readonly Edge[]): Stage[] {
-    const waiting = new Map<string, number>();
-    for (const { to } of edges) waiting.set(to, (waiting.get(to) ?? 0) + 1);
-    const targets = new Set(waiting.keys());
-    const ready = edges.filter(({ from }) => !targets.has(from));
-    const ordered: Stage[] = [];
-    for (const { to } of ready) {
-      const left = (waiting.get(to) as number) - 1;
-      waiting.set(to, left);
-      if (left > 0) continue;
-      const stage = this.#stages.get(to);
-      if (stage === undefined) {
-        throw new EtlError('ETL_NOT_FOUND', `pipeline ${this.#pipeline.id} has no stage ${to}`);
-      }
-      ordered.push(stage);
-      ready.push(...this.#leaving(to));
-    }
-    return ordered;
-  }
-}
-
-function samePolicy(a: Edge, b: Edge): boolean {
-  return (
-    a.required === b.required &&
-    a.overflow.policy === b.overflow.policy &&
-    a.overflow.afterMs === b.overflow.afterMs &&
-    a.overflow.spillMaxBytes === b.overflow.spillMaxBytes
-  );
-}
-
-function unsupported(pipeline: Pipeline, message: string): EtlError {
-  return new EtlError('ETL_UNSUPPORTED', `pipeline ${pipeline.id}: ${message}`);
 }
