@@ -51,9 +51,10 @@ export function parseResource(name: string): Resource {
   const resource = resourceOf(name);
   if (resource !== undefined) return resource;
   const meant = didYouMean(name, Object.keys(names));
+  const hint = meant === undefined ? 'choose' : `${meant} Choose`;
   throw new EtlError(
     'ETL_INVALID_ARGUMENT',
-    `there is no resource ${JSON.stringify(name)}; ${meant === undefined ? '' : `${meant} It is `}one of ${resources.join(', ')}`,
+    `there is no resource ${JSON.stringify(name)}; ${hint} one of ${resources.join(', ')}`,
   );
 }
 

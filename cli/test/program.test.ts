@@ -23,7 +23,7 @@ const usageErrors: readonly (readonly [string, RegExp])[] = [
   ['get', /missing required argument 'resource'\n\(see etlctl get --help\)/],
   ['get a b c', /too many arguments for 'get'/],
   ['get pipelin', /no resource "pipelin"; did you mean "pipeline"\?/],
-  ['get pods', /no resource "pods"; one of pipelines, sources, transforms, sinks, services/],
+  ['get pods', /no resource "pods"; choose one of pipelines, sources, transforms, sinks, services/],
   ['get pipelines/', /pipelines\/: the name is empty/],
   [
     'get pipelines -o xml',

@@ -114,7 +114,10 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
     const read = await ok(['get', 'source', 'numbers', '-n', 'lab', '-o', 'yaml']);
     const edits = [11, 12].map((count) => read.replace('count: 2', `count: ${count}`));
     const runs = await Promise.all(edits.map((edit) => ask(['apply', '-f', '-'], edit)));
-    assert.deepEqual(runs.map(({ code }) => code).toSorted((a, b) => a - b), [0, 5]);
+    assert.deepEqual(
+      runs.map(({ code }) => code).toSorted((a, b) => a - b),
+      [0, 5],
+    );
     await ok(['apply', '-f', '-'], numbers(2));
   });
 
@@ -152,6 +155,17 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
       'source/numbers configured (server dry run)\n',
     );
     assert.equal(await ok(['get', 'sources', '-A', '-o', 'json']), there);
+  });
+
+  test('a dry run does not miss what the same command would create', async () => {
+    const trial = orders.replaceAll('orders', 'trial');
+    const whole = await ask(['apply', '-f', '-', '--dry-run'], trial);
+    assert.deepEqual([whole.code, whole.err], [0, '']);
+    const [pipeline] = trial.split('---\n') as [string];
+    const alone = await ask(['apply', '-f', '-', '--dry-run'], pipeline);
+    assert.equal(alone.code, 0);
+    assert.match(alone.err, /there is no EtlSource "trial-file" in namespace shop/);
+    assert.match(alone.err, /there is no EtlSink "trial-out" in namespace shop/);
   });
 
   test('a setting that only the router can judge is refused with exit code 2 and stored nowhere', async () => {

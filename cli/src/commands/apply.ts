@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { EtlError, isEtlError, stringifyJsonText } from '@etl-router/core';
-import type { Manifest } from '@etl-router/pipeline';
+import { lookupIn, type Manifest, normalizePipeline } from '@etl-router/pipeline';
 import { RouterClient, toCode } from '../client.ts';
 import { type CommandResult, type GlobalOptions, type Io, printable } from '../io.ts';
 import { loadManifests, versionOf } from '../manifests.ts';
@@ -15,21 +15,24 @@ export interface ApplyRequest {
   readonly io: Io;
 }
 
+interface FindingAnswer {
+  readonly severity: string;
+  readonly code: string;
+  readonly path: string;
+  readonly message: string;
+  readonly suggestion: string | null;
+}
+
 interface ApplyAnswer {
   readonly success: boolean;
   readonly message: string | null;
   readonly code: string | null;
   readonly outcome: string | null;
-  readonly findings: readonly {
-    readonly severity: string;
-    readonly path: string;
-    readonly message: string;
-    readonly suggestion: string | null;
-  }[];
+  readonly findings: readonly FindingAnswer[];
 }
 
 const document = `mutation ($input: ApplyObjectInput!) {
-  applyObject(input: $input) { success message code outcome findings { severity path message suggestion } }
+  applyObject(input: $input) { success message code outcome findings { severity code path message suggestion } }
 }`;
 
 /** Sources, transforms and sinks go before the pipelines that name them, whatever their order in the files. */
@@ -62,7 +65,11 @@ export async function apply(request: ApplyRequest): Promise<CommandResult> {
   const outcomes: Outcome[] = [];
   for (const manifest of manifests) {
     try {
-      const sent = { manifest, expectedVersion: versionOf(read, manifest) };
+      const sent = {
+        manifest,
+        expectedVersion: versionOf(read, manifest),
+        unresolved: dryRun === undefined ? undefined : unresolvedIn(manifest, manifests),
+      };
       outcomes.push(await applyOne(client, sent, request));
     } catch (error) {
       if (!isEtlError(error) || outcomes.length === 0) throw error;
@@ -96,6 +103,15 @@ function notApplied(rest: readonly Manifest[], error: EtlError): Outcome[] {
 interface Sent {
   readonly manifest: Manifest;
   readonly expectedVersion: string | undefined;
+  /** Of a dry run, the references that this command would not create either, by path. */
+  readonly unresolved: ReadonlySet<string> | undefined;
+}
+
+/** Paths of the references that no manifest of the command answers to. */
+function unresolvedIn(manifest: Manifest, all: readonly Manifest[]): ReadonlySet<string> {
+  if (manifest.kind !== 'EtlPipeline') return new Set();
+  const { findings } = normalizePipeline(manifest, lookupIn(all));
+  return new Set(findings.filter(({ code }) => code === 'UnresolvedRef').map(({ path }) => path));
 }
 
 async function applyOne(client: RouterClient, sent: Sent, request: ApplyRequest): Promise<Outcome> {
@@ -108,7 +124,7 @@ async function applyOne(client: RouterClient, sent: Sent, request: ApplyRequest)
       ...(expectedVersion === undefined ? {} : { expectedVersion }),
     },
   });
-  for (const finding of answer.findings) {
+  for (const finding of worthTelling(answer.findings, sent.unresolved)) {
     const way = finding.suggestion === null ? '' : ` (${finding.suggestion})`;
     request.io.err(
       `${printable(`${finding.severity}: ${nameOf(manifest)}: ${finding.path}: ${finding.message}${way}`)}\n`,
@@ -119,9 +135,22 @@ async function applyOne(client: RouterClient, sent: Sent, request: ApplyRequest)
   const code = toCode(answer.code);
   const message =
     code === 'ETL_CONFLICT' && expectedVersion !== undefined
-      ? `${reason}. See it with etlctl get ${nameOf(manifest)} -n ${manifest.metadata.namespace} -o yaml, or leave metadata.resourceVersion out to apply over it`
+      ? `${reason}. See what there is with etlctl get ${nameOf(manifest)} -n ${manifest.metadata.namespace} -o yaml, or leave metadata.resourceVersion out to apply this as it is`
       : reason;
   return toOutcome(manifest, 'refused', new EtlError(code, message));
+}
+
+/** Without what a dry run finds only because it created nothing: references to objects of the same command. */
+function worthTelling(
+  findings: readonly FindingAnswer[],
+  unresolved: ReadonlySet<string> | undefined,
+): readonly FindingAnswer[] {
+  if (unresolved === undefined) return findings;
+  const told = findings.filter(
+    ({ code, path }) => code !== 'UnresolvedRef' || unresolved.has(path),
+  );
+  const allFound = told.length < findings.length && unresolved.size === 0;
+  return allFound ? told.filter(({ code }) => code !== 'GuaranteeUnknown') : told;
 }
 
 function nameOf({ kind, metadata }: Pick<Manifest, 'kind' | 'metadata'>): string {

@@ -195,7 +195,7 @@ async function describePipeline(
             ['Watermark', rates.watermark ?? '-'],
           ] as const)),
     ]),
-    `Graph:\n${pipeline.graph}`,
+    `Graph:\n${pipeline.graph.trimEnd()}`,
     `Stages:\n${indent(renderStages(pipeline))}`,
   ];
   if (pipeline.unresolvedRefs.length > 0) {
