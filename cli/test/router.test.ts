@@ -166,6 +166,10 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
     assert.equal(alone.code, 0);
     assert.match(alone.err, /there is no EtlSource "trial-file" in namespace shop/);
     assert.match(alone.err, /there is no EtlSink "trial-out" in namespace shop/);
+    const json = await ok(['apply', '-f', '-', '--dry-run', '-o', 'json'], pipeline);
+    const [{ outcome, findings }] = JSON.parse(json).result;
+    assert.equal(outcome, 'created');
+    assert.ok(findings.some(({ code }: { code: string }) => code === 'UnresolvedRef'));
   });
 
   test('a setting that only the router can judge is refused with exit code 2 and stored nowhere', async () => {
@@ -365,6 +369,7 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
           ok: true,
           outcome: 'unchanged',
           error: null,
+          findings: [],
         },
       ],
       error: null,

@@ -54,7 +54,7 @@ ${table(
     ['`summary`', 'what is printed without `-o json`'],
     [
       '`result`',
-      'of each command its own, or null; of `apply` a list of `kind`, `namespace`, `name`, `ok`, `outcome` and `error`',
+      'of each command its own, or null; of `apply` a list of `kind`, `namespace`, `name`, `ok`, `outcome`, `error` and `findings`',
     ],
     ['`error`', 'null, or `code` (an [error code](errors.md)) and `message` of the first failure'],
   ],

@@ -47,6 +47,8 @@ interface Outcome {
   /** created, configured, unchanged, valid (dry run of the client), refused, failed (no answer) or notSent. */
   readonly outcome: string;
   readonly error: { readonly code: string; readonly message: string } | null;
+  /** What the router found, warnings of what was applied too. */
+  readonly findings: readonly FindingAnswer[];
 }
 
 export async function apply(request: ApplyRequest): Promise<CommandResult> {
@@ -80,7 +82,12 @@ export async function apply(request: ApplyRequest): Promise<CommandResult> {
   return summarise(outcomes, dryRun);
 }
 
-function toOutcome(manifest: Manifest, outcome: string, error?: EtlError): Outcome {
+function toOutcome(
+  manifest: Manifest,
+  outcome: string,
+  error?: EtlError,
+  findings: readonly FindingAnswer[] = [],
+): Outcome {
   const { kind, metadata } = manifest;
   return {
     kind,
@@ -89,6 +96,7 @@ function toOutcome(manifest: Manifest, outcome: string, error?: EtlError): Outco
     ok: error === undefined,
     outcome,
     error: error === undefined ? null : { code: error.code, message: error.message },
+    findings,
   };
 }
 
@@ -124,20 +132,21 @@ async function applyOne(client: RouterClient, sent: Sent, request: ApplyRequest)
       ...(expectedVersion === undefined ? {} : { expectedVersion }),
     },
   });
-  for (const finding of worthTelling(answer.findings, sent.unresolved)) {
+  const findings = worthTelling(answer.findings, sent.unresolved);
+  for (const finding of findings) {
     const way = finding.suggestion === null ? '' : ` (${finding.suggestion})`;
     request.io.err(
       `${printable(`${finding.severity}: ${nameOf(manifest)}: ${finding.path}: ${finding.message}${way}`)}\n`,
     );
   }
-  if (answer.success) return toOutcome(manifest, answer.outcome ?? 'applied');
+  if (answer.success) return toOutcome(manifest, answer.outcome ?? 'applied', undefined, findings);
   const reason = answer.message ?? 'the router gave no reason';
   const code = toCode(answer.code);
   const message =
     code === 'ETL_CONFLICT' && expectedVersion !== undefined
       ? `${reason}. See what there is with etlctl get ${nameOf(manifest)} -n ${manifest.metadata.namespace} -o yaml, or leave metadata.resourceVersion out to apply this as it is`
       : reason;
-  return toOutcome(manifest, 'refused', new EtlError(code, message));
+  return toOutcome(manifest, 'refused', new EtlError(code, message), findings);
 }
 
 /** Without what a dry run finds only because it created nothing: references to objects of the same command. */
