@@ -63,7 +63,7 @@ const reply = (response: ServerResponse, data: object): void => {
   response.end(JSON.stringify({ data }));
 };
 
-const manyServices = Array.from({ length: 20_000 }, (_, index) => ({
+const manyServices = Array.from({ length: 5000 }, (_, index) => ({
   serviceId: `service-${index}`,
   serviceName: 'mask',
   serviceType: 'TRANSFORM',
