@@ -1,6 +1,7 @@
 // Objects as the server speaks of them, and their stored form. The state of a pipeline is stored apart from its spec;
 // here the two come together again.
 
+import { stringifyJson } from '@etl-router/core';
 import {
   apiVersion,
   type JsonObject,
@@ -10,7 +11,7 @@ import {
 } from '@etl-router/pipeline';
 import { type StoredObject, StoredPipelineState } from '@etl-router/proto';
 import { msOfNs, toCount } from './numbers.ts';
-import { canonicalJson, decodeJsonObject } from './pipeline-json.ts';
+import { decodeJsonObject } from './pipeline-json.ts';
 import { fromPairs } from './service-view.ts';
 
 /** An object as it is stored. */
@@ -50,11 +51,11 @@ export function fromStoredState(state: StoredPipelineState): PipelineState {
   return state === StoredPipelineState.STOPPED ? 'stopped' : 'running';
 }
 
-/** The spec as stored: sorted keys and, for a pipeline, without its state. */
+/** The spec as stored: its fields as they were written, for their order may have a meaning, without a pipeline's state. */
 export function toStoredSpec({ kind, spec }: Manifest): Buffer {
-  if (kind !== 'EtlPipeline') return canonicalJson(spec);
+  if (kind !== 'EtlPipeline') return stringifyJson(spec);
   const { state: _state, ...rest } = spec;
-  return canonicalJson(rest);
+  return stringifyJson(rest);
 }
 
 /** The state that a pipeline's manifest asks for. */

@@ -2,11 +2,15 @@
 // undefined are absent, which reads the same.
 
 import { EtlError, parseJson, stringifyJson } from '@etl-router/core';
-import type { Json, JsonObject, Pipeline } from '@etl-router/pipeline';
+import type { JsonObject, Pipeline } from '@etl-router/pipeline';
 
-/** The bytes of a pipeline; equal pipelines have equal bytes. */
+/**
+ * The bytes of a pipeline; equal pipelines have equal bytes. The settings of connectors stay in the order they were
+ * written in, which may be the order of columns: another order is another pipeline.
+ */
 export function encodePipeline(pipeline: Pipeline): Buffer {
-  return stringifyJson(sortKeys(pipeline));
+  const asWritten = new Set<unknown>(pipeline.stages.map(({ connector }) => connector?.config));
+  return stringifyJson(sortKeys(pipeline, asWritten));
 }
 
 /** The pipeline in an assignment. Throws ETL_STORAGE_CORRUPT for bytes that encodePipeline did not make. */
@@ -20,23 +24,18 @@ export function decodePipeline(bytes: Uint8Array): Pipeline {
   }
 }
 
-/** JSON text with sorted keys: equal values have equal text. */
-export function canonicalJson(value: Json): Buffer {
-  return stringifyJson(sortKeys(value));
-}
-
 /** The JSON object in stored bytes. */
 export function decodeJsonObject(bytes: Uint8Array): JsonObject {
   return parseJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)) as JsonObject;
 }
 
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (typeof value !== 'object' || value === null) return value;
+function sortKeys(value: unknown, asWritten: ReadonlySet<unknown>): unknown {
+  if (Array.isArray(value)) return value.map((item) => sortKeys(item, asWritten));
+  if (typeof value !== 'object' || value === null || asWritten.has(value)) return value;
   const sorted = Object.create(null) as { [name: string]: unknown };
   for (const name of Object.keys(value).sort()) {
     const member = (value as { [name: string]: unknown })[name];
-    if (member !== undefined) sorted[name] = sortKeys(member);
+    if (member !== undefined) sorted[name] = sortKeys(member, asWritten);
   }
   return sorted;
 }

@@ -152,7 +152,7 @@ export type StoredObject = Message<"etl.router.v1.StoredObject"> & {
   annotations: StoredPair[];
 
   /**
-   * The spec as JSON with sorted keys and, for pipelines, without `state`.
+   * The spec as JSON, its fields as they were written and, for pipelines, without `state`.
    *
    * @generated from field: bytes spec = 11;
    */
