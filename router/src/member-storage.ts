@@ -5,8 +5,9 @@ import type { Clock, Logger, Random } from '@etl-router/core';
 import { LevelStore } from './applied/level-store.ts';
 import { Replica } from './applied/replica.ts';
 import { segmentBytesWithin } from './consensus/log-quota.ts';
-import { SingleNode } from './consensus/single-node.ts';
 import { Opened } from './opened.ts';
+import { RaftNode } from './raft/node.ts';
+import { noTransport } from './raft/transport.ts';
 import { StateHost } from './server/state-host.ts';
 import { DataDirectory, type Identity } from './storage/data-directory.ts';
 import { defaultSegmentBytes, Log, type SyncEvent } from './storage/log.ts';
@@ -32,7 +33,7 @@ export interface MemberStorageOptions {
 export interface MemberStorage {
   readonly identity: Identity;
   readonly host: StateHost;
-  readonly consensus: SingleNode;
+  readonly consensus: RaftNode;
   /** Closes consensus with its log, then the rows, then gives the directory to others. */
   close(): Promise<void>;
 }
@@ -53,7 +54,11 @@ export async function openMemberStorage(options: MemberStorageOptions): Promise<
     const host = new StateHost();
     const snapshots = { disk: nodeDisk, directory: directory.snapshotDirectory, clusterId };
     const replica = await Replica.open({ store, machine: host, log, snapshots });
-    const consensus = new SingleNode({ log, clusterId, nodeId, snapshotInterval, logQuotaBytes });
+    const consensus = new RaftNode({
+      ...{ log, clusterId, nodeId, snapshotInterval, logQuotaBytes, clock, random, logger },
+      founder: { id: nodeId, name, address: '' },
+      transport: noTransport,
+    });
     opened.add(() => consensus.close());
     await consensus.start(replica);
     const durationMs = Math.round(clock.monotonicMs() - startedAtMs);

@@ -32,10 +32,13 @@ export interface ReplicaOptions {
 }
 
 const noResult: Uint8Array = new Uint8Array(0);
+/** Row of the members of the cluster, between those of the state: no table has this tag. */
+const membershipKey: Uint8Array = Buffer.from('~members');
 
 /** The replicated state of this member. */
 export class Replica implements ReplicatedState {
   readonly #options: ReplicaOptions;
+  #membership: Uint8Array | undefined;
 
   private constructor(options: ReplicaOptions) {
     this.#options = options;
@@ -43,19 +46,23 @@ export class Replica implements ReplicatedState {
 
   /** Brings store and machine to one place in the log: the store's own, or the latest snapshot's. */
   static async open(options: ReplicaOptions): Promise<Replica> {
-    const { store, machine, log, snapshots } = options;
-    if (isInLog(store.applied, log)) {
-      machine.restore(await store.load());
-      return new Replica(options);
+    const { store, log } = options;
+    const replica = new Replica(options);
+    if (isInLog(store.applied, log)) replica.#restore(await store.load());
+    else if (log.snapshot.index > 0) await replica.install(log.snapshot);
+    else {
+      await store.replace([], log.snapshot);
+      replica.#restore([]);
     }
-    const rows = log.snapshot.index === 0 ? [] : await readSnapshot(snapshots, log.snapshot);
-    await store.replace(rows, log.snapshot);
-    machine.restore(rows);
-    return new Replica(options);
+    return replica;
   }
 
   get applied(): LogPosition {
     return this.#options.store.applied;
+  }
+
+  get membership(): Uint8Array | undefined {
+    return this.#membership;
   }
 
   async apply(entries: readonly CommittedEntry[]): Promise<readonly Uint8Array[]> {
@@ -64,7 +71,11 @@ export class Replica implements ReplicatedState {
     if (last === undefined) return [];
     const results: Uint8Array[] = [];
     const changes: RowChange[] = [];
-    for (const { index, data } of entries) {
+    for (const { index, data, membership } of entries) {
+      if (membership !== undefined) {
+        this.#membership = membership;
+        changes.push({ key: membershipKey, value: membership });
+      }
       if (data.length === 0) {
         results.push(noResult);
         continue;
@@ -89,6 +100,32 @@ export class Replica implements ReplicatedState {
     }
     return view.applied;
   }
+
+  async install(position: LogPosition): Promise<void> {
+    const { store, snapshots } = this.#options;
+    const rows = await readSnapshot(snapshots, position);
+    await store.replace(rows, position);
+    this.#restore(rows);
+  }
+
+  async membershipAt(position: LogPosition): Promise<Uint8Array> {
+    const rows = await readSnapshot(this.#options.snapshots, position);
+    const row = rows.find(isMembership);
+    if (row !== undefined) return row[1];
+    throw new EtlError(
+      'ETL_STORAGE_CORRUPT',
+      `the snapshot of entry ${position.index} names no members`,
+    );
+  }
+
+  #restore(rows: readonly Row[]): void {
+    this.#membership = rows.find(isMembership)?.[1];
+    this.#options.machine.restore(rows.filter((row) => !isMembership(row)));
+  }
+}
+
+function isMembership([key]: Row): boolean {
+  return Buffer.compare(key, membershipKey) === 0;
 }
 
 /** Whether the log can go on from that entry. */

@@ -11,16 +11,24 @@ export interface CommittedEntry {
   readonly term: number;
   /** The command; empty for an entry that only moves the index, such as the first of a term. */
   readonly data: Uint8Array;
+  /** Who belongs to the cluster from here on, encoded; only with an entry that changes it. */
+  readonly membership?: Uint8Array;
 }
 
 /** What stands below the log: applies committed entries, and makes snapshots of what was applied. */
 export interface ReplicatedState {
   /** The last entry that was applied, as of now. */
   readonly applied: LogPosition;
+  /** Who belongs to the cluster as of {@link applied}, encoded; undefined: no entry has said it yet. */
+  readonly membership: Uint8Array | undefined;
   /** Applies entries in order, without a gap, and resolves with one result each. A rejection is the end. */
   apply(entries: readonly CommittedEntry[]): Promise<readonly Uint8Array[]>;
   /** Writes a durable snapshot of all that is applied and resolves with its position. Runs beside apply. */
   snapshot(): Promise<LogPosition>;
+  /** Replaces everything by the snapshot of that position, whose file is there. */
+  install(position: LogPosition): Promise<void>;
+  /** The members as of a snapshot. Throws ETL_STORAGE_CORRUPT where it is gone. */
+  membershipAt(position: LogPosition): Promise<Uint8Array>;
 }
 
 /** The answer to a proposal. */

@@ -1,6 +1,8 @@
 // Proposals that wait for their answers, bounded in number and bytes. An answer is given once, in the order of the log.
+// A proposal is known by index and term: another entry in its place tells that it was lost.
 
 import { EtlError } from '@etl-router/core';
+import type { LogPosition } from '../storage/log-types.ts';
 import type { Proposed } from './consensus.ts';
 
 /** How many proposals may wait, and how many bytes of commands. */
@@ -9,16 +11,24 @@ export interface ProposalBounds {
   readonly maxBytes: number;
 }
 
-interface Waiting {
-  readonly bytes: number;
+/** A proposal on its way: queued, or in the log at a place. */
+export interface PendingProposal {
+  readonly command: Uint8Array;
+  /** Nobody waits for it any more; one that is still queued is left out. */
+  readonly isAbandoned: boolean;
   readonly resolve: (answer: Proposed) => void;
-  readonly reject: (error: EtlError) => void;
+  readonly reject: (error: unknown) => void;
 }
 
-/** Waiting proposals by their index. */
+/** Waiting proposals. */
 export class PendingProposals {
   readonly #bounds: ProposalBounds;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #placed = new Map<
+    number,
+    { readonly term: number; readonly proposal: PendingProposal }
+  >();
+  readonly #all = new Set<PendingProposal>();
+  #queued: PendingProposal[] = [];
   #bytes = 0;
 
   constructor(bounds: ProposalBounds) {
@@ -26,13 +36,17 @@ export class PendingProposals {
   }
 
   get count(): number {
-    return this.#waiting.size;
+    return this.#all.size;
+  }
+
+  get hasQueued(): boolean {
+    return this.#queued.length > 0;
   }
 
   /** Why a command of that size can not wait now; undefined when it can. */
   refusal(bytes: number): EtlError | undefined {
     const { maxCount, maxBytes } = this.#bounds;
-    const full = this.#waiting.size >= maxCount ? `${maxCount} proposals` : undefined;
+    const full = this.#all.size >= maxCount ? `${maxCount} proposals` : undefined;
     const heavy = this.#bytes + bytes > maxBytes ? `${maxBytes} bytes of proposals` : undefined;
     const bound = full ?? heavy;
     if (bound === undefined) return undefined;
@@ -44,17 +58,27 @@ export class PendingProposals {
   }
 
   /**
-   * Waits for the entry at `index`. When the signal aborts, the caller is released; the place stays taken until the
-   * entry is applied, because its bytes are in memory that long.
+   * Queues a command. When the signal aborts, the caller is released; the place stays taken until the entry is
+   * applied, because its bytes are in memory that long.
    */
-  wait(index: number, bytes: number, signal: AbortSignal | undefined): Promise<Proposed> {
-    this.#bytes += bytes;
+  add(command: Uint8Array, signal: AbortSignal | undefined): Promise<Proposed> {
+    this.#bytes += command.length;
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => reject(abandoned(signal));
-      const settle = (): void => signal?.removeEventListener('abort', onAbort);
-      signal?.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.set(index, {
-        bytes,
+      let isAbandoned = false;
+      const settle = (): void => {
+        if (!this.#all.delete(proposal)) return;
+        this.#bytes -= command.length;
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const onAbort = (): void => {
+        isAbandoned = true;
+        reject(abandoned(signal));
+      };
+      const proposal: PendingProposal = {
+        command,
+        get isAbandoned() {
+          return isAbandoned;
+        },
         resolve: (answer) => {
           settle();
           resolve(answer);
@@ -63,24 +87,56 @@ export class PendingProposals {
           settle();
           reject(error);
         },
-      });
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#all.add(proposal);
+      this.#queued.push(proposal);
     });
   }
 
-  /** Answers the proposal of an applied entry, if someone here made it. */
+  /** Takes what is queued, without what was abandoned. */
+  takeQueued(): readonly PendingProposal[] {
+    const queued = this.#queued;
+    this.#queued = [];
+    const [left, gone] = [
+      queued.filter((each) => !each.isAbandoned),
+      queued.filter((each) => each.isAbandoned),
+    ];
+    for (const { reject } of gone) reject(superseded());
+    return left;
+  }
+
+  /** A proposal got its place in the log. One that waited there is lost: its entry was replaced. */
+  place(proposal: PendingProposal, { index, term }: LogPosition): void {
+    this.#placed.get(index)?.proposal.reject(superseded());
+    this.#placed.set(index, { term, proposal });
+  }
+
+  /** Answers the proposal of an applied entry, if someone here made it, or tells it that another entry was applied. */
   answer(answer: Proposed): void {
-    const waiting = this.#waiting.get(answer.index);
-    if (waiting === undefined) return;
-    this.#waiting.delete(answer.index);
-    this.#bytes -= waiting.bytes;
-    waiting.resolve(answer);
+    const placed = this.#placed.get(answer.index);
+    if (placed === undefined) return;
+    this.#placed.delete(answer.index);
+    if (placed.term === answer.term) placed.proposal.resolve(answer);
+    else placed.proposal.reject(superseded());
+  }
+
+  /** The state up to `index` came by a snapshot: what became of the proposals up to there is not known. */
+  forgetTo(index: number): void {
+    for (const [at, { proposal }] of this.#placed) {
+      if (at > index) continue;
+      this.#placed.delete(at);
+      proposal.reject(
+        new EtlError('ETL_TIMEOUT', 'leadership changed; the command may have taken effect'),
+      );
+    }
   }
 
   /** Ends all waiting. */
   rejectAll(error: EtlError): void {
-    for (const waiting of this.#waiting.values()) waiting.reject(error);
-    this.#waiting.clear();
-    this.#bytes = 0;
+    for (const { reject } of [...this.#all]) reject(error);
+    this.#placed.clear();
+    this.#queued = [];
   }
 }
 
@@ -92,5 +148,13 @@ export function abandoned(signal: AbortSignal | undefined): EtlError {
     timedOut ? 'ETL_TIMEOUT' : 'ETL_CANCELLED',
     'the caller stopped waiting; the command may still take effect',
     { cause: reason },
+  );
+}
+
+function superseded(): EtlError {
+  return new EtlError(
+    'ETL_UNAVAILABLE',
+    'leadership changed before the command was committed; it did not take effect, send it again',
+    { retryable: true },
   );
 }

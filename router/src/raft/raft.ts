@@ -126,7 +126,7 @@ export class Raft {
   /** Adds commands to the log. Throws ETL_NOT_LEADER, ETL_UNAVAILABLE or ETL_LIMIT_EXCEEDED; then nothing was added. */
   propose(commands: readonly Uint8Array[]): Proposal {
     const state = this.#state;
-    this.#checkProposing();
+    this.checkProposing();
     const bytes = commands.reduce((sum, { length }) => sum + length, 0);
     if (state.uncommittedBytes > 0 && state.uncommittedBytes + bytes > state.maxUncommittedBytes) {
       throw new EtlError(
@@ -149,7 +149,7 @@ export class Raft {
    */
   proposeConfiguration(change: ConfigurationChange, data: Uint8Array): Proposal {
     const state = this.#state;
-    this.#checkProposing();
+    this.checkProposing();
     changeConfiguration(state.configuration, change);
     if (state.pendingConfiguration > state.applied) {
       throw new EtlError(
@@ -191,10 +191,9 @@ export class Raft {
   /** Entries up to `index` are applied. A leader then leaves a joint configuration that asks for it. */
   appliedTo(index: number): void {
     const state = this.#state;
-    assert(
-      index >= state.applied && index <= state.commit,
-      'what is committed is applied, in order',
-    );
+    assert(index <= state.commit, 'only what is committed is applied');
+    // A snapshot that came meanwhile may have gone further.
+    if (index <= state.applied) return;
     state.applied = index;
     const { configuration, pendingConfiguration } = state;
     const isDue = isJoint(configuration) && configuration.autoLeave;
@@ -329,7 +328,8 @@ export class Raft {
     for (const id of state.progress.keys()) if (id !== state.id) sendEntries(state, id);
   }
 
-  #checkProposing(): void {
+  /** Throws why nothing can be proposed here now: ETL_NOT_LEADER or ETL_UNAVAILABLE. */
+  checkProposing(): void {
     const { role, transferee } = this.#state;
     if (role !== 'leader') throw this.#notLeader();
     if (transferee === 0) return;

@@ -8,24 +8,25 @@ import type { AppliedStore } from '../../src/applied/applied-store.ts';
 import { LevelStore } from '../../src/applied/level-store.ts';
 import { MemoryStore } from '../../src/applied/memory-store.ts';
 import { Replica } from '../../src/applied/replica.ts';
-import { SingleNode } from '../../src/consensus/single-node.ts';
+import type { RaftNode } from '../../src/raft/node.ts';
 import type { Disk } from '../../src/storage/disk.ts';
 import type { Log } from '../../src/storage/log.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
 import { nodeDisk } from '../../src/storage/node-disk.ts';
 import { listSnapshots } from '../../src/storage/snapshot-file.ts';
+import { nodeAlone } from '../raft/alone.ts';
 import { clusterId, openLog } from '../storage/log-harness.ts';
 import { CountingMachine, rowTexts } from './counting-machine.ts';
 
 interface MemberParts {
-  readonly node: SingleNode;
+  readonly node: RaftNode;
   readonly store: AppliedStore;
   readonly machine: CountingMachine;
 }
 
 /** A member: log, consensus, replica and machine. */
 class Member {
-  readonly node: SingleNode;
+  readonly node: RaftNode;
   readonly store: AppliedStore;
   readonly machine: CountingMachine;
 
@@ -41,7 +42,7 @@ class Member {
     const machine = new CountingMachine();
     const snapshots = { disk, directory: `${path}/snapshots`, clusterId };
     const replica = await Replica.open({ store, machine, log, snapshots });
-    const node = new SingleNode({ log, clusterId, nodeId: 1, snapshotInterval: 20 });
+    const node = nodeAlone({ log, clusterId, nodeId: 1, snapshotInterval: 20 });
     await node.start(replica);
     return new Member({ node, store, machine });
   }

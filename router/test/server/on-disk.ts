@@ -1,76 +1,12 @@
 // A router of one node on a real disk: the log, `level` for the rows, and nothing shared between two openings but the
 // directory. Run as a program it works until it is killed, and says what it was promised.
 
-import { join } from 'node:path';
 import process from 'node:process';
 import { positionOfCount, seededRandom, silentLogger, systemClock } from '@etl-router/core';
-import { Level } from 'level';
-import type { CommittedEntry, ReplicatedState } from '../../src/consensus/consensus.ts';
-import { SingleNode } from '../../src/consensus/single-node.ts';
+import { openMemberStorage } from '../../src/member-storage.ts';
 import { Router } from '../../src/server/router.ts';
-import { StateHost } from '../../src/server/state-host.ts';
-import { Log } from '../../src/storage/log.ts';
-import type { LogPosition } from '../../src/storage/log-types.ts';
-import { nodeDisk } from '../../src/storage/node-disk.ts';
+import type { StateHost } from '../../src/server/state-host.ts';
 import { allText } from './harness.ts';
-
-const appliedKey = Buffer.from('!applied');
-
-/** Rows in `level`, each batch with the position of its last entry. */
-class LevelState implements ReplicatedState {
-  readonly host: StateHost;
-  applied: LogPosition;
-  readonly #level: Level<Uint8Array, Uint8Array>;
-
-  private constructor(
-    level: Level<Uint8Array, Uint8Array>,
-    stored: { readonly host: StateHost; readonly applied: LogPosition },
-  ) {
-    this.#level = level;
-    this.host = stored.host;
-    this.applied = stored.applied;
-  }
-
-  static async open(directory: string): Promise<LevelState> {
-    const level = new Level<Uint8Array, Uint8Array>(directory, {
-      keyEncoding: 'view',
-      valueEncoding: 'view',
-    });
-    let applied: LogPosition = { index: 0, term: 0 };
-    const rows: [Uint8Array, Uint8Array][] = [];
-    for await (const [key, value] of level.iterator()) {
-      if (appliedKey.equals(key))
-        applied = JSON.parse(Buffer.from(value).toString()) as LogPosition;
-      else rows.push([key, value]);
-    }
-    return new LevelState(level, { host: new StateHost(rows), applied });
-  }
-
-  async apply(entries: readonly CommittedEntry[]): Promise<readonly Uint8Array[]> {
-    const results: Uint8Array[] = [];
-    const batch = this.#level.batch();
-    for (const { data, index, term } of entries) {
-      const { result, changes } = this.host.apply(data);
-      for (const { key, value } of changes) {
-        if (value === undefined) batch.del(key);
-        else batch.put(key, value);
-      }
-      results.push(result);
-      this.applied = { index, term };
-    }
-    batch.put(appliedKey, Buffer.from(JSON.stringify(this.applied)));
-    await batch.write();
-    return results;
-  }
-
-  snapshot(): Promise<LogPosition> {
-    return Promise.reject(new Error('these tests stay below the interval of snapshots'));
-  }
-
-  close(): Promise<void> {
-    return this.#level.close();
-  }
-}
 
 export interface OnDisk {
   readonly router: Router;
@@ -78,41 +14,34 @@ export interface OnDisk {
   close(): Promise<void>;
 }
 
-/** Opens the router in a directory; `create` for the first time. */
-export async function openOnDisk(directory: string, create: boolean): Promise<OnDisk> {
-  const log = await Log.open({
-    disk: nodeDisk,
-    directory: join(directory, 'log'),
-    clusterId: 'test',
-    logId: 1,
-    clock: systemClock,
-    create,
+/** Opens the router in a directory. */
+export async function openOnDisk(directory: string): Promise<OnDisk> {
+  const parts = { clock: systemClock, random: seededRandom(3), logger: silentLogger };
+  const storage = await openMemberStorage({
+    ...parts,
+    path: directory,
+    name: '1',
+    snapshotInterval: 10_000,
+    logQuotaBytes: Number.POSITIVE_INFINITY,
+    onSync() {
+      // Nobody counts here.
+    },
   });
-  const state = await LevelState.open(join(directory, 'applied'));
-  const consensus = new SingleNode({ log, clusterId: 'test', nodeId: 1 });
-  await consensus.start(state);
-  const router = new Router({
-    host: state.host,
-    consensus,
-    nodeName: '1',
-    clock: systemClock,
-    random: seededRandom(3),
-    logger: silentLogger,
-  });
+  const { host, consensus } = storage;
+  const router = new Router({ ...parts, host, consensus, nodeName: '1' });
   return {
     router,
-    host: state.host,
+    host,
     async close() {
       await router.close();
-      await consensus.close();
-      await state.close();
+      await storage.close();
     },
   };
 }
 
 /** Applies a pipeline, opens four lanes and commits to them in turn; says each commit that was promised. */
-async function work(directory: string, create: boolean): Promise<never> {
-  const { router } = await openOnDisk(directory, create);
+async function work(directory: string): Promise<never> {
+  const { router } = await openOnDisk(directory);
   router.lead();
   await router.objects.applyText(allText);
   await router.sidecars.register({
@@ -145,5 +74,5 @@ export function committedSoFar(router: Router): number {
   return Math.max(0, ...counts);
 }
 
-const [, , directory, mode] = process.argv;
-if (import.meta.main && directory !== undefined) await work(directory, mode === 'create');
+const [, , directory] = process.argv;
+if (import.meta.main && directory !== undefined) await work(directory);

@@ -4,11 +4,11 @@
 import { writeSync } from 'node:fs';
 import process from 'node:process';
 import { systemClock, systemRandom } from '@etl-router/core';
-import { SingleNode } from '../../src/consensus/single-node.ts';
 import { DataDirectory } from '../../src/storage/data-directory.ts';
 import { Log } from '../../src/storage/log.ts';
 import { nodeDisk } from '../../src/storage/node-disk.ts';
-import { FakeState } from '../consensus/fake-state.ts';
+import { nodeAlone } from '../raft/alone.ts';
+import { FakeState } from '../raft/fake-state.ts';
 
 const [, , path = '', together = '1'] = process.argv;
 const disk = nodeDisk;
@@ -25,7 +25,7 @@ const log = await Log.open({
   allocateBytes: 4096,
 });
 if (!directory.logCreated) await directory.markLogCreated();
-const node = new SingleNode({ log, clusterId, nodeId, snapshotInterval: 200 });
+const node = nodeAlone({ log, clusterId, nodeId, snapshotInterval: 200 });
 await node.start(new FakeState(log.compacted));
 writeSync(1, `open ${log.lastIndex}\n`);
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { seededRandom } from '@etl-router/core';
-import { SingleNode, type SingleNodeOptions } from '../../src/consensus/single-node.ts';
+import { ManualClock, seededRandom } from '@etl-router/core';
+import type { RaftNode, RaftNodeOptions } from '../../src/raft/node.ts';
 import type { LogPosition } from '../../src/storage/log-types.ts';
 import { type DiskFault, type DiskOperation, MemoryDisk } from '../../src/storage/memory-disk.ts';
 import { append, clusterId, entriesFrom, openLog } from '../storage/log-harness.ts';
+import { nodeAlone } from './alone.ts';
 import { FakeState } from './fake-state.ts';
 
 const directory = '/data/log';
@@ -16,11 +17,11 @@ function newDisk(fault?: (operation: DiskOperation) => DiskFault | undefined): M
 
 async function openNode(
   disk: MemoryDisk,
-  options: Partial<SingleNodeOptions> & { readonly create: boolean },
-): Promise<SingleNode> {
+  options: Partial<RaftNodeOptions> & { readonly create: boolean },
+): Promise<RaftNode> {
   const { create, ...rest } = options;
   const log = await openLog(disk, directory, { create });
-  return new SingleNode({ log, clusterId, nodeId: 77, ...rest });
+  return nodeAlone({ log, clusterId, nodeId: 77, clock: new ManualClock(), ...rest });
 }
 
 /** Size of all files of the log. */
@@ -35,8 +36,8 @@ async function sizeOf(disk: MemoryDisk): Promise<number> {
 }
 
 async function startNew(
-  options: Partial<SingleNodeOptions> = {},
-): Promise<{ disk: MemoryDisk; node: SingleNode; state: FakeState }> {
+  options: Partial<RaftNodeOptions> = {},
+): Promise<{ disk: MemoryDisk; node: RaftNode; state: FakeState }> {
   const disk = newDisk();
   const node = await openNode(disk, { create: true, ...options });
   const state = new FakeState();
@@ -175,6 +176,8 @@ test('a caller that leaves is released, and its command takes effect all the sam
   });
   const leaving = new AbortController();
   const proposal = node.propose(bytes('sent'), { signal: leaving.signal });
+  await Promise.resolve();
+  assert.equal(node.status().lastIndex, 2, 'it is in the log');
   leaving.abort();
   await assert.rejects(proposal, { code: 'ETL_CANCELLED', message: /may still take effect/ });
   await node.readIndex();

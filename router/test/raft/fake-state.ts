@@ -7,6 +7,8 @@ export class FakeState implements ReplicatedState {
   applied: LogPosition;
   readonly entries: CommittedEntry[] = [];
   readonly snapshots: LogPosition[] = [];
+  readonly installed: LogPosition[] = [];
+  membership: Uint8Array | undefined;
   /** Runs before entries are applied. */
   before: (entries: readonly CommittedEntry[]) => Promise<void> = () => Promise.resolve();
 
@@ -16,7 +18,8 @@ export class FakeState implements ReplicatedState {
 
   async apply(entries: readonly CommittedEntry[]): Promise<readonly Uint8Array[]> {
     await this.before(entries);
-    for (const { index, term } of entries) {
+    for (const { index, term, membership } of entries) {
+      this.membership = membership ?? this.membership;
       if (index !== this.applied.index + 1)
         throw new Error(`entry ${index} after ${this.applied.index}`);
       this.applied = { index, term };
@@ -28,6 +31,18 @@ export class FakeState implements ReplicatedState {
   snapshot(): Promise<LogPosition> {
     this.snapshots.push(this.applied);
     return Promise.resolve(this.applied);
+  }
+
+  install(position: LogPosition): Promise<void> {
+    this.installed.push(position);
+    this.applied = position;
+    return Promise.resolve();
+  }
+
+  membershipAt(): Promise<Uint8Array> {
+    return this.membership === undefined
+      ? Promise.reject(new Error('no members'))
+      : Promise.resolve(this.membership);
   }
 
   /** Commands as text, without the entries that begin terms. */

@@ -1,0 +1,588 @@
+// Drives the core of one member: log, network and state on one side, callers on the other. It keeps the order that
+// docs/specs/0007-raft.md demands; nothing here decides anything about consensus. Everything between two awaits of the
+// callers happens in turns: inputs are collected, then the core's effects are carried out until there are none.
+
+import {
+  assert,
+  type Cancel,
+  type Clock,
+  EtlError,
+  type Logger,
+  type Random,
+  toEtlError,
+} from '@etl-router/core';
+import type {
+  CommittedEntry,
+  Consensus,
+  ConsensusRole,
+  ConsensusStatus,
+  ProposalOptions,
+  Proposed,
+  ReplicatedState,
+} from '../consensus/consensus.ts';
+import { LogQuota } from '../consensus/log-quota.ts';
+import {
+  abandoned,
+  type PendingProposal,
+  PendingProposals,
+  type ProposalBounds,
+} from '../consensus/pending-proposals.ts';
+import { type Entry, maxEntryBytes, type RaftLog } from '../storage/log-types.ts';
+import { Applier } from './applier.ts';
+import type { Ready, SnapshotWish } from './core-state.ts';
+import { DurableQueue } from './durable-queue.ts';
+import {
+  changeMembership,
+  decodeMembership,
+  decodeMembershipChange,
+  encodeMembership,
+  encodeMembershipChange,
+  type Membership,
+  type MembershipChange,
+  noMembership,
+} from './membership.ts';
+import type { Message } from './messages.ts';
+import { Raft, type RaftStatus } from './raft.ts';
+import { ReadWaiters } from './read-waiters.ts';
+import type { Peer, RaftReceiver, RaftTransport } from './transport.ts';
+
+export interface RaftNodeOptions {
+  /** Open, and this object's from now on. */
+  readonly log: RaftLog & { readonly bytes: number; readonly diskBytes: number };
+  readonly clusterId: string;
+  readonly nodeId: number;
+  /** What this member is founded with: the only voter, until others are added. Undefined: it waits to be added. */
+  readonly founder: Peer | undefined;
+  readonly transport: RaftTransport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Default 100. */
+  readonly heartbeatMs?: number;
+  /** Shortest time without a leader before an election. Default 1,000. */
+  readonly electionMs?: number;
+  /** Entries between two snapshots. Default 10,000. */
+  readonly snapshotInterval?: number;
+  /** Memory of the log's entries at which a snapshot is made early. Default 64 MiB. */
+  readonly snapshotBytes?: number;
+  /** Entries kept behind a snapshot for members that lag. Default 5,000. */
+  readonly trailingEntries?: number;
+  /** What the log's files may take. Default: no bound. */
+  readonly logQuotaBytes?: number;
+  /** Default 4,096 proposals and 64 MiB. */
+  readonly proposals?: ProposalBounds;
+}
+
+/** Ticks of one heartbeat: elections are timed twice as finely. */
+const ticksPerHeartbeat = 2;
+/** How long a read waits for a quorum, in elections. */
+const readElections = 5;
+
+export class RaftNode implements Consensus {
+  readonly failed: Promise<EtlError>;
+  readonly receiver: RaftReceiver;
+  readonly #options: RaftNodeOptions;
+  readonly #log: RaftNodeOptions['log'];
+  readonly #tickMs: number;
+  readonly #electionTicks: number;
+  readonly #pending: PendingProposals;
+  readonly #reads: ReadWaiters;
+  readonly #quota: LogQuota;
+  readonly #durable = new DurableQueue();
+  readonly #failWith: (error: EtlError) => void;
+  readonly #roleListeners = new Set<(leads: boolean) => void>();
+  #raft: Raft | undefined;
+  #applier: Applier | undefined;
+  #membership: Membership = noMembership;
+  #isTurnDue = false;
+  #isInTurn = false;
+  #leads = false;
+  /** First entry of the term that this member leads; it serves once that is applied. */
+  #leadsFrom = Number.POSITIVE_INFINITY;
+  #cancelTick: Cancel | undefined;
+  #tickDueMs = 0;
+  #failure: EtlError | undefined;
+  #snapshotting: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: RaftNodeOptions) {
+    const { log, heartbeatMs = 100, electionMs = 1000, proposals } = options;
+    const failed = Promise.withResolvers<EtlError>();
+    this.failed = failed.promise;
+    this.#failWith = failed.resolve;
+    this.#options = options;
+    this.#log = log;
+    this.#tickMs = heartbeatMs / ticksPerHeartbeat;
+    this.#electionTicks = Math.ceil(electionMs / this.#tickMs);
+    this.#pending = new PendingProposals(
+      proposals ?? { maxCount: 4096, maxBytes: 64 * 1024 * 1024 },
+    );
+    this.#reads = new ReadWaiters({
+      retryTicks: ticksPerHeartbeat * 2,
+      timeoutTicks: this.#electionTicks * readElections,
+    });
+    this.#quota = new LogQuota(log, options.logQuotaBytes);
+    this.receiver = {
+      receive: (message) => this.#input((raft) => raft.step(message)),
+      unreachable: (id) => this.#input((raft) => raft.reportUnreachable(id)),
+      snapshotSent: (id, arrived) => this.#input((raft) => raft.reportSnapshot(id, arrived)),
+    };
+  }
+
+  /** Replays what `state` has not applied, and takes part. A cluster of one leads when this resolves. */
+  async start(state: ReplicatedState): Promise<void> {
+    assert(this.#raft === undefined, 'start is called once');
+    checkApplied(this.#log, state);
+    const { nodeId, founder, random } = this.#options;
+    this.#membership = membershipOf(state.membership, founder);
+    const { configuration } = this.#membership;
+    this.#raft = new Raft({
+      id: nodeId,
+      log: this.#log,
+      configuration,
+      applied: state.applied.index,
+      electionTicks: this.#electionTicks,
+      heartbeatTicks: ticksPerHeartbeat,
+      random: () => random.next(),
+    });
+    this.#applier = new Applier({
+      state,
+      applied: state.applied.index,
+      next: () => this.#nextToApply(),
+      onApplied: (entries, results) => this.#onApplied(entries, results),
+      onInstalled: (index) => this.#onInstalled(index),
+      prepare: (entry) => this.#prepare(entry),
+      onError: (error) => this.#fail(error),
+    });
+    this.#announcePeers();
+    this.#scheduleTick();
+    const isAlone = configuration.voters.length === 1 && configuration.outgoing.length === 0;
+    if (isAlone && configuration.voters[0] === nodeId) {
+      this.#input((raft) => raft.campaign());
+      await this.#applier.until(this.#log.lastIndex + 1, undefined);
+    }
+  }
+
+  async propose(command: Uint8Array, options: ProposalOptions = {}): Promise<Proposed> {
+    const { signal } = options;
+    const raft = this.#serving(signal);
+    checkCommand(command);
+    raft.checkProposing();
+    const refusal =
+      this.#pending.refusal(command.length) ?? this.#quota.refusal(options.frees === true);
+    if (refusal !== undefined) {
+      this.#snapshotWhenDue();
+      throw refusal;
+    }
+    const answer = this.#pending.add(command, signal);
+    this.#schedule();
+    return await answer;
+  }
+
+  async readIndex(options: ProposalOptions = {}): Promise<number> {
+    const { signal } = options;
+    this.#serving(signal);
+    const index = await untilAborted(this.#reads.wait(), signal, () => this.#schedule());
+    await (this.#applier as Applier).until(index, signal);
+    return index;
+  }
+
+  /** Changes who belongs to the cluster; resolves when the last step of it is applied here. Errors as propose(). */
+  async changeMembers(
+    change: MembershipChange,
+    options: ProposalOptions = {},
+  ): Promise<Membership> {
+    const raft = this.#serving(options.signal);
+    changeMembership(this.#membership, change);
+    const { index, term } = raft.proposeConfiguration(change, encodeMembershipChange(change));
+    this.#turn();
+    await (this.#applier as Applier).until(index, options.signal);
+    if (this.#log.term(index) !== term && this.#log.term(index) !== undefined) {
+      throw new EtlError('ETL_UNAVAILABLE', 'leadership changed; the members did not', {
+        retryable: true,
+      });
+    }
+    return this.#membership;
+  }
+
+  /** Hands leadership to another voter; resolves when this member no longer leads. */
+  async transferTo(id: number, signal?: AbortSignal): Promise<void> {
+    const raft = this.#serving(signal);
+    raft.transferTo(id);
+    this.#turn();
+    await untilAborted(
+      new Promise<void>((resolve) => {
+        const stop = this.watchLeadership((leads) => {
+          if (leads) return;
+          stop();
+          resolve();
+        });
+      }),
+      signal,
+      () => {},
+    );
+  }
+
+  /** Calls back when this member begins or ceases to lead; begins: everything committed before is applied here. */
+  watchLeadership(listener: (leads: boolean) => void): () => void {
+    this.#roleListeners.add(listener);
+    return () => this.#roleListeners.delete(listener);
+  }
+
+  get membership(): Membership {
+    return this.#membership;
+  }
+
+  /** The core's view, for operators. */
+  get raftStatus(): RaftStatus | undefined {
+    return this.#raft?.status();
+  }
+
+  status(): ConsensusStatus {
+    const { hardState, firstIndex, lastIndex, snapshot } = this.#log;
+    const { clusterId, nodeId } = this.#options;
+    const raft = this.#raft?.status();
+    const leader = raft?.leader ?? 0;
+    return {
+      clusterId,
+      nodeId,
+      role: this.#roleOf(raft),
+      term: raft?.term ?? hardState.term,
+      leaderId: leader === 0 ? undefined : leader,
+      commitIndex: raft?.commitIndex ?? hardState.commit,
+      lastApplied: this.#applier?.applied ?? 0,
+      firstIndex,
+      lastIndex,
+      logLength: lastIndex - firstIndex + 1,
+      snapshotIndex: snapshot.index,
+      logBytes: this.#log.diskBytes,
+      logQuotaBytes: this.#quota.maxBytes,
+      pendingProposals: this.#pending.count,
+      failure: this.#failure,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#cancelTick?.();
+    if (this.#raft !== undefined && this.#failure === undefined) await this.#drain();
+    this.#reads.rejectAll(closedError());
+    await this.#options.transport.close();
+    await this.#applier?.close();
+    await this.#snapshotting;
+    this.#pending.rejectAll(closedError());
+    await this.#log.close();
+  }
+
+  /** What is in the log and can be committed without anyone else is applied and answered. */
+  async #drain(): Promise<void> {
+    this.#turn();
+    await new Promise<void>((resolve) => this.#log.append({}, () => resolve()));
+    this.#turn();
+    if (this.#failure === undefined)
+      await this.#applier?.until(this.#nextToApply().through, undefined);
+  }
+
+  #roleOf(raft: RaftStatus | undefined): ConsensusRole {
+    if (this.#failure !== undefined) return 'failed';
+    if (this.#closing !== undefined) return 'closed';
+    if (raft === undefined) return 'starting';
+    return raft.role === 'preCandidate' ? 'candidate' : raft.role;
+  }
+
+  #serving(signal: AbortSignal | undefined): Raft {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#closing !== undefined) throw closedError();
+    if (this.#raft === undefined)
+      throw new EtlError('ETL_UNAVAILABLE', 'the router is reading its log; try again in a moment');
+    if (signal?.aborted === true) {
+      throw new EtlError('ETL_CANCELLED', 'the caller left before the command was sent', {
+        cause: signal.reason,
+      });
+    }
+    return this.#raft;
+  }
+
+  // Turns
+
+  #input(act: (raft: Raft) => void): void {
+    if (this.#raft === undefined || this.#failure !== undefined || this.#closing !== undefined)
+      return;
+    try {
+      act(this.#raft);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#schedule();
+  }
+
+  /** All inputs of this turn of the event loop share one turn here, so that they share a write and a message. */
+  #schedule(): void {
+    if (this.#isTurnDue) return;
+    this.#isTurnDue = true;
+    queueMicrotask(() => {
+      this.#isTurnDue = false;
+      this.#turn();
+    });
+  }
+
+  #turn(): void {
+    const raft = this.#raft;
+    if (raft === undefined || this.#failure !== undefined || this.#isInTurn) return;
+    this.#isInTurn = true;
+    try {
+      this.#proposeQueued(raft);
+      if (this.#reads.hasNew) this.#reads.ask((context) => raft.readIndex(context));
+      while (raft.hasReady) this.#carryOut(raft.ready(), raft);
+      this.#noteLeadership(raft);
+      this.#applier?.wake();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#isInTurn = false;
+  }
+
+  #proposeQueued(raft: Raft): void {
+    if (!this.#pending.hasQueued) return;
+    const queued = this.#pending.takeQueued();
+    if (queued.length === 0) return;
+    try {
+      const { index, term } = raft.propose(queued.map(({ command }) => command));
+      for (const [at, proposal] of queued.entries())
+        this.#pending.place(proposal, { index: index + at, term });
+    } catch (error) {
+      refuseAll(queued, error);
+    }
+  }
+
+  #carryOut(ready: Ready, raft: Raft): void {
+    const { record, messages, afterDurable, snapshots, reads, alarms } = ready;
+    if (record !== undefined) {
+      const number = this.#durable.begin(record.entries?.[0]?.index);
+      if (record.snapshot !== undefined) this.#applier?.install(record.snapshot);
+      this.#log.append(record, (error) => {
+        if (error !== undefined) return void this.#fail(error);
+        this.#durable.end(number);
+        this.#keepPromises(raft);
+        this.#turn();
+      });
+    }
+    if (messages.length > 0) this.#options.transport.send(messages);
+    this.#durable.hold(afterDurable);
+    this.#keepPromises(raft);
+    for (const wish of snapshots) void this.#ship(wish);
+    for (const { context, index } of reads) this.#reads.answer(context, index);
+    for (const alarm of alarms) this.#options.logger.error({ err: alarm }, 'refused by consensus');
+  }
+
+  /** Tells what is durable now: to others over the network, to the own core at once. */
+  #keepPromises(raft: Raft): void {
+    const kept = this.#durable.take();
+    if (kept.length === 0 || this.#failure !== undefined) return;
+    const others: Message[] = [];
+    for (const message of kept) {
+      if (message.to === this.#options.nodeId) raft.step(message);
+      else others.push(message);
+    }
+    if (others.length > 0) this.#options.transport.send(others);
+  }
+
+  #scheduleTick(): void {
+    const { clock } = this.#options;
+    this.#tickDueMs = clock.monotonicMs() + this.#tickMs;
+    this.#cancelTick = clock.after(this.#tickMs, () => {
+      const lateMs = clock.monotonicMs() - this.#tickDueMs;
+      // After a stall timers run before sockets are read: what a leader sent meanwhile is heard first.
+      if (lateMs > this.#tickMs) this.#cancelTick = clock.after(0, () => this.#tick());
+      else this.#tick();
+    });
+  }
+
+  #tick(): void {
+    if (this.#closing !== undefined || this.#failure !== undefined) return;
+    this.#input((raft) => raft.tick());
+    if (this.#reads.tick()) this.#schedule();
+    this.#scheduleTick();
+  }
+
+  #noteLeadership(raft: Raft): void {
+    if (raft.role === 'leader' && this.#leadsFrom === Number.POSITIVE_INFINITY)
+      this.#leadsFrom = this.#log.lastIndex;
+    if (raft.role !== 'leader') this.#leadsFrom = Number.POSITIVE_INFINITY;
+    const leads = raft.role === 'leader' && (this.#applier?.applied ?? 0) >= this.#leadsFrom;
+    if (leads === this.#leads) return;
+    this.#leads = leads;
+    for (const listener of [...this.#roleListeners]) listener(leads);
+  }
+
+  // Applying
+
+  #nextToApply(): { readonly through: number; readonly entries: readonly Entry[] } {
+    const commit = this.#raft?.commitIndex ?? 0;
+    const through = Math.min(commit, this.#durable.firstUnwritten - 1);
+    const low = Math.max((this.#applier?.applied ?? 0) + 1, this.#log.firstIndex);
+    return { through, entries: this.#log.entries(low, Math.max(low, through + 1), applyMaxBytes) };
+  }
+
+  /** A change of members takes effect when it is applied; the state stores who belongs to the cluster then. */
+  #prepare({ type, index, term, data }: Entry): CommittedEntry {
+    if (type === 'normal') return { index, term, data };
+    const raft = this.#raft as Raft;
+    const change = decodeMembershipChange(data);
+    const configuration = raft.applyConfiguration(change);
+    this.#membership = changeMembership(this.#membership, change, configuration);
+    this.#announcePeers();
+    return { index, term, data: noData, membership: encodeMembership(this.#membership) };
+  }
+
+  #onApplied(entries: readonly CommittedEntry[], results: readonly Uint8Array[]): void {
+    assert(results.length === entries.length, 'the state answers every entry');
+    for (const [at, { index, term }] of entries.entries())
+      this.#pending.answer({ index, term, result: results[at] as Uint8Array });
+    const last = entries.at(-1);
+    if (last !== undefined) this.#input((raft) => raft.appliedTo(last.index));
+    this.#snapshotWhenDue();
+  }
+
+  #onInstalled(index: number): void {
+    this.#pending.forgetTo(index);
+    const state = (this.#applier as Applier).state;
+    if (state.membership !== undefined) this.#membership = decodeMembership(state.membership);
+    this.#announcePeers();
+    this.#schedule();
+  }
+
+  #announcePeers(): void {
+    const { transport, nodeId } = this.#options;
+    transport.setPeers(this.#membership.members.filter(({ id }) => id !== nodeId));
+  }
+
+  // Snapshots
+
+  async #ship(wish: SnapshotWish): Promise<void> {
+    try {
+      const state = (this.#applier as Applier).state;
+      const { configuration } = decodeMembership(await state.membershipAt(wish.snapshot));
+      this.#options.transport.sendSnapshot({ ...wish, configuration });
+    } catch (error) {
+      // A newer snapshot may have taken its place; the next heartbeat asks again.
+      this.#options.logger.warn({ err: toEtlError(error), to: wish.to }, 'snapshot not sent');
+      this.receiver.snapshotSent(wish.to, false);
+    }
+  }
+
+  #snapshotWhenDue(): void {
+    if (this.#snapshotting !== undefined || this.#closing !== undefined) return;
+    const { snapshotInterval = 10_000, snapshotBytes = 64 * 1024 * 1024 } = this.#options;
+    const entries = (this.#applier?.applied ?? 0) - this.#log.snapshot.index;
+    const isDue =
+      entries >= snapshotInterval ||
+      (entries > 0 && (this.#log.bytes >= snapshotBytes || this.#quota.isHalfTaken));
+    if (isDue) this.#snapshotting = this.#snapshot();
+  }
+
+  /** The snapshot first, then its record in the log, and only then are entries released. */
+  async #snapshot(): Promise<void> {
+    try {
+      const snapshot = await (this.#applier as Applier).state.snapshot();
+      if (snapshot.index > this.#log.snapshot.index) {
+        await new Promise<void>((resolve, reject) => {
+          this.#log.append({ snapshot }, (error) => (error ? reject(error) : resolve()));
+        });
+        await this.#release();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#snapshotting = undefined;
+  }
+
+  async #release(): Promise<void> {
+    const { trailingEntries = 5000, snapshotBytes = 64 * 1024 * 1024 } = this.#options;
+    const isAlone = this.#membership.members.length <= 1;
+    const keeps = isAlone || this.#quota.isHalfTaken || this.#log.bytes >= snapshotBytes;
+    const index = this.#log.snapshot.index - (keeps ? 0 : trailingEntries);
+    if (index <= this.#log.compacted.index) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#log.compact(index, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** Ends it for good. Nothing is promised any more. */
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    const failure = toEtlError(error);
+    this.#failure = failure;
+    this.#cancelTick?.();
+    this.#pending.rejectAll(failure);
+    this.#reads.rejectAll(failure);
+    this.#applier?.fail(failure);
+    if (this.#leads) {
+      this.#leads = false;
+      for (const listener of [...this.#roleListeners]) listener(false);
+    }
+    if (this.#closing === undefined) this.#failWith(failure);
+  }
+}
+
+const applyMaxBytes: number = 4 * 1024 * 1024;
+const noData: Uint8Array = new Uint8Array(0);
+
+function membershipOf(stored: Uint8Array | undefined, founder: Peer | undefined): Membership {
+  if (stored !== undefined) return decodeMembership(stored);
+  if (founder === undefined) return noMembership;
+  const configuration = { ...noMembership.configuration, voters: [founder.id] };
+  return { configuration, members: [founder], removed: [] };
+}
+
+function refuseAll(proposals: readonly PendingProposal[], error: unknown): void {
+  for (const { reject } of proposals) reject(error);
+}
+
+/** The value, unless the signal aborts first. `begun` runs once waiting began. */
+function untilAborted<Value>(
+  value: Promise<Value>,
+  signal: AbortSignal | undefined,
+  begun: () => void,
+): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(abandoned(signal));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    value.then(resolve, reject).finally(() => signal?.removeEventListener('abort', onAbort));
+    begun();
+  });
+}
+
+function closedError(): EtlError {
+  return new EtlError('ETL_CANCELLED', 'the router is shutting down');
+}
+
+function checkCommand(command: Uint8Array): void {
+  if (command.length === 0) {
+    throw new EtlError('ETL_INVALID_ARGUMENT', 'command: must not be empty');
+  }
+  if (command.length > maxEntryBytes) {
+    throw new EtlError(
+      'ETL_LIMIT_EXCEEDED',
+      `command: has ${command.length} bytes, at most ${maxEntryBytes} fit an entry of the log; send less at a time`,
+      { details: { bytes: command.length, maxBytes: maxEntryBytes } },
+    );
+  }
+}
+
+/** The applied state must be a place in this log, or it is that of another one. */
+function checkApplied(log: RaftLog, state: ReplicatedState): void {
+  const { index, term } = state.applied;
+  const known = log.term(index);
+  if (index >= log.compacted.index && index <= log.lastIndex && known === term) return;
+  throw new EtlError(
+    'ETL_STORAGE_CORRUPT',
+    `the applied state ends with entry ${index} of term ${term}, which the log (entries ${log.firstIndex} to ${log.lastIndex}) does not have; delete the directory applied/ to rebuild it, or restore a backup`,
+    { details: { index, term } },
+  );
+}
