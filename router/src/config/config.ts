@@ -32,11 +32,7 @@ export interface RouterConfig {
   };
   readonly buffer: {
     readonly maxTotalRecords: number;
-    readonly maxPerStage: number;
-    readonly maxPerSource: number;
     readonly maxTotalBytes: number;
-    readonly backpressureThreshold: number;
-    readonly backpressureResumeThreshold: number;
   };
   readonly grpc: {
     readonly maxMessageBytes: number;
@@ -84,6 +80,10 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     chosen.set(setting.key, choose(setting, { input, fileValues, faults }));
   const warnings: string[] = [];
   if (faults.length === 0) checkTogether(chosen, faults, warnings);
+  for (const { key, help, hasNoEffect } of settings) {
+    if (hasNoEffect !== true || chosen.get(key)?.source === 'default') continue;
+    warnings.push(`${key}: ${help}`);
+  }
   if (faults.length > 0) {
     throw new EtlError(
       'ETL_CONFIG_INVALID',
@@ -289,7 +289,6 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
     chosen.get('metrics.port')?.source !== 'default';
   const metricsAddress =
     portFromFile && metrics !== undefined ? { ...metrics, port: metricsPort } : metrics;
-  const threshold = value<number>('buffer.backpressure_threshold');
   return {
     nodeId: value('node.id'),
     listenAddress: value('node.listen_addr'),
@@ -307,14 +306,7 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
     },
     buffer: {
       maxTotalRecords: value('buffer.max_total_records'),
-      maxPerStage: value('buffer.max_per_stage'),
-      maxPerSource: value('buffer.max_per_source'),
       maxTotalBytes: value('buffer.max_total_bytes'),
-      backpressureThreshold: threshold,
-      backpressureResumeThreshold: Math.min(
-        value('buffer.backpressure_resume_threshold'),
-        threshold * 0.75,
-      ),
     },
     grpc: {
       maxMessageBytes: value('grpc.max_message_size'),

@@ -19,6 +19,8 @@ export interface Setting {
   readonly type: SettingType;
   readonly defaultText: string;
   readonly help: string;
+  /** Read and checked, because files of the earlier system have it, and nothing else: setting it is warned about. */
+  readonly hasNoEffect?: true;
   /** Flag without dashes; absent: set by file or variable only. */
   readonly flag?: string;
   /** One letter. */
@@ -30,6 +32,10 @@ export interface Setting {
 }
 
 const count = (min: number, max: number): SettingType => ({ kind: 'integer', min, max });
+const noEffect = (instead: string): Pick<Setting, 'help' | 'hasNoEffect'> => ({
+  help: `Accepted for compatibility, has no effect: ${instead}.`,
+  hasNoEffect: true,
+});
 const address = (offAllowed: boolean): SettingType => ({ kind: 'address', offAllowed });
 
 /** All settings, in the order of the reference page. */
@@ -137,13 +143,13 @@ export const settings: readonly Setting[] = [
     key: 'buffer.max_per_stage',
     type: count(1, 100_000_000),
     defaultText: '10000',
-    help: 'Records in flight in one pipeline, unless its own limits are lower.',
+    ...noEffect('the limits of each pipeline (`limits.inFlightRecords`) bound it'),
   },
   {
     key: 'buffer.max_per_source',
     type: count(1, 100_000_000),
     defaultText: '5000',
-    help: 'Records in flight of one lane.',
+    ...noEffect('its lanes share the limits of a pipeline (`limits.inFlightRecords`)'),
   },
   {
     key: 'buffer.max_total_bytes',
@@ -155,13 +161,13 @@ export const settings: readonly Setting[] = [
     key: 'buffer.backpressure_threshold',
     type: { kind: 'ratio' },
     defaultText: '0.8',
-    help: 'Share of the buffer at which sources are slowed down.',
+    ...noEffect('a source reads only what it was granted within the limits'),
   },
   {
     key: 'buffer.backpressure_resume_threshold',
     type: { kind: 'ratio' },
     defaultText: '0.6',
-    help: 'Share of the buffer below which they run freely again; less than the threshold.',
+    ...noEffect('a source reads only what it was granted within the limits'),
   },
   {
     key: 'grpc.max_message_size',

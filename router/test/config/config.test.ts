@@ -43,9 +43,32 @@ function faultsOf(parts: Parameters<typeof load>[0]): string {
 test('the sample file of the earlier system loads, takes effect and is warned about', () => {
   const { config, warnings } = load({ text: sample });
   assert.equal(config.cluster.electionTimeoutMs, 300);
-  assert.equal(config.buffer.backpressureThreshold, 0.8);
+  assert.equal(config.buffer.maxTotalRecords, 100_000);
   assert.equal(config.grpc.keepaliveIntervalMs, 30_000);
-  assert.equal(warnings.length, 1);
+  assert.deepEqual(
+    warnings.map((warning) => warning.split(':')[0]),
+    ['cluster.election_timeout_ms', 'buffer.max_per_stage', 'buffer.backpressure_threshold'],
+  );
+});
+
+test('a setting without effect is warned about when it is set, whatever its value, and names what has one', () => {
+  const values = {
+    'buffer.max_per_stage': '10000',
+    'buffer.max_per_source': '7',
+    'buffer.backpressure_threshold': '0.9',
+    'buffer.backpressure_resume_threshold': '0.5',
+  };
+  for (const [key, value] of Object.entries(values)) {
+    const { warnings } = load({ text: `buffer: {${key.split('.')[1]}: ${value}}` });
+    assert.equal(warnings.length, 1, key);
+    assert.match(
+      warnings[0] as string,
+      new RegExp(`^${key}: Accepted for compatibility, has no effect: .*limits`),
+    );
+  }
+  const wired = 'buffer: {max_total_records: 20000, max_total_bytes: 2097152}';
+  assert.deepEqual(load({ text: wired }).warnings, []);
+  assert.deepEqual(load({}).warnings, []);
 });
 
 test('a flag beats a variable, a variable beats the file, the file beats the default', () => {
