@@ -3,6 +3,7 @@
 
 import { EtlError } from '@etl-router/core';
 import type { LogPosition } from '../storage/log-types.ts';
+import { abandoned } from './aborted.ts';
 import type { Proposed } from './consensus.ts';
 
 /** How many proposals may wait, and how many bytes of commands. */
@@ -138,17 +139,6 @@ export class PendingProposals {
     this.#placed.clear();
     this.#queued = [];
   }
-}
-
-/** The caller went away while its command is on its way. */
-export function abandoned(signal: AbortSignal | undefined): EtlError {
-  const { reason } = signal ?? {};
-  const timedOut = reason instanceof Error && reason.name === 'TimeoutError';
-  return new EtlError(
-    timedOut ? 'ETL_TIMEOUT' : 'ETL_CANCELLED',
-    'the caller stopped waiting; the command may still take effect',
-    { cause: reason },
-  );
 }
 
 function superseded(): EtlError {

@@ -2,8 +2,8 @@
 // take its time: consensus goes on meanwhile.
 
 import type { EtlError } from '@etl-router/core';
+import { abandoned } from '../consensus/aborted.ts';
 import type { CommittedEntry, ReplicatedState } from '../consensus/consensus.ts';
-import { abandoned } from '../consensus/pending-proposals.ts';
 import type { Entry, LogPosition } from '../storage/log-types.ts';
 
 export interface ApplierOptions {

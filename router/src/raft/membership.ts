@@ -41,6 +41,17 @@ export interface MembershipChange extends ConfigurationChange {
 
 export const noMembership: Membership = { configuration: noMembers, members: [], removed: [] };
 
+/** What a member starts with: what is stored, else the founder alone, else nobody: it waits to be added. */
+export function initialMembership(
+  stored: Uint8Array | undefined,
+  founder: Peer | undefined,
+): Membership {
+  if (stored !== undefined) return decodeMembership(stored);
+  if (founder === undefined) return noMembership;
+  const configuration = { ...noMembership.configuration, voters: [founder.id] };
+  return { configuration, members: [founder], removed: [] };
+}
+
 const maxRemoved = 1000;
 const maxNameBytes = 64;
 const maxAddressBytes = 255;

@@ -11,6 +11,7 @@ import {
   type Random,
   toEtlError,
 } from '@etl-router/core';
+import { untilAborted } from '../consensus/aborted.ts';
 import type {
   CommittedEntry,
   Consensus,
@@ -22,12 +23,11 @@ import type {
 } from '../consensus/consensus.ts';
 import { LogQuota } from '../consensus/log-quota.ts';
 import {
-  abandoned,
   type PendingProposal,
   PendingProposals,
   type ProposalBounds,
 } from '../consensus/pending-proposals.ts';
-import { type Entry, maxEntryBytes, type RaftLog } from '../storage/log-types.ts';
+import type { Entry, RaftLog } from '../storage/log-types.ts';
 import { Applier } from './applier.ts';
 import type { Ready, SnapshotWish } from './core-state.ts';
 import { DurableQueue } from './durable-queue.ts';
@@ -37,16 +37,19 @@ import {
   decodeMembershipChange,
   encodeMembership,
   encodeMembershipChange,
+  initialMembership,
   type Membership,
   type MembershipChange,
   noMembership,
 } from './membership.ts';
 import type { Message } from './messages.ts';
+import { checkApplied, checkCommand } from './node-checks.ts';
 import { Raft, type RaftStatus } from './raft.ts';
 import { ReadWaiters } from './read-waiters.ts';
+import { type SnapshotRules, Snapshots } from './snapshots.ts';
 import type { Peer, RaftReceiver, RaftTransport } from './transport.ts';
 
-export interface RaftNodeOptions {
+export interface RaftNodeOptions extends SnapshotRules {
   /** Open, and this object's from now on. */
   readonly log: RaftLog & { readonly bytes: number; readonly diskBytes: number };
   readonly clusterId: string;
@@ -61,12 +64,6 @@ export interface RaftNodeOptions {
   readonly heartbeatMs?: number;
   /** Shortest time without a leader before an election. Default 1,000. */
   readonly electionMs?: number;
-  /** Entries between two snapshots. Default 10,000. */
-  readonly snapshotInterval?: number;
-  /** Memory of the log's entries at which a snapshot is made early. Default 64 MiB. */
-  readonly snapshotBytes?: number;
-  /** Entries kept behind a snapshot for members that lag. Default 5,000. */
-  readonly trailingEntries?: number;
   /** What the log's files may take. Default: no bound. */
   readonly logQuotaBytes?: number;
   /** Default 4,096 proposals and 64 MiB. */
@@ -93,6 +90,7 @@ export class RaftNode implements Consensus {
   readonly #roleListeners = new Set<(leads: boolean) => void>();
   #raft: Raft | undefined;
   #applier: Applier | undefined;
+  #snapshots: Snapshots | undefined;
   #membership: Membership = noMembership;
   #isTurnDue = false;
   #isInTurn = false;
@@ -102,7 +100,6 @@ export class RaftNode implements Consensus {
   #cancelTick: Cancel | undefined;
   #tickDueMs = 0;
   #failure: EtlError | undefined;
-  #snapshotting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: RaftNodeOptions) {
@@ -134,7 +131,7 @@ export class RaftNode implements Consensus {
     assert(this.#raft === undefined, 'start is called once');
     checkApplied(this.#log, state);
     const { nodeId, founder, random } = this.#options;
-    this.#membership = membershipOf(state.membership, founder);
+    this.#membership = initialMembership(state.membership, founder);
     const { configuration } = this.#membership;
     this.#raft = new Raft({
       id: nodeId,
@@ -154,6 +151,14 @@ export class RaftNode implements Consensus {
       prepare: (entry) => this.#prepare(entry),
       onError: (error) => this.#fail(error),
     });
+    this.#snapshots = new Snapshots({
+      rules: this.#options,
+      log: this.#log,
+      quota: this.#quota,
+      state,
+      isAlone: () => this.#membership.members.length <= 1,
+      onError: (error) => this.#fail(error),
+    });
     this.#announcePeers();
     this.#scheduleTick();
     const isAlone = configuration.voters.length === 1 && configuration.outgoing.length === 0;
@@ -171,7 +176,7 @@ export class RaftNode implements Consensus {
     const refusal =
       this.#pending.refusal(command.length) ?? this.#quota.refusal(options.frees === true);
     if (refusal !== undefined) {
-      this.#snapshotWhenDue();
+      this.#snapshots?.makeWhenDue();
       throw refusal;
     }
     const answer = this.#pending.add(command, signal);
@@ -273,7 +278,7 @@ export class RaftNode implements Consensus {
     this.#reads.rejectAll(closedError());
     await this.#options.transport.close();
     await this.#applier?.close();
-    await this.#snapshotting;
+    await this.#snapshots?.settled();
     this.#pending.rejectAll(closedError());
     await this.#log.close();
   }
@@ -366,7 +371,7 @@ export class RaftNode implements Consensus {
       const number = this.#durable.begin(record.entries?.[0]?.index);
       if (record.snapshot !== undefined) this.#applier?.install(record.snapshot);
       this.#log.append(record, (error) => {
-        if (error !== undefined) return void this.#fail(error);
+        if (error !== undefined) return this.#fail(error);
         this.#durable.end(number);
         this.#keepPromises(raft);
         this.#turn();
@@ -446,7 +451,7 @@ export class RaftNode implements Consensus {
       this.#pending.answer({ index, term, result: results[at] as Uint8Array });
     const last = entries.at(-1);
     if (last !== undefined) this.#input((raft) => raft.appliedTo(last.index));
-    this.#snapshotWhenDue();
+    if (this.#closing === undefined) this.#snapshots?.makeWhenDue();
   }
 
   #onInstalled(index: number): void {
@@ -476,43 +481,6 @@ export class RaftNode implements Consensus {
     }
   }
 
-  #snapshotWhenDue(): void {
-    if (this.#snapshotting !== undefined || this.#closing !== undefined) return;
-    const { snapshotInterval = 10_000, snapshotBytes = 64 * 1024 * 1024 } = this.#options;
-    const entries = (this.#applier?.applied ?? 0) - this.#log.snapshot.index;
-    const isDue =
-      entries >= snapshotInterval ||
-      (entries > 0 && (this.#log.bytes >= snapshotBytes || this.#quota.isHalfTaken));
-    if (isDue) this.#snapshotting = this.#snapshot();
-  }
-
-  /** The snapshot first, then its record in the log, and only then are entries released. */
-  async #snapshot(): Promise<void> {
-    try {
-      const snapshot = await (this.#applier as Applier).state.snapshot();
-      if (snapshot.index > this.#log.snapshot.index) {
-        await new Promise<void>((resolve, reject) => {
-          this.#log.append({ snapshot }, (error) => (error ? reject(error) : resolve()));
-        });
-        await this.#release();
-      }
-    } catch (error) {
-      this.#fail(error);
-    }
-    this.#snapshotting = undefined;
-  }
-
-  async #release(): Promise<void> {
-    const { trailingEntries = 5000, snapshotBytes = 64 * 1024 * 1024 } = this.#options;
-    const isAlone = this.#membership.members.length <= 1;
-    const keeps = isAlone || this.#quota.isHalfTaken || this.#log.bytes >= snapshotBytes;
-    const index = this.#log.snapshot.index - (keeps ? 0 : trailingEntries);
-    if (index <= this.#log.compacted.index) return;
-    await new Promise<void>((resolve, reject) => {
-      this.#log.compact(index, (error) => (error ? reject(error) : resolve()));
-    });
-  }
-
   /** Ends it for good. Nothing is promised any more. */
   #fail(error: unknown): void {
     if (this.#failure !== undefined) return;
@@ -533,56 +501,10 @@ export class RaftNode implements Consensus {
 const applyMaxBytes: number = 4 * 1024 * 1024;
 const noData: Uint8Array = new Uint8Array(0);
 
-function membershipOf(stored: Uint8Array | undefined, founder: Peer | undefined): Membership {
-  if (stored !== undefined) return decodeMembership(stored);
-  if (founder === undefined) return noMembership;
-  const configuration = { ...noMembership.configuration, voters: [founder.id] };
-  return { configuration, members: [founder], removed: [] };
-}
-
 function refuseAll(proposals: readonly PendingProposal[], error: unknown): void {
   for (const { reject } of proposals) reject(error);
 }
 
-/** The value, unless the signal aborts first. `begun` runs once waiting began. */
-function untilAborted<Value>(
-  value: Promise<Value>,
-  signal: AbortSignal | undefined,
-  begun: () => void,
-): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abandoned(signal));
-    signal?.addEventListener('abort', onAbort, { once: true });
-    value.then(resolve, reject).finally(() => signal?.removeEventListener('abort', onAbort));
-    begun();
-  });
-}
-
 function closedError(): EtlError {
   return new EtlError('ETL_CANCELLED', 'the router is shutting down');
-}
-
-function checkCommand(command: Uint8Array): void {
-  if (command.length === 0) {
-    throw new EtlError('ETL_INVALID_ARGUMENT', 'command: must not be empty');
-  }
-  if (command.length > maxEntryBytes) {
-    throw new EtlError(
-      'ETL_LIMIT_EXCEEDED',
-      `command: has ${command.length} bytes, at most ${maxEntryBytes} fit an entry of the log; send less at a time`,
-      { details: { bytes: command.length, maxBytes: maxEntryBytes } },
-    );
-  }
-}
-
-/** The applied state must be a place in this log, or it is that of another one. */
-function checkApplied(log: RaftLog, state: ReplicatedState): void {
-  const { index, term } = state.applied;
-  const known = log.term(index);
-  if (index >= log.compacted.index && index <= log.lastIndex && known === term) return;
-  throw new EtlError(
-    'ETL_STORAGE_CORRUPT',
-    `the applied state ends with entry ${index} of term ${term}, which the log (entries ${log.firstIndex} to ${log.lastIndex}) does not have; delete the directory applied/ to rebuild it, or restore a backup`,
-    { details: { index, term } },
-  );
 }

@@ -41,9 +41,10 @@ export class Member {
   }
 
   #start(configuration: Configuration, applied: number): Raft {
-    const random = seededRandom(this.id);
+    const source = seededRandom(this.id);
+    const random = (): number => source.next();
     const { id, log } = this;
-    return new Raft({ id, log, configuration, applied, random: random.next, ...this.#options });
+    return new Raft({ id, log, configuration, applied, random, ...this.#options });
   }
 
   /** Loses what was not durable and starts again. The test says what was applied. */

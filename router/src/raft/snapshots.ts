@@ -1,0 +1,82 @@
+// When the state is written down as a whole, and what the log may forget then. The order is snapshot file, record in
+// the log, release: each durable before the next begins.
+
+import type { ReplicatedState } from '../consensus/consensus.ts';
+import type { LogQuota } from '../consensus/log-quota.ts';
+import type { AppendDone, RaftLog } from '../storage/log-types.ts';
+
+export interface SnapshotRules {
+  /** Entries between two snapshots. Default 10,000. */
+  readonly snapshotInterval?: number;
+  /** Memory of the log's entries at which a snapshot is made early. Default 64 MiB. */
+  readonly snapshotBytes?: number;
+  /** Entries kept behind a snapshot for members that lag. Default 5,000. */
+  readonly trailingEntries?: number;
+}
+
+export interface SnapshotsOptions {
+  readonly rules: SnapshotRules;
+  readonly log: RaftLog & { readonly bytes: number };
+  readonly quota: LogQuota;
+  readonly state: ReplicatedState;
+  /** Nobody else needs the log's entries. */
+  readonly isAlone: () => boolean;
+  readonly onError: (error: unknown) => void;
+}
+
+export class Snapshots {
+  readonly #options: SnapshotsOptions;
+  readonly #interval: number;
+  readonly #maxBytes: number;
+  #running: Promise<void> | undefined;
+
+  constructor(options: SnapshotsOptions) {
+    this.#options = options;
+    this.#interval = options.rules.snapshotInterval ?? 10_000;
+    this.#maxBytes = options.rules.snapshotBytes ?? 64 * 1024 * 1024;
+  }
+
+  /** Begins a snapshot if one is due and none is being made. */
+  makeWhenDue(): void {
+    if (this.#running !== undefined) return;
+    const { log, quota, state } = this.#options;
+    const entries = state.applied.index - log.snapshot.index;
+    const isDue =
+      entries >= this.#interval ||
+      (entries > 0 && (log.bytes >= this.#maxBytes || quota.isHalfTaken));
+    if (isDue) this.#running = this.#make();
+  }
+
+  /** Resolves when none is being made. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
+  async #make(): Promise<void> {
+    const { log, state, onError } = this.#options;
+    try {
+      const snapshot = await state.snapshot();
+      // One that a leader sent may have gone further meanwhile.
+      if (snapshot.index > log.snapshot.index) {
+        await done((tell) => log.append({ snapshot }, tell));
+        await this.#release();
+      }
+    } catch (error) {
+      onError(error);
+    }
+    this.#running = undefined;
+  }
+
+  async #release(): Promise<void> {
+    const { log, quota, rules, isAlone } = this.#options;
+    const isShort = isAlone() || quota.isHalfTaken || log.bytes >= this.#maxBytes;
+    const index = log.snapshot.index - (isShort ? 0 : (rules.trailingEntries ?? 5000));
+    if (index > log.compacted.index) await done((tell) => log.compact(index, tell));
+  }
+}
+
+function done(work: (tell: AppendDone) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    work((error) => (error === undefined ? resolve() : reject(error)));
+  });
+}
