@@ -26,3 +26,8 @@ export function untilAborted<Value>(
     begun();
   });
 }
+
+/** The member is closing. */
+export function closedError(): EtlError {
+  return new EtlError('ETL_CANCELLED', 'the router is shutting down');
+}

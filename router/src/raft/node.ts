@@ -11,7 +11,7 @@ import {
   type Random,
   toEtlError,
 } from '@etl-router/core';
-import { untilAborted } from '../consensus/aborted.ts';
+import { closedError, untilAborted } from '../consensus/aborted.ts';
 import type {
   CommittedEntry,
   Consensus,
@@ -22,11 +22,7 @@ import type {
   ReplicatedState,
 } from '../consensus/consensus.ts';
 import { LogQuota } from '../consensus/log-quota.ts';
-import {
-  type PendingProposal,
-  PendingProposals,
-  type ProposalBounds,
-} from '../consensus/pending-proposals.ts';
+import { PendingProposals, type ProposalBounds } from '../consensus/pending-proposals.ts';
 import type { Entry, RaftLog } from '../storage/log-types.ts';
 import { Applier } from './applier.ts';
 import type { Ready, SnapshotWish } from './core-state.ts';
@@ -361,7 +357,7 @@ export class RaftNode implements Consensus {
       for (const [at, proposal] of queued.entries())
         this.#pending.place(proposal, { index: index + at, term });
     } catch (error) {
-      refuseAll(queued, error);
+      for (const { reject } of queued) reject(error);
     }
   }
 
@@ -500,11 +496,3 @@ export class RaftNode implements Consensus {
 
 const applyMaxBytes: number = 4 * 1024 * 1024;
 const noData: Uint8Array = new Uint8Array(0);
-
-function refuseAll(proposals: readonly PendingProposal[], error: unknown): void {
-  for (const { reject } of proposals) reject(error);
-}
-
-function closedError(): EtlError {
-  return new EtlError('ETL_CANCELLED', 'the router is shutting down');
-}
