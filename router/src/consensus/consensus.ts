@@ -3,6 +3,8 @@
 // says that it was refused.
 
 import type { EtlError } from '@etl-router/core';
+import type { Membership, MembershipChange } from '../raft/membership.ts';
+import type { MemberProgress } from '../raft/raft.ts';
 import type { LogPosition } from '../storage/log-types.ts';
 
 /** An entry that is committed: it takes effect on every member, in this order. */
@@ -87,6 +89,19 @@ export interface Consensus {
   /** Resolves, once it is applied here, with an index that covers every proposal answered before the call. */
   readIndex(options?: ProposalOptions): Promise<number>;
   status(): ConsensusStatus;
+  /** Who belongs to the cluster, as far as is applied here. */
+  readonly membership: Membership;
+  /** Leader: how far each member is. Empty elsewhere. */
+  readonly progress: readonly MemberProgress[];
+  /**
+   * Changes who belongs to the cluster; resolves when it is applied here. Throws as propose() does, ETL_INVALID_ARGUMENT
+   * for a change that makes no sense, and ETL_CONFLICT while another is under way.
+   */
+  changeMembers(change: MembershipChange, options?: ProposalOptions): Promise<Membership>;
+  /** Hands leadership to another voter; resolves when this member no longer leads. */
+  transferTo(id: number, signal?: AbortSignal): Promise<void>;
+  /** Calls back when this member begins or ceases to lead. Begins: all that was committed before is applied here. */
+  watchLeadership(listener: (leads: boolean) => void): () => void;
   /** Resolves with the error that ended it, should one; never after a close. */
   readonly failed: Promise<EtlError>;
   /** Answers what is in the log, refuses the rest, and closes the log. */

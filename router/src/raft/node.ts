@@ -40,7 +40,7 @@ import {
 } from './membership.ts';
 import type { Message } from './messages.ts';
 import { checkApplied, checkCommand } from './node-checks.ts';
-import { Raft, type RaftStatus } from './raft.ts';
+import { type MemberProgress, Raft, type RaftStatus } from './raft.ts';
 import { ReadWaiters } from './read-waiters.ts';
 import { type SnapshotRules, Snapshots } from './snapshots.ts';
 import type { Peer, RaftReceiver, RaftTransport } from './transport.ts';
@@ -188,7 +188,6 @@ export class RaftNode implements Consensus {
     return index;
   }
 
-  /** Changes who belongs to the cluster; resolves when the last step of it is applied here. Errors as propose(). */
   async changeMembers(
     change: MembershipChange,
     options: ProposalOptions = {},
@@ -206,7 +205,6 @@ export class RaftNode implements Consensus {
     return this.#membership;
   }
 
-  /** Hands leadership to another voter; resolves when this member no longer leads. */
   async transferTo(id: number, signal?: AbortSignal): Promise<void> {
     const raft = this.#serving(signal);
     raft.transferTo(id);
@@ -224,7 +222,6 @@ export class RaftNode implements Consensus {
     );
   }
 
-  /** Calls back when this member begins or ceases to lead; begins: everything committed before is applied here. */
   watchLeadership(listener: (leads: boolean) => void): () => void {
     this.#roleListeners.add(listener);
     return () => this.#roleListeners.delete(listener);
@@ -234,9 +231,8 @@ export class RaftNode implements Consensus {
     return this.#membership;
   }
 
-  /** The core's view, for operators. */
-  get raftStatus(): RaftStatus | undefined {
-    return this.#raft?.status();
+  get progress(): readonly MemberProgress[] {
+    return this.#raft?.status().progress ?? [];
   }
 
   status(): ConsensusStatus {

@@ -3,7 +3,7 @@
 import type { Consensus, ConsensusStatus } from '../consensus/consensus.ts';
 
 /** What the server needs of consensus. */
-export type ServerConsensus = Pick<Consensus, 'propose' | 'readIndex' | 'status'>;
+export type ServerConsensus = Omit<Consensus, 'start' | 'close' | 'failed'>;
 
 /** The cluster as one member sees it. */
 export interface ClusterStatus extends ConsensusStatus {

@@ -5,6 +5,12 @@ import assert from 'node:assert/strict';
 import { EtlError, ManualClock, seededRandom, silentLogger } from '@etl-router/core';
 import type { Manifest } from '@etl-router/pipeline';
 import type { ConsensusStatus, Proposed } from '../../src/consensus/consensus.ts';
+import {
+  changeMembership,
+  initialMembership,
+  type Membership,
+  type MembershipChange,
+} from '../../src/raft/membership.ts';
 import type { ServerConsensus } from '../../src/server/cluster.ts';
 import type { PipelineReport } from '../../src/server/live.ts';
 import { Router, type RouterParts } from '../../src/server/router.ts';
@@ -15,6 +21,8 @@ export class InstantConsensus implements ServerConsensus {
   readonly entries: Uint8Array[] = [];
   /** Answers of proposals to come that fail with ETL_UNAVAILABLE before they enter the log. */
   failNext = 0;
+  membership: Membership = initialMembership(undefined, { id: 1, name: '1', address: '' });
+  readonly progress = [];
   readonly #host: StateHost;
 
   constructor(host: StateHost) {
@@ -33,6 +41,21 @@ export class InstantConsensus implements ServerConsensus {
 
   readIndex(): Promise<number> {
     return Promise.resolve(this.entries.length);
+  }
+
+  changeMembers(change: MembershipChange): Promise<Membership> {
+    this.membership = changeMembership(this.membership, change);
+    return Promise.resolve(this.membership);
+  }
+
+  transferTo(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  watchLeadership(): () => void {
+    return () => {
+      // It leads from the beginning to the end.
+    };
   }
 
   status(): ConsensusStatus {
