@@ -37,7 +37,7 @@ export class MemoryLog extends LogView {
   /** Releases entries up to `index`, of which a snapshot is kept. */
   release(index: number): void {
     const position = { index, term: this.term(index) as number };
-    this.write({ snapshot: position });
+    if (index > this.snapshot.index) this.write({ snapshot: position });
     this.compact(position);
   }
 
@@ -45,6 +45,8 @@ export class MemoryLog extends LogView {
   afterCrash(): MemoryLog {
     const log = new MemoryLog();
     for (const record of this.#records.slice(0, this.#durable)) log.write(record);
+    const isReleased = this.compacted.index > log.compacted.index;
+    if (isReleased && this.compacted.index <= log.snapshot.index) log.compact(this.compacted);
     log.sync();
     return log;
   }

@@ -1,11 +1,11 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { configurationOf } from '../../src/raft/configuration.ts';
-import { encodeChange, Member, Network } from './network.ts';
+import { encodeChange, members } from './member.ts';
+import { Network } from './network.ts';
 
 function cluster(...ids: readonly number[]): Network {
-  const configuration = configurationOf(...ids);
-  return new Network(ids.map((id) => new Member(id, configuration)));
+  return Network.of(ids);
 }
 
 test('a command that a quorum holds is applied by all', () => {
@@ -41,8 +41,7 @@ test('an isolated leader steps down, and what it took alone is replaced', () => 
 });
 
 test('a change of two members goes through a joint configuration and ends by itself', () => {
-  const configuration = configurationOf(1, 2, 3);
-  const network = new Network([1, 2, 3, 4, 5].map((id) => new Member(id, configuration)));
+  const network = new Network(members([1, 2, 3, 4, 5], {}, configurationOf(1, 2, 3)));
   network.elect(1);
   const change = {
     steps: [
