@@ -74,7 +74,7 @@ export class Member {
     this.applied = applied;
     const random = seededRandom(id);
     const state = { id, log, configuration, applied: index };
-    return new Raft({ ...state, random: random.next, ...this.#options });
+    return new Raft({ ...state, random: () => random.next(), ...this.#options });
   }
 
   /** Begins with these terms in its log, from index 1, as if that had been replicated before. */
