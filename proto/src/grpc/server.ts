@@ -200,7 +200,12 @@ function contextOf(call: Unary | ServerStream | ClientStream | BidiStream): Call
   (call as EventEmitter).on('cancelled', () => {
     controller.abort(new EtlError('ETL_CANCELLED', 'the caller cancelled or went away'));
   });
-  return { signal: controller.signal, peer: call.getPeer(), metadata: call.metadata };
+  return {
+    signal: controller.signal,
+    peer: call.getPeer(),
+    metadata: call.metadata,
+    certificate: () => call.getAuthContext().sslPeerCertificate,
+  };
 }
 
 function visibleError(thrown: unknown, method: string, options: ServiceOptions): EtlError {

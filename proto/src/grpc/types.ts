@@ -1,5 +1,6 @@
 // The shapes of clients and handlers, derived from generated service descriptors.
 
+import type { PeerCertificate } from 'node:tls';
 import type {
   DescMessage,
   DescMethod,
@@ -67,6 +68,8 @@ export interface CallContext {
   readonly peer: string;
   /** What the caller sent along. */
   readonly metadata: Metadata;
+  /** The certificate that the caller proved to hold; undefined where none was asked for. */
+  certificate(): PeerCertificate | undefined;
 }
 
 /** A method as its implementation gives it. */

@@ -190,11 +190,22 @@ function encodeEnd(count: number): Uint8Array {
   return bytes;
 }
 
-function parseSnapshot(
-  bytes: Uint8Array,
-  expected: { readonly path: string; readonly clusterId: string; readonly position: LogPosition },
-): readonly SnapshotRow[] {
+/** What a snapshot file must say of itself. */
+export interface ExpectedSnapshot {
+  readonly path: string;
+  readonly clusterId: string;
+  readonly position: LogPosition;
+}
+
+/** Bytes at the beginning of a file that {@link checkSnapshotHead} needs, at most. */
+export const snapshotHeadMaxBytes: number = headBytes + 64;
+/** Bytes at the end of a file that are the SHA-256 of all before them. */
+export const snapshotDigestBytes: number = digestBytes;
+
+/** Checks the beginning of a file, and returns where its rows begin. Throws ETL_STORAGE_CORRUPT. */
+export function checkSnapshotHead(bytes: Uint8Array, expected: ExpectedSnapshot): number {
   const { path, clusterId, position } = expected;
+  if (bytes.length < headBytes) throw storageCorrupt(path, bytes.length, 'the file is too short');
   const view = viewOf(bytes);
   if (Buffer.compare(bytes.subarray(0, 8), magic) !== 0) {
     throw storageCorrupt(path, 0, 'this is no snapshot');
@@ -202,12 +213,19 @@ function parseSnapshot(
   if (view.getUint32(8, true) !== formatVersion) {
     throw storageCorrupt(path, 8, `format version ${view.getUint32(8, true)} is not known here`);
   }
-  let at = headBytes + view.getUint32(12, true);
-  const cluster = Buffer.from(bytes.subarray(headBytes, at)).toString('utf8');
+  const rowsAt = headBytes + view.getUint32(12, true);
+  const cluster = Buffer.from(bytes.subarray(headBytes, rowsAt)).toString('utf8');
   if (cluster !== clusterId) throw storageCorrupt(path, headBytes, `it is of cluster ${cluster}`);
   if (readCount(view, 16) !== position.index || readCount(view, 24) !== position.term) {
     throw storageCorrupt(path, 16, 'it stands for another entry than its name says');
   }
+  return rowsAt;
+}
+
+function parseSnapshot(bytes: Uint8Array, expected: ExpectedSnapshot): readonly SnapshotRow[] {
+  const { path } = expected;
+  const view = viewOf(bytes);
+  let at = checkSnapshotHead(bytes, expected);
   const rows: SnapshotRow[] = [];
   while (at + 12 <= bytes.length) {
     const keyLength = view.getUint32(at, true);
