@@ -84,9 +84,11 @@ export function answerVote(state: CoreState, message: MessageOf<'requestVote'>):
 
 /** Counts an answer to what is being asked; answers to anything else are too late. */
 export function stepAsCandidate(state: CoreState, message: MessageOf<'requestVoteReply'>): void {
-  const isAsked = message.preVote === (state.role === 'preCandidate');
+  const { preVote, granted, term } = message;
+  const isLate = preVote && granted && term !== state.term + 1;
+  const isAsked = preVote === (state.role === 'preCandidate') && !isLate;
   if (!isAsked || !isVoter(state.configuration, message.from)) return;
-  countVote(state, message.from, message.granted);
+  countVote(state, message.from, granted);
 }
 
 function countVote(state: CoreState, from: number, granted: boolean): void {
