@@ -2,7 +2,7 @@
 // committed, and attests only what is durable (thesis 3.5).
 
 import { assert } from '@etl-router/core';
-import type { Entry } from '../storage/log-types.ts';
+import type { LogPosition } from '../storage/log-types.ts';
 import type { CoreState } from './core-state.ts';
 import type { MessageOf } from './messages.ts';
 
@@ -32,6 +32,7 @@ export function stepAsFollower(
 function takeEntries(state: CoreState, message: MessageOf<'appendEntries'>): void {
   const { log } = state;
   const { from, previousIndex, previousTerm, entries, commitIndex } = message;
+  if (contradictsCommitted(state, message)) return;
   if (previousIndex < state.commit) return attest(state, from, state.commit);
   if (log.term(previousIndex) !== previousTerm) {
     const index = Math.min(previousIndex, log.lastIndex);
@@ -45,22 +46,28 @@ function takeEntries(state: CoreState, message: MessageOf<'appendEntries'>): voi
     });
   }
   const differs = entries.findIndex(({ index, term }) => log.term(index) !== term);
-  if (differs >= 0) {
-    const fresh = entries.slice(differs);
-    if (isCommitted(state, (fresh[0] as Entry).index)) return;
-    log.append(fresh);
-  }
+  if (differs >= 0) log.append(entries.slice(differs));
   const last = previousIndex + entries.length;
   state.commitTo(Math.min(commitIndex, last));
   attest(state, from, last);
 }
 
 /** LogInv: a committed entry is never replaced. Whoever asks for it is damaged, or this member is. */
-function isCommitted(state: CoreState, index: number): boolean {
-  if (index > state.commit) return false;
+function contradictsCommitted(
+  state: CoreState,
+  { previousIndex, previousTerm, entries }: MessageOf<'appendEntries'>,
+): boolean {
+  const { log, commit, leader } = state;
+  if (previousIndex > commit) return false;
+  // What is released can not be compared.
+  const isOther = ({ index, term }: LogPosition): boolean =>
+    index <= commit && (log.term(index) ?? term) !== term;
+  const previous = { index: previousIndex, term: previousTerm };
+  const other = isOther(previous) ? previous : entries.find(isOther);
+  if (other === undefined) return false;
   state.alarm(
     'ETL_STORAGE_CORRUPT',
-    `member ${state.leader} leads and wants entry ${index} replaced, but entries up to ${state.commit} are committed; the log of one of the two is damaged: compare them, and replace that member under a new id`,
+    `member ${leader} leads and wants entry ${other.index} replaced, but entries up to ${commit} are committed; the log of one of the two is damaged: compare them, and replace that member under a new id`,
   );
   return true;
 }
