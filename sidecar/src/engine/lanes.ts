@@ -6,7 +6,6 @@ import {
   EtlError,
   type Lane,
   type PartitionReader,
-  type Sink,
   toEtlError,
 } from '@etl-router/core';
 import type { ControlPlane, OpenedLane } from '../control-plane.ts';
@@ -26,6 +25,7 @@ import { compileFlow, type Flow, type FlowEntry, type Port } from './flow.ts';
 import { LaneRun } from './lane-run.ts';
 import type { Buried } from './letters.ts';
 import { SegmentRunner } from './segment-runner.ts';
+import type { SinkSlot } from './sink-slot.ts';
 import { SinkWriter } from './sink-writer.ts';
 import type { Stages } from './stages.ts';
 import { TransformRunner } from './transform-runner.ts';
@@ -321,8 +321,8 @@ export class Lanes {
       buried,
       spills,
       writer: (stage, signal) => {
-        const sink = stages.sinks.get(stage.name) as Sink;
-        return new SinkWriter(context, { stage, sink }, { lane, epoch, signal, buried });
+        const slot = stages.sinks.get(stage.name) as SinkSlot;
+        return new SinkWriter(context, { stage, slot }, { lane, epoch, signal, buried });
       },
       open: this.#opener(wanted, lane, epoch),
       isSource: kind === 'source',

@@ -112,6 +112,8 @@ export class PipelineRun {
    */
   async drain(deadlineMs: number): Promise<RunOutcome> {
     this.#isDraining = true;
+    // Nothing was read yet: there is nothing to wait for.
+    if (this.#phase === 'starting') this.#abort.abort();
     if (this.#phase === 'running' || this.#phase === 'paused') this.#phase = 'draining';
     this.#resumed.wake();
     this.#changed.wake();
@@ -177,9 +179,7 @@ export class PipelineRun {
   }
 
   async #supervise(signal: AbortSignal): Promise<RunOutcome> {
-    await this.#stages.open(this.#assignment, signal, (error) => {
-      this.#message = error?.message ?? '';
-    });
+    await this.#stages.open(this.#assignment, signal, () => this.#changed.wake());
     await this.#context.spills.recover();
     this.#lanes.compile();
     const hasPort = this.#lanes.hasPort.bind(this.#lanes);
@@ -187,6 +187,7 @@ export class PipelineRun {
     this.#phase = this.#isDraining ? 'draining' : this.#isPaused ? 'paused' : 'running';
     for (;;) {
       signal.throwIfAborted();
+      if (this.#stages.failure !== undefined) throw this.#stages.failure;
       if (this.#isDraining) this.#lanes.stopReading();
       else await this.#discover(signal);
       const isTaken = await this.#committer.commit(this.#lanes.running);

@@ -49,6 +49,8 @@ export class MemoryTable {
   onWrite: (batch: RecordBatch) => WriteFault | undefined = () => undefined;
   /** Decides over each record: what it returns is reported as that record's failure. */
   onRecord: (payload: string) => Omit<RecordFailure, 'index'> | undefined = () => undefined;
+  /** Thrown by open while set, as by a service that is not there. */
+  away: Error | undefined;
   /** Thrown by openLane while set. */
   openFailure: Error | undefined;
   preference: BatchPreference = { maxRecords: 100, maxBytes: 1024 * 1024, maxWaitMs: 10 };
@@ -80,7 +82,9 @@ export class MemorySink implements Sink {
     return this.#table.preference;
   }
 
-  async open(): Promise<void> {}
+  async open(): Promise<void> {
+    if (this.#table.away !== undefined) throw this.#table.away;
+  }
 
   async openLane(lane: Lane, epoch: number): Promise<SinkLaneState> {
     await Promise.resolve();
