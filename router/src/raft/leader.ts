@@ -3,6 +3,7 @@
 
 import { assert, EtlError } from '@etl-router/core';
 import type { Entry, EntryType } from '../storage/log-types.ts';
+import { maxAppendEntries } from './check-message.ts';
 import { isJoint, isVoter, membersOf } from './configuration.ts';
 import type { CoreState } from './core-state.ts';
 import type { MessageOf } from './messages.ts';
@@ -51,13 +52,16 @@ export function broadcastAppend(state: CoreState): void {
   for (const id of membersOf(state.configuration)) if (id !== state.id) sendEntries(state, id);
 }
 
-/** Sends what a member may be sent now: entries as long as its window is open. */
+/** Sends what a member may be sent now and does not have: entries as long as its window is open. */
 export function sendEntries(state: CoreState, to: number): void {
   const progress = state.progress.get(to);
-  while (progress !== undefined && !progress.isBlocked) {
+  while (progress !== undefined && !progress.isBlocked && hasNews(state, progress))
     if (!sendAppend(state, to, progress)) return;
-    if (progress.state !== 'replicate' || progress.next > state.log.lastIndex) return;
-  }
+}
+
+/** A probe asks; whoever replicates is sent entries, and told once how far they are committed. */
+function hasNews({ log, commit }: CoreState, { state, next, told }: Progress): boolean {
+  return state !== 'replicate' || next <= log.lastIndex || told < commit;
 }
 
 /** One append, or the wish for a snapshot where the entries are released. False: nothing was sent. */
@@ -66,7 +70,9 @@ function sendAppend(state: CoreState, to: number, progress: Progress): boolean {
   const previousIndex = progress.next - 1;
   const previousTerm = log.term(previousIndex);
   if (previousTerm === undefined) return wishSnapshot(state, to, progress);
-  const entries = log.entries(progress.next, log.lastIndex + 1, state.maxAppendBytes);
+  const end = Math.min(log.lastIndex, previousIndex + maxAppendEntries) + 1;
+  const entries = log.entries(progress.next, end, state.maxAppendBytes);
+  progress.told = commit;
   state.send(to, {
     type: 'appendEntries',
     previousIndex,
@@ -121,14 +127,15 @@ export function stepAsLeader(
 }
 
 /**
- * A member that answers heartbeats and lacks entries is sent something even if its window is full: if what fills it
- * was lost, the refusal tells.
+ * A member that answers heartbeats and lacks entries is sent something even if its window is full, or everything is on
+ * its way: if that was lost, the refusal tells.
  */
 function remind(state: CoreState, to: number, progress: Progress): void {
-  if (!progress.isBlocked) return sendEntries(state, to);
-  const previousIndex = progress.next - 1;
+  const { next } = progress;
+  sendEntries(state, to);
+  const previousIndex = next - 1;
   const previousTerm = state.log.term(previousIndex);
-  if (progress.state !== 'replicate' || previousTerm === undefined) return;
+  if (progress.state !== 'replicate' || progress.next > next || previousTerm === undefined) return;
   const commitIndex = state.commit;
   state.send(to, { type: 'appendEntries', previousIndex, previousTerm, entries: [], commitIndex });
 }
@@ -196,7 +203,8 @@ function releaseBytes(state: CoreState, from: number, to: number): void {
   if (state.uncommittedBytes === 0) return;
   for (let low = from + 1; low <= to; ) {
     const entries = state.log.entries(low, to + 1, state.maxAppendBytes);
-    state.uncommittedBytes = Math.max(0, state.uncommittedBytes - bytesOf(entries));
+    const own = entries.filter(({ term }) => term === state.term);
+    state.uncommittedBytes -= bytesOf(own);
     low += entries.length;
   }
 }
