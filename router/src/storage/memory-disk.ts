@@ -163,6 +163,13 @@ export class MemoryDisk implements Disk {
     return this.#inode(path).content.slice();
   }
 
+  /** Another disk with nothing but what is certain to survive a power failure now. */
+  durableCopy(): MemoryDisk {
+    const copy = new MemoryDisk({ random: this.#options.random });
+    for (const [path, inode] of this.#durableNames) copy.poke(path, inode.durable);
+    return copy;
+  }
+
   /** Replaces a file durably, behind the back of whoever uses it. */
   poke(path: string, content: Uint8Array): void {
     const inode = new Inode();

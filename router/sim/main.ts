@@ -1,0 +1,64 @@
+// Runs seeds and says what they found: `npm run sim -- --seeds 1000 --from 1`. One that fails is told with the command
+// that runs it again and its last events.
+
+import { parseArgs } from 'node:util';
+import { Coverage } from './coverage.ts';
+import { type RunResult, runSeed } from './run.ts';
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '100' },
+    from: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+    twice: { type: 'boolean', default: false },
+    trace: { type: 'boolean', default: false },
+  },
+});
+
+process.on('unhandledRejection', (error) => {
+  console.error('unhandled rejection', error);
+  process.exit(3);
+});
+
+async function main(): Promise<number> {
+  const only = values.seed === undefined ? undefined : Number(values.seed);
+  const from = only ?? Number(values.from);
+  const count = only === undefined ? Number(values.seeds) : 1;
+  const coverage = new Coverage();
+  const failed: number[] = [];
+  const startMs = performance.now();
+  for (let seed = from; seed < from + count; seed++) {
+    const result = await runSeed(seed, values.trace);
+    coverage.add(result.coverage);
+    if (result.violation !== undefined) {
+      failed.push(seed);
+      await explain(result);
+      continue;
+    }
+    if (!values.twice && seed % 50 !== 0) continue;
+    const again = await runSeed(seed);
+    if (again.hash === result.hash) continue;
+    failed.push(seed);
+    console.log(`seed ${seed} is not repeatable: ${result.hash} and ${again.hash}`);
+  }
+  const seconds = (performance.now() - startMs) / 1000;
+  console.log(
+    `${count} seeds in ${seconds.toFixed(1)} s, ${(count / seconds).toFixed(1)} a second`,
+  );
+  console.log(JSON.stringify(coverage));
+  const missing = only === undefined && count >= 100 ? coverage.missing(count) : [];
+  for (const line of missing) console.log(`not enough of ${line}`);
+  if (failed.length > 0) console.log(`failed: ${failed.join(' ')}`);
+  return failed.length > 0 || missing.length > 0 ? 1 : 0;
+}
+
+async function explain(result: RunResult): Promise<void> {
+  const { seed, violation, profile } = result;
+  const { trace } = result.trace.length > 0 ? result : await runSeed(seed, true);
+  console.log(trace.join('\n'));
+  console.log(JSON.stringify(profile));
+  console.log(`seed ${seed}: ${violation?.message}`);
+  console.log(`npm run sim -- --seed ${seed} --trace`);
+}
+
+process.exitCode = await main();

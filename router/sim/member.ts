@@ -1,0 +1,477 @@
+// One member: the production driver, log, replica and snapshots on a disk, clock and network that are not real. It can
+// be killed at any moment and started again; what the oracles may ask of it is compared after every event.
+
+import { type Clock, type Random, silentLogger } from '@etl-router/core';
+import { MemoryStore } from '../src/applied/memory-store.ts';
+import { Replica } from '../src/applied/replica.ts';
+import type { Proposed, ReplicatedState } from '../src/consensus/consensus.ts';
+import { decodeMembershipChange } from '../src/raft/membership.ts';
+import type { Message } from '../src/raft/messages.ts';
+import { RaftNode } from '../src/raft/node.ts';
+import type { RaftReceiver, SnapshotShipment } from '../src/raft/transport.ts';
+import { readWhole } from '../src/storage/disk.ts';
+import { Log } from '../src/storage/log.ts';
+import type { LogRecord } from '../src/storage/log-types.ts';
+import { type DiskFault, type DiskOperation, MemoryDisk } from '../src/storage/memory-disk.ts';
+import { recoverLog } from '../src/storage/recover.ts';
+import { snapshotName } from '../src/storage/snapshot-file.ts';
+import type { Coverage } from './coverage.ts';
+import { type Kernel, Process } from './kernel.ts';
+import { Registers } from './machine.ts';
+import type { Network, Station } from './network.ts';
+import type { Profile } from './profile.ts';
+import type { Trace } from './trace.ts';
+import type { Truth } from './truth.ts';
+import { check, Violation } from './violation.ts';
+import { WatchedLog } from './watched-log.ts';
+
+/** What all members of a run share. */
+export interface World {
+  readonly kernel: Kernel;
+  readonly network: Network;
+  readonly profile: Profile;
+  readonly truth: Truth;
+  readonly trace: Trace;
+  readonly coverage: Coverage;
+  readonly member: (id: number) => Member | undefined;
+  /** The run is over: this must not have happened. */
+  readonly violated: (error: Violation) => void;
+}
+
+/** A process that is up. */
+interface Running {
+  readonly process: Process;
+  readonly log: WatchedLog;
+  readonly node: RaftNode;
+  readonly machine: Registers;
+  readonly state: ReplicatedState;
+}
+
+const clusterId = 'simulated';
+const logDirectory = 'member/log';
+const snapshotDirectory = 'member/snapshots';
+
+export class Member implements Station {
+  readonly id: number;
+  /** Its disk is gone for good. */
+  isWiped = false;
+  /** Nobody starts it again. */
+  isRetired = false;
+  /** Disk operations take until then, at least. */
+  stalledUntilMs = 0;
+  /** Whether its disk may fail. */
+  diskFails = false;
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #rate: number;
+  readonly #skewMs: number;
+  #disk: MemoryDisk;
+  #isLogCreated = false;
+  #isPowered = true;
+  #process: Process | undefined;
+  #running: Running | undefined;
+  #ended = Promise.withResolvers<never>();
+  readonly #takes = new Set<(taken: boolean) => void>();
+  /** The last vote given, and the last entries attested, over all its processes. */
+  #granted = { term: 0, to: 0 };
+  #attested = { term: 0, index: 0, entryTerm: 0 };
+  #term = 0;
+  #commit = 0;
+  #applied = 0;
+  #led = 0;
+
+  constructor(id: number, world: World, random: Random, clock: { rate: number; skewMs: number }) {
+    this.id = id;
+    this.#world = world;
+    this.#random = random;
+    this.#rate = clock.rate;
+    this.#skewMs = clock.skewMs;
+    this.#disk = this.#newDisk();
+  }
+
+  get process(): Process | undefined {
+    return this.#process;
+  }
+
+  get receiver(): RaftReceiver | undefined {
+    return this.#running?.node.receiver;
+  }
+
+  get node(): RaftNode | undefined {
+    return this.#running?.node;
+  }
+
+  get isUp(): boolean {
+    return this.#process !== undefined;
+  }
+
+  get isLeader(): boolean {
+    return this.#running?.node.status().role === 'leader';
+  }
+
+  get disk(): MemoryDisk {
+    return this.#disk;
+  }
+
+  /** The last entry it applied, and what it makes of it. */
+  get digest(): string {
+    const { state, machine } = this.#running ?? {};
+    return `${state?.applied.index} ${state?.applied.term} ${machine?.hash}`;
+  }
+
+  get hasAppliedAll(): boolean {
+    const { commitIndex, lastApplied, lastIndex } = this.#running?.node.status() ?? {};
+    return lastApplied === commitIndex && lastApplied === lastIndex;
+  }
+
+  /** Its log may hold a change of members that not everyone knows. */
+  get hasUncommittedChange(): boolean {
+    const { log } = this.#running ?? {};
+    return log === undefined || this.#world.truth.uncommittedChanges(log) > 0;
+  }
+
+  /** Starts a process; it serves some time later. */
+  start(): void {
+    const { kernel, trace } = this.#world;
+    if (this.isUp || this.isRetired || this.isWiped) return;
+    if (!this.#isPowered) this.#disk.restart();
+    this.#isPowered = true;
+    const process = new Process(this.id);
+    this.#process = process;
+    this.#ended = Promise.withResolvers<never>();
+    this.#ended.promise.catch(() => {});
+    trace.note('start', this.id);
+    const clock = kernel.clockOf(process, this.#rate, this.#skewMs);
+    kernel.after(0, process, () => {
+      this.#open(process, clock).catch((error: unknown) => {
+        if (process.isAlive) this.#failed(error);
+      });
+    });
+  }
+
+  /** Ends the process. `power`: what its disk was not told to keep may be lost. */
+  kill(how: 'power' | 'process'): void {
+    const process = this.#process;
+    if (process === undefined) return;
+    this.#world.trace.note(how, this.id);
+    process.isAlive = false;
+    this.#process = undefined;
+    this.#running = undefined;
+    if (how === 'power') {
+      this.#disk.powerOff();
+      this.#isPowered = false;
+    } else this.#disk.killHolders();
+    for (const done of [...this.#takes]) done(false);
+    this.#takes.clear();
+    this.#ended.reject(new Error('the member is gone'));
+  }
+
+  /** Loses everything. A member never comes back from that. */
+  wipe(): void {
+    this.kill('power');
+    this.isWiped = true;
+    this.#disk = this.#newDisk();
+  }
+
+  /** The value, unless the process ends first. */
+  async whileUp<Value>(value: Promise<Value>): Promise<Value> {
+    return await Promise.race([value, this.#ended.promise]);
+  }
+
+  propose(command: Uint8Array, signal: AbortSignal): Promise<Proposed> {
+    const { node } = this.#running ?? {};
+    if (node === undefined) return Promise.reject(new Error('the member is down'));
+    return this.whileUp(node.propose(command, { signal }));
+  }
+
+  /** A linearizable read of a register, with the entry as of which it was read. */
+  async read(key: number, signal: AbortSignal): Promise<{ value: number; index: number }> {
+    const { node, machine, state } = this.#running ?? {};
+    if (node === undefined || machine === undefined || state === undefined)
+      throw new Error('the member is down');
+    const granted = await this.whileUp(node.readIndex({ signal }));
+    const { index } = state.applied;
+    check(index >= granted, () => `member ${this.id} reads ${index} before ${granted} is applied`);
+    return { value: machine.get(key), index };
+  }
+
+  takeSnapshot(shipment: SnapshotShipment, from: number, done: (taken: boolean) => void): void {
+    const sender = this.#world.member(from);
+    const process = this.#process;
+    if (sender === undefined || !sender.isUp || process === undefined) return done(false);
+    this.#takes.add(done);
+    const end = (taken: boolean): void => {
+      if (this.#takes.delete(done)) done(taken);
+    };
+    this.#copySnapshot(shipment, sender.disk).then(
+      (isThere) => {
+        if (!process.isAlive) return;
+        end(isThere);
+        if (!isThere) return;
+        const { to, term, snapshot, configuration } = shipment;
+        const { index, term: indexTerm } = snapshot;
+        this.#world.trace.note('snapshot', from, to, index);
+        this.receiver?.receive({
+          type: 'installSnapshot',
+          ...{ from, to, term, index, indexTerm, configuration },
+        });
+      },
+      () => end(false),
+    );
+  }
+
+  /** I11: what is promised is on the disk at the moment it leaves. */
+  promises(message: Message): void {
+    const { from, to, term, type } = message;
+    const running = this.#running;
+    if (from !== this.id || running === undefined) return;
+    if (type === 'requestVoteReply' && message.granted && !message.preVote) {
+      this.#granted = { term, to };
+      this.#world.truth.voted(this.id, term, to);
+      this.#checkImage(message);
+    }
+    if (type === 'appendEntriesReply' && !message.rejected && message.index > 0) {
+      const { index } = message;
+      const entryTerm = running.log.term(index) ?? 0;
+      if (running.log.hardState.term !== term) return;
+      const isFurther = term > this.#attested.term || index >= this.#attested.index;
+      if (isFurther) this.#attested = { term, index, entryTerm };
+      if (this.#world.kernel.count % 16 === 0) this.#checkImage(message);
+    }
+  }
+
+  /** Compares it with the truth. */
+  inspect(): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    const { node, log } = running;
+    const { role, term, commitIndex, lastApplied, pendingProposals, failure } = node.status();
+    if (failure !== undefined || role === 'starting') return;
+    check(term >= this.#term, () => `member ${this.id} goes back to term ${term}`);
+    this.#term = term;
+    if (role === 'leader' && this.#led < term) {
+      this.#led = term;
+      const isNew = this.#world.truth.leads(this.id, term, log);
+      if (isNew) this.#world.coverage.leaders++;
+      this.#world.trace.note('leader', this.id, term);
+    }
+    this.#observeCommit(running, commitIndex, term);
+    // I10.
+    check(commitIndex <= log.lastIndex, () => `member ${this.id} commits what it has not`);
+    check(lastApplied >= this.#applied, () => `member ${this.id} applies backwards`);
+    this.#applied = lastApplied;
+    check(pendingProposals <= maxProposals, () => `${pendingProposals} proposals wait`);
+  }
+
+  #observeCommit({ log }: Pick<Running, 'log'>, commit: number, term: number): void {
+    check(commit >= this.#commit, () => `member ${this.id} takes back commit ${this.#commit}`);
+    const low = Math.max(this.#commit + 1, log.firstIndex);
+    for (let index = low; index <= commit; index++) {
+      const [entry] = log.entries(index, index + 1, 1);
+      if (entry !== undefined) this.#world.truth.committed(this.id, entry, term);
+    }
+    this.#commit = commit;
+  }
+
+  async #open(process: Process, clock: Clock): Promise<void> {
+    const { kernel, profile, network, coverage } = this.#world;
+    const disk = this.#disk;
+    const log = await Log.open({
+      ...{ disk, clusterId, clock, directory: logDirectory, logId: this.id },
+      segmentBytes: profile.segmentBytes,
+      allocateBytes: 2048,
+      create: !this.#isLogCreated,
+    });
+    if (this.#isLogCreated && log.tornBytes > 0) coverage.tornTails++;
+    this.#isLogCreated = true;
+    const watched = new WatchedLog(log, (record) => this.#onRecord(watched, record));
+    this.#checkRecovered(watched);
+    this.#commit = 0;
+    this.#applied = 0;
+    const machine = new Registers();
+    const snapshots = { disk, directory: snapshotDirectory, clusterId };
+    const store = new MemoryStore();
+    const replica = await Replica.open({ store, machine, log: watched, snapshots });
+    const self = { id: this.id, name: `m${this.id}`, address: `m${this.id}:1` };
+    const node = new RaftNode({
+      ...{ log: watched, clusterId, clock, logger: silentLogger, nodeId: this.id },
+      founder: this.id === 1 ? self : undefined,
+      transport: network.transportOf(process),
+      random: this.#random,
+      heartbeatMs: profile.heartbeatMs,
+      electionMs: profile.electionMs,
+      snapshotInterval: profile.snapshotInterval,
+      trailingEntries: profile.trailingEntries,
+      proposals: { maxCount: maxProposals, maxBytes: 1024 * 1024 },
+    });
+    void node.failed.then((error) => {
+      if (process.isAlive) kernel.after(0, process, () => this.#failed(error));
+    });
+    const running = { process, log: watched, node, machine, state: replica };
+    this.#running = running;
+    await node.start(this.#watchedState(running));
+  }
+
+  /** A log that was read back keeps every promise that was made. */
+  #checkRecovered(log: WatchedLog): void {
+    const { term, vote } = log.hardState;
+    const { id } = this;
+    const { truth } = this.#world;
+    const [granted, attested] = [this.#granted, this.#attested];
+    check(
+      term > granted.term || (term === granted.term && vote === granted.to) || granted.term === 0,
+      () => `member ${id} forgot its vote for ${granted.to} in term ${granted.term}`,
+    );
+    check(term >= attested.term, () => `member ${id} forgot term ${attested.term}`);
+    truth.voted(id, term, vote);
+    if (term !== attested.term || attested.index <= log.compacted.index) return;
+    check(
+      log.lastIndex >= attested.index && log.term(attested.index) === attested.entryTerm,
+      () => `member ${id} forgot entry ${attested.index} that it said to have`,
+    );
+  }
+
+  /** Every apply is compared with what the log says. */
+  #watchedState(running: Running): ReplicatedState {
+    const { state, machine, node } = running;
+    const { truth, coverage } = this.#world;
+    const { id } = this;
+    return {
+      get applied() {
+        return state.applied;
+      },
+      get membership() {
+        return state.membership;
+      },
+      apply: async (entries) => {
+        const { commitIndex, term } = node.status();
+        this.#guard(() => this.#observeCommit(running, Math.max(commitIndex, this.#commit), term));
+        const results = await state.apply(entries);
+        this.#guard(() => {
+          for (const [at, { index }] of entries.entries())
+            truth.answered(id, index, results[at] as Uint8Array);
+          truth.applied(id, state.applied, machine.hash);
+        });
+        return results;
+      },
+      snapshot: async () => {
+        const position = await state.snapshot();
+        coverage.snapshots++;
+        return position;
+      },
+      install: async (position) => {
+        await state.install(position);
+        coverage.installs++;
+        this.#guard(() => truth.applied(id, position, machine.hash));
+      },
+      membershipAt: (position) => state.membershipAt(position),
+    };
+  }
+
+  #onRecord(log: WatchedLog, { hardState, entries = [] }: LogRecord): void {
+    this.#guard(() => {
+      const { truth, coverage } = this.#world;
+      if (hardState !== undefined) truth.voted(this.id, hardState.term, hardState.vote);
+      for (const [at, entry] of entries.entries()) {
+        truth.wrote(this.id, entry, entries[at - 1]?.term ?? log.term(entry.index - 1));
+        if (entry.index <= log.lastIndex) coverage.conflicts++;
+        if (entry.type !== 'configuration') continue;
+        if (entry.data.length > 0 && decodeMembershipChange(entry.data).steps.length > 1)
+          coverage.joints++;
+        check(truth.uncommittedChanges(log) <= 1, () => 'two changes of members are under way');
+      }
+    });
+  }
+
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      if (!(error instanceof Violation)) throw error;
+      this.#world.violated(error);
+    }
+  }
+
+  /** The process ends by itself. Only a disk that fails may cause that. */
+  #failed(error: unknown): void {
+    const why = error instanceof Error ? error : new Error(String(error));
+    const code = (error as { code?: string }).code;
+    if (code === 'ETL_STORAGE_FAILED' && this.diskFails) {
+      this.#world.coverage.diskFailures++;
+      return this.kill('process');
+    }
+    this.#world.violated(new Violation(`member ${this.id} ended: ${why.stack ?? why.message}`));
+  }
+
+  async #copySnapshot({ snapshot }: SnapshotShipment, from: MemoryDisk): Promise<boolean> {
+    const path = `${snapshotDirectory}/${snapshotName(snapshot)}`;
+    const bytes = await readWhole(from, path);
+    if (bytes === undefined) return false;
+    const disk = this.#disk;
+    await disk.makeDirectory(snapshotDirectory);
+    const file = await disk.open(`${path}.part`, 'create');
+    try {
+      await file.write(0, [bytes]);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await disk.rename(`${path}.part`, path);
+    await disk.syncDirectory(snapshotDirectory);
+    return true;
+  }
+
+  #checkImage(message: Message): void {
+    const { log } = this.#running as Running;
+    const present = { term: log.hardState.term, at: (index: number) => log.term(index) };
+    const entryTerm = message.type === 'appendEntriesReply' ? present.at(message.index) : undefined;
+    const image = { disk: this.#disk.durableCopy(), directory: logDirectory, clusterId };
+    recoverLog({ ...image, logId: this.id }).then(
+      ({ view }) =>
+        this.#guard(() => {
+          const { term, vote } = view.hardState;
+          if (message.type === 'requestVoteReply') {
+            const isKept = term > message.term || (term === message.term && vote === message.to);
+            check(isKept, () => `the vote of member ${this.id} for ${message.to} is not durable`);
+          } else if (message.type === 'appendEntriesReply') {
+            const { index } = message;
+            check(
+              term >= message.term &&
+                (index <= view.compacted.index || view.term(index) === entryTerm),
+              () => `entry ${index} that member ${this.id} says to have is not durable`,
+            );
+          }
+        }),
+      (error: unknown) =>
+        this.#world.violated(
+          new Violation(`the disk of member ${this.id} is not readable: ${error}`),
+        ),
+    );
+  }
+
+  #newDisk(): MemoryDisk {
+    const { kernel, profile } = this.#world;
+    const random = this.#random;
+    return new MemoryDisk({
+      random,
+      fault: (operation) => this.#fate(operation),
+      schedule: ({ kind }, complete) => {
+        const stallMs = this.stalledUntilMs - kernel.nowMs;
+        const isSync = kind === 'sync' || kind === 'syncDirectory';
+        if (!isSync && (kind !== 'write' || stallMs <= 0)) return complete();
+        const latencyMs = isSync ? -Math.log(1 - random.next()) * profile.syncMs : 0;
+        kernel.after(Math.max(latencyMs, stallMs), this.#process, complete);
+      },
+    });
+  }
+
+  #fate({ kind }: DiskOperation): DiskFault | undefined {
+    if (!this.diskFails || (kind !== 'write' && kind !== 'sync')) return undefined;
+    if (this.#random.next() >= this.#world.profile.diskErrors) return undefined;
+    this.#world.trace.note('disk error', this.id);
+    return kind === 'write' && this.#random.below(2) === 0 ? 'ENOSPC' : 'EIO';
+  }
+}
+
+/** Proposals that may wait on a member. */
+const maxProposals = 256;

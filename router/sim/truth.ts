@@ -1,0 +1,177 @@
+// What is true of the cluster as a whole, whoever of its members says so: who led which term, which entry was written
+// under which index and term, what is committed, and what the state machine makes of it. Members are compared with it
+// after every event; invariants carry the names of docs/specs/0007-raft.md and of Raft's papers.
+
+import type { Entry, LogReader } from '../src/storage/log-types.ts';
+import { type Command, decodeAnswer, decodeCommand, Registers } from './machine.ts';
+import { hashOf } from './trace.ts';
+import { check } from './violation.ts';
+
+/** A committed entry. */
+interface Committed {
+  readonly term: number;
+  readonly hash: number;
+  /** Lowest term of a member that knew it to be committed. */
+  readonly inTerm: number;
+  readonly type: Entry['type'];
+  /** Of all registers, once it is applied. */
+  readonly stateHash: number;
+  /** What the state machine answers. */
+  readonly answerHash: number;
+}
+
+const entryHashes = new WeakMap<Entry, number>();
+
+export function hashOfEntry(entry: Entry): number {
+  const known = entryHashes.get(entry);
+  if (known !== undefined) return known;
+  const hash = hashOf(entry.data, entry.term * 2 + (entry.type === 'normal' ? 0 : 1));
+  entryHashes.set(entry, hash);
+  return hash;
+}
+
+export class Truth {
+  /** By index; nothing at 0. */
+  readonly #committed: (Committed | undefined)[] = [undefined];
+  readonly #leaders = new Map<number, number>();
+  /** Hash of each entry ever written, with the term of the one before it, by index and term. */
+  readonly #written = new Map<string, string>();
+  /** Whom each member voted for, by member and term. */
+  readonly #votes = new Map<string, number>();
+  readonly #model = new Registers();
+  /** Where each command took effect, by client and sequence. */
+  readonly #effects = new Map<string, number>();
+  /** Values of a register with the index from which they hold, by key. */
+  readonly #history = new Map<number, { readonly from: number; readonly value: number }[]>();
+
+  get lastCommitted(): number {
+    return this.#committed.length - 1;
+  }
+
+  /** ElectionSafetyInv, LeaderCompletenessInv. */
+  leads(id: number, term: number, log: LogReader): boolean {
+    const known = this.#leaders.get(term);
+    check(
+      known === undefined || known === id,
+      () => `members ${known} and ${id} lead term ${term}`,
+    );
+    if (known !== undefined) return false;
+    this.#leaders.set(term, id);
+    for (let index = this.lastCommitted; index >= log.firstIndex; index--) {
+      const committed = this.#committed[index] as Committed;
+      if (committed.inTerm >= term) continue;
+      check(
+        log.term(index) === committed.term,
+        () =>
+          `member ${id} leads term ${term} and lacks entry ${index} of term ${committed.term}, committed in term ${committed.inTerm}`,
+      );
+    }
+    return true;
+  }
+
+  /** LogMatchingInv: index and term name one entry, and what is before it. */
+  wrote(id: number, entry: Entry, previousTerm: number | undefined): void {
+    const { index, term } = entry;
+    const name = `${index} ${term}`;
+    const what = `${hashOfEntry(entry)} after ${previousTerm}`;
+    const known = this.#written.get(name);
+    if (known === undefined) this.#written.set(name, what);
+    check(
+      known === undefined || known === what,
+      () => `entry ${index} of term ${term} of member ${id} is ${what}, elsewhere it is ${known}`,
+    );
+  }
+
+  /** One vote a term over the whole life of a member. */
+  voted(id: number, term: number, vote: number): void {
+    if (vote === 0) return;
+    const known = this.#votes.get(`${id} ${term}`) ?? vote;
+    check(known === vote, () => `member ${id} votes for ${known} and for ${vote} in term ${term}`);
+    this.#votes.set(`${id} ${term}`, vote);
+  }
+
+  /** LogInv: whoever knows an entry to be committed has the same one there, for ever. */
+  committed(id: number, entry: Entry, inTerm: number): void {
+    const { index, term } = entry;
+    const known = this.#committed[index];
+    const hash = hashOfEntry(entry);
+    if (known !== undefined) {
+      check(
+        known.hash === hash && known.term === term,
+        () =>
+          `entry ${index} is committed as one of term ${known.term}, and on member ${id} as one of term ${term}`,
+      );
+      return;
+    }
+    check(
+      index === this.#committed.length,
+      () => `member ${id} commits entry ${index} after ${this.lastCommitted}`,
+    );
+    const answerHash = this.#apply(entry);
+    const stateHash = this.#model.hash;
+    this.#committed.push({ term, hash, inTerm, type: entry.type, stateHash, answerHash });
+  }
+
+  /** State machine safety: the answer to an entry is the same everywhere. */
+  answered(id: number, index: number, answer: Uint8Array): void {
+    const known = this.#committed[index];
+    check(known !== undefined, () => `member ${id} applied entry ${index}, which is not committed`);
+    check(
+      answer.length === 0 || hashOf(answer) === known.answerHash,
+      () => `member ${id} answers entry ${index} otherwise than the entries up to it say`,
+    );
+  }
+
+  /** State machine safety: the same state after the same entries. */
+  applied(
+    id: number,
+    position: { readonly index: number; readonly term: number },
+    hash: number,
+  ): void {
+    if (position.index === 0) return;
+    const known = this.#committed[position.index];
+    check(
+      known !== undefined && known.term === position.term,
+      () => `member ${id} has the state of entry ${position.index}, which is not committed`,
+    );
+    check(
+      known.stateHash === hash,
+      () => `the state of member ${id} after entry ${position.index} is not that of the log`,
+    );
+  }
+
+  /** Index at which a command took effect; undefined: nowhere yet. */
+  effectOf({ client, sequence }: Pick<Command, 'client' | 'sequence'>): number | undefined {
+    return this.#effects.get(`${client} ${sequence}`);
+  }
+
+  /** A register after the entries up to `index`. */
+  valueAt(key: number, index: number): number {
+    return this.#history.get(key)?.findLast(({ from }) => from <= index)?.value ?? 0;
+  }
+
+  /** How many changes of members may be under way: never two (I13). */
+  uncommittedChanges(log: LogReader): number {
+    let count = 0;
+    const low = Math.max(log.firstIndex, this.lastCommitted + 1);
+    if (low > log.lastIndex) return 0;
+    for (const { type } of log.entries(low, log.lastIndex + 1, Number.MAX_SAFE_INTEGER))
+      if (type === 'configuration') count++;
+    return count;
+  }
+
+  #apply({ index, type, data }: Entry): number {
+    if (type === 'configuration' || data.length === 0) return 0;
+    const { result, isRepeated } = this.#model.apply(data);
+    const { client, sequence, key, value } = decodeCommand(data);
+    const { isDone } = decodeAnswer(result);
+    if (isRepeated) return hashOf(result);
+    this.#effects.set(`${client} ${sequence}`, index);
+    if (isDone) {
+      const history = this.#history.get(key) ?? [];
+      history.push({ from: index, value });
+      this.#history.set(key, history);
+    }
+    return hashOf(result);
+  }
+}
