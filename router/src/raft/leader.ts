@@ -227,6 +227,8 @@ export function announceReads(state: CoreState): void {
   if (!state.reads.announce()) return;
   state.reads.confirm(state.id, state.reads.round);
   broadcastHeartbeat(state);
+  // Nobody else may be left to confirm them.
+  grantReads(state);
 }
 
 function tryRead(state: CoreState, from: number, context: number, postpone: boolean): void {
@@ -239,7 +241,8 @@ function tryRead(state: CoreState, from: number, context: number, postpone: bool
   }
 }
 
-function grantReads(state: CoreState): void {
+/** Grants what a quorum of the members as they are has confirmed. */
+export function grantReads(state: CoreState): void {
   const { reads, configuration } = state;
   const byQuorum = (voters: readonly number[]): number =>
     majorityIndex(voters, (id) => reads.confirmedBy(id));

@@ -21,6 +21,7 @@ import {
   broadcastAppend,
   broadcastHeartbeat,
   checkQuorum,
+  grantReads,
   sendEntries,
   stepAsLeader,
   transferTo,
@@ -116,7 +117,10 @@ export class Raft {
         else state.refuseRead(message.from, message.context);
         return;
       case 'readIndexReply':
-        return state.grantRead(state.id, message.context, message.index);
+        // A refusal only makes the asker ask again; a grant is believed of nobody but the leader.
+        if (message.index === 0 || message.from === state.leader)
+          state.grantRead(state.id, message.context, message.index);
+        return;
       case 'timeoutNow':
         if (state.role === 'follower' && message.from === state.leader) campaign(state, true);
         return;
@@ -325,6 +329,7 @@ export class Raft {
     if (!isVoter(state.configuration, state.transferee)) state.transferee = 0;
     // The quorum may be smaller now, and there may be someone to send to.
     advanceCommit(state);
+    grantReads(state);
     for (const id of state.progress.keys()) if (id !== state.id) sendEntries(state, id);
   }
 

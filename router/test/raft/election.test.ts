@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { seededRandom } from '@etl-router/core';
 import { configurationOf } from '../../src/raft/configuration.ts';
 import type { Message } from '../../src/raft/messages.ts';
-import { encodeChange, Member } from './member.ts';
+import { Member } from './member.ts';
 import { Network } from './network.ts';
 import {
   append,

@@ -2,25 +2,10 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { seededRandom } from '@etl-router/core';
 import { configurationOf } from '../../src/raft/configuration.ts';
-import type { Message } from '../../src/raft/messages.ts';
 import { encodeChange, Member } from './member.ts';
 import { Network } from './network.ts';
-import {
-  append,
-  ask,
-  beat,
-  beatReply,
-  lead,
-  one,
-  only,
-  refused,
-  says,
-  stand,
-  taken,
-  voted,
-} from './says.ts';
+import { ask, beat, beatReply, lead, one, only, says, stand, voted } from './says.ts';
 
 test('9.6: asking whether it could win changes neither term nor vote, and writes nothing', () => {
   const member = one(3);
