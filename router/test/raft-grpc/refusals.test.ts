@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { ManualClock } from '@etl-router/core';
+import type { EntrySchema, EntryType } from '@etl-router/proto/raft';
 import { heartbeat, withMembers } from './members.ts';
 import { identity, refusalOf, type StrangeFrame, strangerTo } from './strangers.ts';
 
@@ -118,7 +120,7 @@ const cases: readonly {
   },
   {
     what: 'an entry of an unknown type',
-    frames: [{ from, messages: [append([{ type: 99 }])] }],
+    frames: [{ from, messages: [append([{ type: 99 as EntryType }])] }],
     refusal: /^ETL_INVALID_ARGUMENT: raft message: append_entries.entries.type is 99/,
     counted: 'malformed',
   },
@@ -131,12 +133,9 @@ const cases: readonly {
 ];
 
 function append(
-  entries: readonly { readonly type: number; readonly data?: Uint8Array<ArrayBuffer> }[],
+  entries: readonly MessageInitShape<typeof EntrySchema>[],
 ): NonNullable<StrangeFrame['messages']>[number] {
-  return {
-    ...said,
-    body: { case: 'appendEntries', value: { entries: entries.map((entry) => ({ ...entry })) } },
-  };
+  return { ...said, body: { case: 'appendEntries', value: { entries: [...entries] } } };
 }
 
 for (const { what, frames, refusal, counted } of cases) {

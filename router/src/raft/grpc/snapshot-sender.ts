@@ -58,7 +58,7 @@ interface Job {
 
 /** A file that is being sent, and what each of its chunks needs. */
 interface Source extends SnapshotDigest {
-  readonly file: DiskFile;
+  readonly file: ChunkFile;
   readonly shipment: SnapshotShipment;
 }
 
@@ -124,11 +124,12 @@ export class SnapshotSender {
     const { disk, directory, clusterId } = this.#parts.place();
     const path = `${directory}/${snapshotName(shipment.snapshot)}`;
     const details = { member: shipment.to, snapshot: shipment.snapshot.index };
-    let file: DiskFile | undefined;
+    let file: ChunkFile | undefined;
     try {
-      file = await disk.open(path, 'read');
+      const opened = await disk.open(path, 'read');
+      file = new ChunkFile(opened);
       const position = shipment.snapshot;
-      const digest = await digestSnapshot(file, { path, clusterId, position });
+      const digest = await digestSnapshot(opened, { path, clusterId, position });
       await this.#deliver({ ...digest, file, shipment }, cancel.signal);
       this.#parts.logger.info({ ...details, bytes: digest.totalBytes }, 'a snapshot was sent');
       return true;
@@ -226,6 +227,31 @@ export class SnapshotSender {
   }
 }
 
+/** A file that may be closed while a stream that has ended still reads its next chunk. */
+class ChunkFile {
+  readonly #file: DiskFile;
+  #reading: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
+
+  constructor(file: DiskFile) {
+    this.#file = file;
+  }
+
+  /** For one reader at a time. */
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    if (this.#isClosed) throw new EtlError('ETL_CANCELLED', 'the file was closed');
+    const reading = this.#file.read(offset, length);
+    this.#reading = reading.catch(() => undefined);
+    return await reading;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#reading;
+    await this.#file.close();
+  }
+}
+
 /** Aborts a call in which nothing moved for too long. */
 class IdleWatch {
   readonly signal: AbortSignal;
@@ -242,14 +268,15 @@ class IdleWatch {
   /** Something moved. */
   touch(): void {
     this.#cancel?.();
+    if (this.#idle.signal.aborted) return;
     this.#cancel = this.#clock.after(idleMs, () =>
       this.#idle.abort(new EtlError('ETL_TIMEOUT', `the member took no chunk for ${idleMs} ms`)),
     );
   }
 
   close(): void {
-    this.#cancel?.();
     this.#idle.abort();
+    this.#cancel?.();
   }
 }
 

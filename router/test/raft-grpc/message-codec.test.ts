@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decodeMessage, encodeMessage } from '@etl-router/proto/grpc';
+import { RaftMessageSchema } from '@etl-router/proto/raft';
+import fc from 'fast-check';
+import { decodeRaftMessage, encodeRaftMessage } from '../../src/raft/grpc/message-codec.ts';
+import { Outbox } from '../../src/raft/grpc/outbox.ts';
+import type { Message, MessageBody } from '../../src/raft/messages.ts';
+import type { Entry } from '../../src/storage/log-types.ts';
+import { append, heartbeat, message } from './members.ts';
+
+const number = fc.maxSafeNat();
+const bool = fc.boolean();
+const type = <Type extends string>(name: Type): fc.Arbitrary<Type> => fc.constant(name);
+
+const entry: fc.Arbitrary<Entry> = fc.record({
+  index: number,
+  term: number,
+  type: fc.constantFrom('normal' as const, 'configuration' as const),
+  data: fc.uint8Array({ maxLength: 40 }),
+});
+
+const body: fc.Arbitrary<MessageBody> = fc.oneof(
+  fc.record({
+    type: type('requestVote'),
+    preVote: bool,
+    lastIndex: number,
+    lastTerm: number,
+    transfer: bool,
+  }),
+  fc.record({ type: type('requestVoteReply'), preVote: bool, granted: bool }),
+  fc.record({
+    type: type('appendEntries'),
+    previousIndex: number,
+    previousTerm: number,
+    entries: fc.array(entry, { maxLength: 5 }),
+    commitIndex: number,
+  }),
+  fc.record({
+    type: type('appendEntriesReply'),
+    rejected: bool,
+    index: number,
+    hintIndex: number,
+    hintTerm: number,
+  }),
+  fc.record({ type: type('heartbeat'), commitIndex: number, readContext: number }),
+  fc.record({ type: type('heartbeatReply'), readContext: number }),
+  fc.record({ type: type('timeoutNow') }),
+  fc.record({ type: type('readIndex'), context: number }),
+  fc.record({ type: type('readIndexReply'), context: number, index: number }),
+);
+
+/** Bytes that come from the wire are Buffers: the same to everyone but deepEqual. */
+function plain(decoded: Message | undefined): unknown {
+  if (decoded?.type !== 'appendEntries') return decoded;
+  const entries = decoded.entries.map((one) => ({ ...one, data: Uint8Array.from(one.data) }));
+  return { ...decoded, entries };
+}
+
+test('every message comes back from the wire as it was', () => {
+  fc.assert(
+    fc.property(number, number, number, body, (from, to, term, sent) => {
+      const whole = { from, to, term, ...sent } as Message;
+      const wire = encodeMessage(RaftMessageSchema, encodeRaftMessage(whole));
+      const read = decodeRaftMessage(decodeMessage(RaftMessageSchema, wire));
+      assert.deepEqual(plain(read), plain(whole));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('the word on a snapshot is left to its stream', () => {
+  const wire = encodeRaftMessage(heartbeat(1, 2));
+  const body = { case: 'snapshotStatus', value: { index: 1n, failed: true } } as never;
+  assert.equal(decodeRaftMessage({ ...wire, body }), undefined);
+});
+
+test('an append of 1,300 entries leaves as three that follow each other', () => {
+  const outbox = new Outbox({ maxMessages: 10, maxBytes: 1024 * 1024 });
+  const entries = Array.from({ length: 1300 }, (_, at) => ({
+    index: at + 8,
+    term: 1 + Math.floor(at / 100),
+    type: 'normal' as const,
+    data: new Uint8Array(1),
+  }));
+  const whole = message(1, 2, {
+    type: 'appendEntries',
+    previousIndex: 7,
+    previousTerm: 1,
+    entries,
+    commitIndex: 3,
+  });
+  assert.ok(outbox.push(whole));
+  const sent = outbox.take().messages.map((wire) => decodeRaftMessage(wire));
+  assert.deepEqual(
+    sent.map((one) =>
+      one?.type === 'appendEntries'
+        ? [one.previousIndex, one.previousTerm, one.entries.length, one.commitIndex]
+        : [],
+    ),
+    [
+      [7, 1, 512, 3],
+      [519, 6, 512, 3],
+      [1031, 11, 276, 3],
+    ],
+  );
+  const joined = sent.flatMap((one) => (one?.type === 'appendEntries' ? one.entries : []));
+  assert.deepEqual(joined, entries);
+});
+
+test('a frame holds at most 1,024 messages and 1 MiB, but always one message', () => {
+  const outbox = new Outbox({ maxMessages: 5000, maxBytes: 64 * 1024 * 1024 });
+  for (let count = 0; count < 2000; count++) assert.ok(outbox.push(heartbeat(1, 2)));
+  assert.equal(outbox.take().messages.length, 1024);
+  assert.equal(outbox.take().messages.length, 976);
+  for (let index = 1; index <= 3; index++) outbox.push(append(1, 2, index, 400_000));
+  outbox.push(append(1, 2, 4, 1024 * 1024));
+  const counts = [outbox.take(), outbox.take(), outbox.take()].map((one) => one.messages.length);
+  assert.deepEqual(counts, [2, 1, 1]);
+  assert.deepEqual([outbox.length, outbox.bytes], [0, 0]);
+});
+
+test('a full outbox takes nothing, and an empty one anything', () => {
+  const outbox = new Outbox({ maxMessages: 2, maxBytes: 1000 });
+  assert.ok(outbox.push(append(1, 2, 1, 5000)));
+  assert.equal(outbox.push(heartbeat(1, 2)), false);
+  outbox.take();
+  assert.ok(outbox.push(heartbeat(1, 2)));
+  assert.ok(outbox.push(heartbeat(1, 2)));
+  assert.equal(outbox.push(heartbeat(1, 2)), false);
+  assert.equal(outbox.clear(), 2);
+  assert.deepEqual([outbox.length, outbox.bytes], [0, 0]);
+});

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { copyFile, writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { ManualClock } from '@etl-router/core';
+import { createClient } from '@etl-router/proto/grpc';
+import { RaftService } from '@etl-router/proto/raft';
+import { ChannelCredentials } from '@grpc/grpc-js';
+import type { TlsFiles } from '../../src/raft/grpc/security.ts';
+import { clusterId, heartbeat, type Member, type Members, withMembers } from './members.ts';
+import { identity, refusalOf, repeatUntil, strangerTo } from './strangers.ts';
+
+const run = promisify(execFile);
+const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+
+/** A certificate authority made for one test. */
+class Authority {
+  readonly caFile: string;
+  readonly #directory: string;
+  readonly #name: string;
+
+  private constructor(directory: string, name: string) {
+    this.#directory = directory;
+    this.#name = name;
+    this.caFile = `${directory}/${name}.pem`;
+  }
+
+  static async create(members: Members, name = 'ca'): Promise<Authority> {
+    const authority = new Authority(await members.directory(), name);
+    const keyFile = `${authority.#directory}/${name}.key`;
+    const out = ['-keyout', keyFile, '-out', authority.caFile];
+    await run('openssl', ['req', '-x509', ...newKey, ...out, '-days', '2', '-subj', `/CN=${name}`]);
+    return authority;
+  }
+
+  /** Files of a member with these subject alternative names. */
+  async issue(file: string, alternativeNames: string): Promise<TlsFiles> {
+    const path = `${this.#directory}/${file}`;
+    const [certFile, keyFile] = [`${path}.pem`, `${path}.key`];
+    const ca = ['-CA', this.caFile, '-CAkey', `${this.#directory}/${this.#name}.key`];
+    const names = ['-addext', `subjectAltName=${alternativeNames}`];
+    const out = ['-keyout', keyFile, '-out', certFile];
+    const subject = ['-days', '2', '-subj', `/CN=${file}`];
+    await run('openssl', ['req', '-x509', ...newKey, ...ca, ...names, ...out, ...subject]);
+    return { caFile: this.caFile, certFile, keyFile };
+  }
+}
+
+/** One heartbeat arrives. */
+async function isReached(from: Member, to: Member): Promise<void> {
+  from.transport.setPeers([to.peer]);
+  const before = to.heard.messages.length;
+  const reached = to.heard.until(({ messages }) => messages.length > before);
+  await repeatUntil(reached, () => from.transport.send([heartbeat(from.peer.id, to.peer.id)]));
+}
+
+/** An attempt fails, and nothing arrives. */
+async function isNotReached(from: Member, to: Member): Promise<void> {
+  const { heard, transport, peer } = from;
+  const arrived = (): number => to.heard.messages.filter((one) => one.from === peer.id).length;
+  const before = arrived();
+  const toldBefore = heard.unreachable.length;
+  transport.setPeers([to.peer]);
+  await heard.until(({ unreachable }) => unreachable.length > toldBefore);
+  transport.setPeers([]);
+  assert.equal(arrived(), before);
+}
+
+test(
+  'members whose certificates name them talk, by DNS name or by URI',
+  withMembers(async (members) => {
+    const ca = await Authority.create(members);
+    const byName = await ca.issue('m1', 'DNS:m1');
+    const byUri = await ca.issue('m2', `DNS:other,URI:etl-router://${clusterId}/m2`);
+    const a = await members.add({ id: 1, security: byName });
+    const b = await members.add({ id: 2, security: byUri });
+    await isReached(a, b);
+    await isReached(b, a);
+    assert.deepEqual([a.transport.stats().refused, b.transport.stats().refused], [{}, {}]);
+  }),
+);
+
+test(
+  'a member whose certificate does not name it is refused by whoever it dials, and whoever dials it',
+  withMembers(async (members) => {
+    const ca = await Authority.create(members);
+    const good = await members.add({ id: 1, security: await ca.issue('m1', 'DNS:m1') });
+    const wrong = [
+      'DNS:m1',
+      'DNS:m22',
+      'DNS:m2.example',
+      'URI:etl-router://another-cluster/m2',
+      `URI:etl-router://${clusterId}/m1`,
+      `URI:https://${clusterId}/m2`,
+    ];
+    for (const [at, names] of wrong.entries()) {
+      const bad = await members.add({ id: 2, security: await ca.issue(`bad${at}`, names) });
+      await isNotReached(good, bad);
+      await isNotReached(bad, good);
+      assert.ok((good.transport.stats().refused.certificate ?? 0) > at, names);
+    }
+  }),
+);
+
+test(
+  'certificates of another authority, none, and plaintext reach nobody',
+  withMembers(async (members) => {
+    const ca = await Authority.create(members);
+    const other = await Authority.create(members, 'other');
+    const good = await members.add({ id: 1, security: await ca.issue('m1', 'DNS:m1') });
+    const foreign = await members.add({ id: 2, security: await other.issue('m2', 'DNS:m2') });
+    const plain = await members.add({ id: 3 });
+    for (const bad of [foreign, plain]) {
+      await isNotReached(good, bad);
+      await isNotReached(bad, good);
+    }
+    assert.match(
+      await refusalOf(strangerTo(members, good), { from: identity({}) }),
+      /^ETL_UNAVAILABLE/,
+    );
+    const anonymous = createClient(
+      RaftService,
+      good.peer.address,
+      ChannelCredentials.createSsl(null, null, null, { rejectUnauthorized: false }),
+      { channelOptions: { 'grpc.ssl_target_name_override': 'etl-router' } },
+    );
+    members.onClose(async () => anonymous.close());
+    await assert.rejects(anonymous.greet({ from: identity({}), peers: [] }, { deadlineMs: 5000 }));
+    assert.deepEqual(good.heard.messages, []);
+  }),
+);
+
+test(
+  'certificates that are replaced are used by the next connection, and bad ones by none',
+  withMembers(async (members) => {
+    const old = await Authority.create(members, 'old');
+    const next = await Authority.create(members, 'next');
+    const clock = new ManualClock();
+    const own = await old.issue('m1', 'DNS:m1');
+    const renewed = await next.issue('m1', 'DNS:m1');
+    const listening = await members.add({ id: 1, security: own, clock });
+    const before = await members.add({ id: 2, security: await old.issue('m2', 'DNS:m2') });
+    const after = await members.add({ id: 3, security: await next.issue('m3', 'DNS:m3') });
+    await isReached(before, listening);
+    await isNotReached(after, listening);
+    await writeFile(own.certFile, 'no certificate');
+    await clock.advanceAsync(5000);
+    await isReached(before, listening);
+    await copyFile(renewed.certFile, own.certFile);
+    await copyFile(renewed.keyFile, own.keyFile);
+    await copyFile(renewed.caFile, own.caFile);
+    await repeatUntil(isReached(after, listening), () => clock.advance(5000));
+    before.transport.setPeers([]);
+    await isNotReached(before, listening);
+  }),
+);
+
+test(
+  'certificates that can not be used are refused at the start, naming the files',
+  withMembers(async (members) => {
+    const ca = await Authority.create(members);
+    const [one, two] = [await ca.issue('m1', 'DNS:m1'), await ca.issue('m2', 'DNS:m2')];
+    const broken: readonly TlsFiles[] = [
+      { ...one, keyFile: two.keyFile },
+      { ...one, caFile: '/nowhere/ca.pem' },
+      { ...one, certFile: one.keyFile },
+    ];
+    for (const security of broken) {
+      await assert.rejects(members.add({ id: 1, security }), {
+        code: 'ETL_CONFIG_INVALID',
+        message: /^certificates of the members \(.*\.pem, .*\): /,
+      });
+    }
+  }),
+);
