@@ -56,6 +56,7 @@ async function explain(result: RunResult): Promise<void> {
   const { seed, violation, profile } = result;
   const { trace } = result.trace.length > 0 ? result : await runSeed(seed, true);
   console.log(trace.join('\n'));
+  console.log(result.members.join('\n'));
   console.log(JSON.stringify(profile));
   console.log(`seed ${seed}: ${violation?.message}`);
   console.log(`npm run sim -- --seed ${seed} --trace`);

@@ -119,6 +119,18 @@ export class Member implements Station {
     return `${state?.applied.index} ${state?.applied.term} ${machine?.hash}`;
   }
 
+  /** For people. */
+  get description(): string {
+    const { node, log } = this.#running ?? {};
+    const why = this.isWiped ? 'wiped' : this.isRetired ? 'retired' : 'down';
+    if (node === undefined || log === undefined) return `member ${this.id}: ${why}`;
+    const { role, term, leaderId, commitIndex, lastApplied, lastIndex } = node.status();
+    const { voters, outgoing, learners } = node.membership.configuration;
+    const list = [voters, outgoing, learners].map((ids) => ids.join(',')).join(' | ');
+    const progress = node.progress.map(({ id, match, state }) => `${id}:${match} ${state}`);
+    return `member ${this.id}: ${role} of term ${term}, leader ${leaderId}, commit ${commitIndex}, applied ${lastApplied}, log ${log.firstIndex}-${lastIndex}, members ${list}; ${progress.join(', ')}`;
+  }
+
   get hasAppliedAll(): boolean {
     const { commitIndex, lastApplied, lastIndex } = this.#running?.node.status() ?? {};
     return lastApplied === commitIndex && lastApplied === lastIndex;
@@ -286,6 +298,8 @@ export class Member implements Station {
     this.#isLogCreated = true;
     const watched = new WatchedLog(log, (record) => this.#onRecord(watched, record));
     this.#checkRecovered(watched);
+    this.#term = watched.hardState.term;
+    this.#led = 0;
     this.#commit = 0;
     this.#applied = 0;
     const machine = new Registers();

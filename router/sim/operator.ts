@@ -20,6 +20,7 @@ export class Operator {
   #transferDueMs = 0;
   #isChanging = false;
   #lastId = 1;
+  #isFounderKnown = false;
   /** The cluster had all its members once. */
   isFounded = false;
 
@@ -102,6 +103,7 @@ export class Operator {
       if (change !== undefined) {
         world.trace.note('members', leader.id, ...change.steps.map(({ id }) => id));
         await leader.whileUp(leader.node.changeMembers(change, { signal }));
+        this.#isFounderKnown = true;
         world.coverage.changes++;
       } else if (this.#isChurning && world.kernel.nowMs >= this.#transferDueMs) {
         this.#drawDues();
@@ -134,16 +136,19 @@ export class Operator {
       if (voters.length < 2) return undefined;
       return random.below(2) === 0
         ? { steps: [remove], autoLeave }
-        : { steps: [remove, step('addVoter', this.#fresh())], autoLeave };
+        : { steps: [remove, step('addVoter', this.#fresh(leader))], autoLeave };
     }
+    // The founder's own membership is in no entry until it is said: those who join read it in the log.
+    if (!this.#isFounderKnown) return { steps: [step('addVoter', 1)], autoLeave };
     const missing = world.profile.members - voters.length;
     if (missing <= 0) return undefined;
     const [learner] = learners;
     if (learner !== undefined) return { steps: [step('addVoter', learner)], autoLeave };
-    if (random.below(2) === 0) return { steps: [step('addLearner', this.#fresh())], autoLeave };
+    if (random.below(2) === 0) return { steps: [step('addLearner', this.#fresh(leader))], autoLeave };
     const count = random.below(2) === 0 ? missing : 1;
-    const steps = Array.from({ length: count }, () => step('addVoter', this.#fresh()));
-    return { steps, autoLeave };
+    const ids: number[] = [];
+    while (ids.length < count) ids.push(this.#fresh(leader, ...ids));
+    return { steps: ids.map((id) => step('addVoter', id)), autoLeave };
   }
 
   /** What nobody needs. */
@@ -158,22 +163,30 @@ export class Operator {
     const victim = voters[random.below(voters.length)] as number;
     const second = voters[random.below(voters.length)] as number;
     const autoLeave = random.below(3) > 0;
-    const swap = [step('remove', victim), step('addVoter', this.#fresh())];
-    const swapTwo = [...swap, step('remove', second), step('addVoter', this.#fresh())];
+    const fresh = this.#fresh(leader);
+    const swap = [step('remove', victim), step('addVoter', fresh)];
+    const other = this.#fresh(leader, fresh);
+    const swapTwo = [...swap, step('remove', second), step('addVoter', other)];
     const whims: readonly (readonly MembershipStep[])[] = [
       [step('remove', victim)],
       [step('addLearner', victim)],
-      [step('addVoter', this.#fresh())],
+      [step('addVoter', fresh)],
       swap,
       second === victim ? swap : swapTwo,
-      [step('addLearner', victim), step('addVoter', this.#fresh())],
+      [step('addLearner', victim), step('addVoter', fresh)],
     ];
     return { steps: whims[random.below(whims.length)] as readonly MembershipStep[], autoLeave };
   }
 
   /** A member that is not part of the cluster yet: one that waits, or a new one. */
-  #fresh(): number {
-    const { create } = this.#parts;
+  #fresh(leader: Member, ...named: readonly number[]): number {
+    const { create, members } = this.#parts;
+    const { members: present = [], removed = [] } = leader.node?.membership ?? {};
+    const isFree = ({ id, isWiped, isRetired }: Member): boolean =>
+      !(isWiped || isRetired || removed.includes(id) || named.includes(id)) &&
+      present.every((member) => member.id !== id);
+    const waiting = members().find(isFree);
+    if (waiting !== undefined) return waiting.id;
     this.#lastId++;
     create(this.#lastId).start();
     return this.#lastId;

@@ -22,6 +22,8 @@ export interface RunResult {
   readonly coverage: Coverage;
   readonly trace: readonly string[];
   readonly profile: Profile;
+  /** What each member was at the end. */
+  readonly members: readonly string[];
 }
 
 export async function runSeed(seed: number, keepsTrace = false): Promise<RunResult> {
@@ -35,6 +37,7 @@ export async function runSeed(seed: number, keepsTrace = false): Promise<RunResu
     hash: trace.hash,
     events: kernel.count,
     ms: kernel.nowMs,
+    members: run.members,
     trace: trace.tail(60),
   };
 }
@@ -105,6 +108,10 @@ class Run {
     await this.#until('members are repaired', 60_000, () => this.#operator.isContent);
     await this.#until('members agree', 60_000, () => this.#agree());
     return this.#violation;
+  }
+
+  get members(): readonly string[] {
+    return [...this.#members.values()].map(({ description }) => description);
   }
 
   get #isOver(): boolean {

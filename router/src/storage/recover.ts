@@ -52,11 +52,13 @@ export async function recoverLog(location: LogLocation): Promise<RecoveredLog> {
   const tail = new LogTail();
   const sizes = new Map<number, number>();
   let last: ReadSegment | undefined;
+  let sealed: ReadSegment | undefined;
   let unused: readonly number[] = [];
   for (const [at, number] of numbers.entries()) {
     const segment: ReadSegment = await readSegment(location, number, last?.scan, (frames) =>
       replay(location, { frames, number, isFirst: at === 0 }, { view, tail }),
     );
+    sealed = last;
     last = segment;
     sizes.set(number, segment.bytes.length);
     if (segment.scan.sealedTo === undefined) {
@@ -75,6 +77,8 @@ export async function recoverLog(location: LogLocation): Promise<RecoveredLog> {
   const { firstSegment } = tail.base;
   if (lowest > firstSegment || view.hasGap)
     throw missing(location, Math.min(firstSegment, lowest - 1));
+  // A process that was killed may have left the seal in the machine's memory only.
+  if (sealed !== undefined) await syncSegment(location, sealed);
   const { writer, tornBytes } = await reopenLast(location, last);
   const released = numbers.filter((number) => number < firstSegment);
   await removeSegments(location, [...released, ...unused]);
@@ -198,6 +202,15 @@ async function checkUnused(
   const unused = await readSegment(location, next, undefined, () => {});
   if (more.length > 0 || unused.scan.batches !== 1 || unused.scan.damage !== undefined) {
     throw storageCorrupt(path, offset, `${what}, but segment ${segmentName(next)} follows`);
+  }
+}
+
+async function syncSegment({ disk }: LogLocation, { path }: ReadSegment): Promise<void> {
+  const file = await onDisk('open', path, () => disk.open(path, 'update'));
+  try {
+    await onDisk('sync', path, () => file.sync());
+  } finally {
+    await file.close();
   }
 }
 
