@@ -22,7 +22,7 @@ export interface MemberStep {
   readonly id: number;
 }
 
-/** No steps: leaves a joint configuration. Several: enters one. */
+/** No steps: leaves a joint configuration. Several: enters one, unless there were no members before. */
 export interface ConfigurationChange {
   readonly steps: readonly MemberStep[];
   /** Whether the leader ends the joint configuration by itself. */
@@ -69,7 +69,9 @@ export function changeConfiguration(
   const next = applySteps(configuration, change.steps);
   if (next.voters.length === 0) throw refused('no voter would be left');
   if (membersOf(next).length > maxMembers) throw refused(`at most ${maxMembers} members`);
-  if (change.steps.length === 1) return checkConfiguration(withoutNext(next));
+  // A cluster that begins has no half that ends.
+  const isSimple = change.steps.length === 1 || configuration.voters.length === 0;
+  if (isSimple) return checkConfiguration(withoutNext(next));
   return checkConfiguration({
     ...next,
     outgoing: configuration.voters,

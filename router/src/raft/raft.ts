@@ -82,6 +82,7 @@ export class Raft {
       state.electionElapsed = 0;
       // A transfer that took longer than an election is given up, so that proposals go on.
       state.transferee = 0;
+      this.#leaveJointWhenDue();
       checkQuorum(state);
     }
     // Counting may have ended its leadership.
@@ -199,11 +200,7 @@ export class Raft {
     // A snapshot that came meanwhile may have gone further.
     if (index <= state.applied) return;
     state.applied = index;
-    const { configuration, pendingConfiguration } = state;
-    const isDue = isJoint(configuration) && configuration.autoLeave;
-    if (state.role !== 'leader' || !isDue || index < pendingConfiguration) return;
-    state.pendingConfiguration = appendOwn(state, [{ type: 'configuration', data: noData }]);
-    broadcastAppend(state);
+    this.#leaveJointWhenDue();
   }
 
   /**
@@ -320,6 +317,16 @@ export class Raft {
     }
     if (state.role !== 'follower') state.becomeFollower(term, from);
     stepAsFollower(state, message);
+  }
+
+  /** Not while leadership is being handed over: who takes over could lack the entry, and does it then. */
+  #leaveJointWhenDue(): void {
+    const state = this.#state;
+    const { role, configuration, applied, pendingConfiguration, transferee } = state;
+    const isDue = isJoint(configuration) && configuration.autoLeave;
+    if (role !== 'leader' || !isDue || applied < pendingConfiguration || transferee !== 0) return;
+    state.pendingConfiguration = appendOwn(state, [{ type: 'configuration', data: noData }]);
+    broadcastAppend(state);
   }
 
   #leadNewMembers(): void {

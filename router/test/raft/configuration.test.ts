@@ -162,6 +162,14 @@ test('a voter that becomes a learner by a joint change votes until it ends', () 
   });
 });
 
+test('several founders begin a cluster that is not joint', () => {
+  const change: ConfigurationChange = {
+    steps: [1, 2, 3].map((each) => ({ step: 'addVoter', id: each })),
+    autoLeave: true,
+  };
+  deepEqual(changeConfiguration(noMembers, change), configurationOf(1, 2, 3));
+});
+
 const refusals: readonly [string, Configuration, readonly MemberStep[], RegExp][] = [
   ['the last voter', configurationOf(1), [{ step: 'remove', id: 1 }], /no voter would be left/],
   [
