@@ -141,6 +141,12 @@ export const errorCodes = {
     exitCode: 1,
     help: 'The server or service can not be reached or is not ready. Check its address and health, then repeat.',
   },
+  ETL_UNSAFE: {
+    retryable: false,
+    grpc: 'FAILED_PRECONDITION',
+    exitCode: 3,
+    help: 'The change could cost what it must not, such as a majority of members. The message says what has to be so first, or what does it all the same.',
+  },
   ETL_UNSUPPORTED: {
     retryable: false,
     grpc: 'UNIMPLEMENTED',

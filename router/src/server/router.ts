@@ -8,6 +8,7 @@ import type { ClusterStatus, ServerConsensus } from './cluster.ts';
 import { type DeadLetterHolders, DeadLetters } from './dead-letters.ts';
 import { Groups } from './groups.ts';
 import { Live } from './live.ts';
+import { Members } from './members.ts';
 import { toCount } from './numbers.ts';
 import { type ObjectCheck, Objects } from './objects.ts';
 import { type GuaranteeFunction, Pipelines } from './pipelines.ts';
@@ -28,6 +29,8 @@ export interface RouterParts {
   readonly consensus: ServerConsensus;
   /** Name of this member (`--node-id`). */
   readonly nodeName: string;
+  /** Whether it talks to other members, or stays alone. Default: it stays alone. */
+  readonly isNetworked?: boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -55,10 +58,12 @@ export class Router {
   readonly live: Live;
   readonly problems: Problems;
   readonly deadLetters: DeadLetters;
+  readonly members: Members;
   readonly #problemWatch: ProblemWatch;
   readonly #host: StateHost;
   readonly #consensus: ServerConsensus;
   readonly #nodeName: string;
+  #isClosed = false;
 
   constructor(parts: RouterParts) {
     const { host, consensus, clock, random, logger } = parts;
@@ -66,6 +71,7 @@ export class Router {
     this.#host = host;
     this.#consensus = consensus;
     this.#nodeName = parts.nodeName;
+    this.members = new Members({ consensus, isNetworked: parts.isNetworked ?? false });
     this.live = new Live(clock);
     this.problems = new Problems(clock);
     this.#problemWatch = new ProblemWatch({ host, problems: this.problems });
@@ -97,6 +103,7 @@ export class Router {
    * of grace.
    */
   lead(): void {
+    if (this.#isClosed) return;
     this.registry.start();
     this.sidecars.start();
     this.sessions.start();
@@ -111,7 +118,8 @@ export class Router {
   /** The cluster as this node sees it. */
   cluster(): ClusterStatus {
     const status = this.#consensus.status();
-    const leaderName = status.leaderId === status.nodeId ? this.#nodeName : undefined;
+    const leads = status.leaderId === status.nodeId;
+    const leaderName = leads ? this.#nodeName : this.members.nameOf(status.leaderId);
     return { ...status, nodeName: this.#nodeName, leaderName, revision: this.revision };
   }
 
@@ -134,6 +142,7 @@ export class Router {
 
   /** Stops everything. What is stored stays; consensus is closed by who opened it. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.follow();
     this.registry.close();
     this.sidecars.close();

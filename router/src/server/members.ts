@@ -1,0 +1,270 @@
+// The members of the cluster as an operator sees and changes them. Consensus decides whether a change is one; here is
+// refused what would be one and still cost the cluster its majority. What was done already is done again without effect.
+
+import { EtlError } from '@etl-router/core';
+import { isJoint, isVoter } from '../raft/configuration.ts';
+import type { MembershipStep } from '../raft/membership.ts';
+import type { Peer } from '../raft/transport.ts';
+import type { ServerConsensus } from './cluster.ts';
+
+/** A member as the one that is asked knows it. */
+export interface MemberStatus extends Peer {
+  readonly role: 'leader' | 'voter' | 'learner';
+  /** The leader heard from it lately; undefined: only the leader knows. */
+  readonly healthy: boolean | undefined;
+  /** The last entry that it is known to hold; undefined: only the leader knows. */
+  readonly matchIndex: number | undefined;
+}
+
+export interface ChangeOptions {
+  /** Stops waiting; a change that is in the log by then takes effect all the same. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface MembersOptions {
+  readonly consensus: ServerConsensus;
+  /** Whether this member talks to others at all; one that does not stays alone. */
+  readonly isNetworked: boolean;
+}
+
+/** Entries that a member may lack and still be said to keep up. */
+const lagMaxEntries = 1000;
+
+/** Every change is refused with ETL_NOT_LEADER where this member does not lead. */
+export class Members {
+  readonly #consensus: ServerConsensus;
+  readonly #isNetworked: boolean;
+
+  constructor({ consensus, isNetworked }: MembersOptions) {
+    this.#consensus = consensus;
+    this.#isNetworked = isNetworked;
+  }
+
+  /** All members, by name. */
+  list(): readonly MemberStatus[] {
+    const { membership, progress } = this.#consensus;
+    const { nodeId, role, leaderId, lastIndex } = this.#consensus.status();
+    const known = new Map(progress.map((each) => [each.id, each]));
+    return membership.members
+      .map((member): MemberStatus => {
+        const { match, isActive } = known.get(member.id) ?? {};
+        const isSelf = member.id === nodeId;
+        const votes = isVoter(membership.configuration, member.id) ? 'voter' : 'learner';
+        return {
+          ...member,
+          role: member.id === leaderId ? 'leader' : votes,
+          healthy: isSelf ? leaderId !== undefined : role === 'leader' ? isActive : undefined,
+          matchIndex: isSelf ? lastIndex : match,
+        };
+      })
+      .toSorted((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
+  }
+
+  /** The member's name; undefined: there is none of that id. */
+  nameOf(id: number | undefined): string | undefined {
+    return this.#consensus.membership.members.find((member) => member.id === id)?.name;
+  }
+
+  /** Whether a member lacks so much that it is behind; undefined: only the leader knows. */
+  lags({ matchIndex }: MemberStatus): boolean | undefined {
+    if (matchIndex === undefined) return undefined;
+    return matchIndex < this.#consensus.status().commitIndex - lagMaxEntries;
+  }
+
+  /**
+   * Adds a member that receives the log and does not vote. No-op where it belongs to the cluster already. Throws
+   * ETL_CONFLICT where its id, name or address is another's.
+   */
+  async addLearner(peer: Peer, options: ChangeOptions = {}): Promise<readonly MemberStatus[]> {
+    this.#checkLeads();
+    const twin = this.list().find(
+      ({ id, name, address }) =>
+        id === peer.id || name === peer.name || (address === peer.address && address !== ''),
+    );
+    if (twin !== undefined) {
+      const { id, name, address } = twin;
+      if (id === peer.id && name === peer.name && address === peer.address) return this.list();
+      throw new EtlError(
+        'ETL_CONFLICT',
+        `${shown(twin)} at ${address} has that ${id === peer.id ? 'id' : name === peer.name ? 'name' : 'address'} already; give ${peer.name} one of its own, or remove member ${name} first`,
+        { details: { member: name, raftId: id } },
+      );
+    }
+    if (!this.#isNetworked) {
+      throw new EtlError(
+        'ETL_UNSUPPORTED',
+        `member ${peer.name} can not be added: this router was started alone and talks to no other member; start it with --peers, then add it`,
+      );
+    }
+    return this.#change([{ step: 'addLearner', ...peer }], options);
+  }
+
+  /**
+   * Lets a learner vote; with `replaces` a voter is removed in the same step, so that no majority is smaller in
+   * between. No-op where that is so already. Throws ETL_UNSAFE while the learner lags or is not heard of.
+   */
+  async promote(
+    raftId: number,
+    { replaces, ...options }: ChangeOptions & { readonly replaces?: number | undefined } = {},
+  ): Promise<readonly MemberStatus[]> {
+    this.#checkLeads();
+    const member = this.#member(raftId);
+    if (replaces === raftId)
+      throw invalid(member, 'can not replace itself; name the voter it takes the place of');
+    const isGone = replaces === undefined || this.#wasRemoved(replaces);
+    if (member.role !== 'learner') {
+      if (isGone) return this.list();
+      throw invalid(member, 'votes already; remove the other one, it replaces nobody');
+    }
+    this.#checkKeepsUp(member);
+    const { id, name, address } = member;
+    const promotion: MembershipStep = { step: 'addVoter', id, name, address };
+    if (isGone) return this.#change([promotion], options);
+    const replaced = this.#member(replaces);
+    if (replaced.role === 'learner')
+      throw invalid(replaced, `is a learner, which nobody replaces; promote ${name} without it`);
+    return this.#change([promotion, removalOf(replaced)], options);
+  }
+
+  /**
+   * Removes a member; its id never comes back. No-op where it was removed. Throws ETL_UNSAFE for the last voter, and
+   * unless forced where fewer voters would be healthy than a majority needs.
+   */
+  async remove(
+    raftId: number,
+    { force, ...options }: ChangeOptions & { readonly force?: boolean | undefined } = {},
+  ): Promise<readonly MemberStatus[]> {
+    this.#checkLeads();
+    if (this.#wasRemoved(raftId)) return this.list();
+    const member = this.#member(raftId);
+    if (member.role !== 'learner') this.#checkLeavesMajority(member, force === true);
+    return this.#change([removalOf(member)], options);
+  }
+
+  /** Hands leadership to a voter, or to the one that is furthest, and resolves with the name of who leads then. */
+  async transfer(to?: number, { signal }: ChangeOptions = {}): Promise<string> {
+    this.#checkLeads();
+    const target = to === undefined ? this.#furthest() : this.#member(to);
+    if (target.role === 'leader') return target.name;
+    if (target.role === 'learner')
+      throw unsafe(target, 'is a learner and can not lead; promote it first');
+    if (target.healthy !== true)
+      throw unsafe(target, 'is not heard of and could not take over; see that it runs');
+    await this.#consensus.transferTo(target.id, signal);
+    // A read needs a leader that is confirmed, whoever it is.
+    await this.#consensus.readIndex({ signal });
+    return this.nameOf(this.#consensus.status().leaderId) ?? target.name;
+  }
+
+  async #change(
+    steps: readonly MembershipStep[],
+    { signal }: ChangeOptions,
+  ): Promise<readonly MemberStatus[]> {
+    if (isJoint(this.#consensus.membership.configuration)) {
+      throw new EtlError(
+        'ETL_CONFLICT',
+        `member ${steps[0]?.name}: another change of members is under way; try again in a moment`,
+        { retryable: true },
+      );
+    }
+    await this.#consensus.changeMembers({ steps, autoLeave: true }, { signal });
+    return this.list();
+  }
+
+  #checkLeads(): void {
+    const { role, leaderId } = this.#consensus.status();
+    if (role === 'leader') return;
+    if (leaderId === undefined) {
+      throw new EtlError('ETL_UNAVAILABLE', 'no leader is known; try again in a moment', {
+        retryable: true,
+      });
+    }
+    const name = this.nameOf(leaderId);
+    throw new EtlError(
+      'ETL_NOT_LEADER',
+      `member ${name ?? ''} (id ${leaderId}) leads; ask it to change the members`,
+      { details: { leader: leaderId, ...(name !== undefined && { leaderName: name }) } },
+    );
+  }
+
+  #checkKeepsUp(member: MemberStatus): void {
+    if (member.healthy !== true)
+      throw unsafe(member, 'is not heard of; see that it runs and that its address is right');
+    if (this.lags(member) !== true) return;
+    const { commitIndex } = this.#consensus.status();
+    throw unsafe(
+      member,
+      `holds entry ${member.matchIndex} of ${commitIndex}; promote it when it lacks at most ${lagMaxEntries}`,
+    );
+  }
+
+  #checkLeavesMajority(member: MemberStatus, force: boolean): void {
+    const left = this.list().filter(({ id, role }) => role !== 'learner' && id !== member.id);
+    if (left.length === 0)
+      throw unsafe(member, 'is the last voter, without which there is no cluster; promote another');
+    const away = left.filter(({ healthy }) => healthy !== true);
+    const needed = majorityOf(left.length);
+    if (force || left.length - away.length >= needed) return;
+    throw unsafe(
+      member,
+      `can not go: ${left.length} voters would be left, ${needed} must be healthy, and ${listOf(away)} ${away.length === 1 ? 'is' : 'are'} not; bring ${away.length === 1 ? 'it' : 'them'} back or remove ${away.length === 1 ? 'it' : 'one of them'} first, or use force`,
+    );
+  }
+
+  #furthest(): MemberStatus {
+    const [target] = this.list()
+      .filter(({ role, healthy }) => role === 'voter' && healthy === true)
+      .toSorted((a, b) => (b.matchIndex ?? 0) - (a.matchIndex ?? 0));
+    if (target !== undefined) return target;
+    const { nodeId } = this.#consensus.status();
+    throw new EtlError(
+      'ETL_UNSAFE',
+      `member ${this.nameOf(nodeId) ?? nodeId} has no other voter that is healthy to hand leadership to; add and promote one, or bring one back`,
+    );
+  }
+
+  #member(id: number): MemberStatus {
+    const all = this.list();
+    const member = all.find((each) => each.id === id);
+    if (member !== undefined) return member;
+    const state = this.#wasRemoved(id) ? 'was removed' : 'does not belong to the cluster';
+    throw new EtlError('ETL_NOT_FOUND', `member with id ${id} ${state}; there are ${listOf(all)}`, {
+      details: { raftId: id },
+    });
+  }
+
+  #wasRemoved(id: number): boolean {
+    return this.#consensus.membership.removed.includes(id);
+  }
+}
+
+/** Voters that must agree, of so many. */
+function majorityOf(voters: number): number {
+  return Math.floor(voters / 2) + 1;
+}
+
+function removalOf({ id, name, address }: Peer): MembershipStep {
+  return { step: 'remove', id, name, address };
+}
+
+function shown({ name, id }: Peer): string {
+  return `member ${name} (id ${id})`;
+}
+
+function listOf(members: readonly Peer[]): string {
+  return members.map(shown).join(', ');
+}
+
+function invalid(member: Peer, why: string): EtlError {
+  const { name, id: raftId } = member;
+  return new EtlError('ETL_INVALID_ARGUMENT', `${shown(member)} ${why}`, {
+    details: { member: name, raftId },
+  });
+}
+
+function unsafe(member: Peer, why: string): EtlError {
+  const { name, id: raftId } = member;
+  return new EtlError('ETL_UNSAFE', `${shown(member)} ${why}`, {
+    details: { member: name, raftId },
+  });
+}
