@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BootstrapResult } from '../../src/raft/grpc/greet-peers.ts';
 import { clusterId, type Member, type Members, withMembers } from './members.ts';
+import { identity, strangerTo } from './strangers.ts';
 
 async function empty(members: Members, ...ids: readonly number[]): Promise<Member[]> {
   return await Promise.all(
@@ -52,6 +53,20 @@ test(
     assert.equal((await first.transport.greetPeers(given(second), never)).kind, 'found');
     cancel.abort();
     await assert.rejects(waits);
+  }),
+);
+
+test(
+  'a member that is only starting again is not taken for one that holds nothing',
+  withMembers(async (members) => {
+    const [wiped] = (await empty(members, 1)) as [Member];
+    const starting = await members.add({ id: 2, name: '2', clusterId, participation: null });
+    const result = wiped.transport.greetPeers([starting.peer], never);
+    const said = await strangerTo(members, starting).greet({ from: identity({}), peers: [] });
+    assert.deepEqual([said.from?.clusterId, said.initialised], [clusterId, false]);
+    const { receiver } = starting.heard;
+    starting.transport.start({ clusterId, receiver, isInitialised: () => true });
+    assert.deepEqual(await result, { kind: 'join', clusterId });
   }),
 );
 

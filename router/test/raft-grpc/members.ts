@@ -60,10 +60,13 @@ export interface Member {
   readonly peer: Peer;
 }
 
-export type MemberOptions = Partial<Omit<GrpcTransportOptions, 'self'>> & {
+export type MemberOptions = Partial<Omit<GrpcTransportOptions, 'self' | 'listenAddress'>> & {
   readonly id: number;
   readonly name?: string;
+  readonly host?: string;
   readonly port?: number;
+  /** The cluster its data directory is of. */
+  readonly clusterId?: string;
   readonly security?: PeerSecurity;
   /** Null: it belongs to no cluster yet. */
   readonly participation?: Partial<Participation> | null;
@@ -74,10 +77,11 @@ export class Members {
   readonly #cleanups: (() => Promise<void>)[] = [];
 
   async add(options: MemberOptions): Promise<Member> {
-    const { id, name = `m${id}`, port = 0, participation = {}, ...rest } = options;
+    const { id, name = `m${id}`, clusterId: own = '', participation = {}, ...rest } = options;
+    const { host = '127.0.0.1', port = 0 } = options;
     const directory = await this.directory();
     const transport = await GrpcTransport.listen({
-      listenAddress: { host: '127.0.0.1', port },
+      listenAddress: { host, port },
       security: { insecure: true },
       snapshots: { disk: nodeDisk, directory },
       clock: systemClock,
@@ -85,7 +89,7 @@ export class Members {
       logger: silentLogger,
       snapshotBytesPerS: 1024 ** 3,
       ...rest,
-      self: { id, name },
+      self: { id, name, clusterId: own },
     });
     this.#cleanups.push(() => transport.close());
     const heard = new Heard();

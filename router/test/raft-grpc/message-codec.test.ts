@@ -7,7 +7,7 @@ import { decodeRaftMessage, encodeRaftMessage } from '../../src/raft/grpc/messag
 import { Outbox } from '../../src/raft/grpc/outbox.ts';
 import type { Message, MessageBody } from '../../src/raft/messages.ts';
 import type { Entry } from '../../src/storage/log-types.ts';
-import { append, heartbeat, message } from './members.ts';
+import { append, heartbeat } from './members.ts';
 
 const number = fc.maxSafeNat();
 const bool = fc.boolean();
@@ -73,39 +73,6 @@ test('the word on a snapshot is left to its stream', () => {
   const wire = encodeRaftMessage(heartbeat(1, 2));
   const body = { case: 'snapshotStatus', value: { index: 1n, failed: true } } as never;
   assert.equal(decodeRaftMessage({ ...wire, body }), undefined);
-});
-
-test('an append of 1,300 entries leaves as three that follow each other', () => {
-  const outbox = new Outbox({ maxMessages: 10, maxBytes: 1024 * 1024 });
-  const entries = Array.from({ length: 1300 }, (_, at) => ({
-    index: at + 8,
-    term: 1 + Math.floor(at / 100),
-    type: 'normal' as const,
-    data: new Uint8Array(1),
-  }));
-  const whole = message(1, 2, {
-    type: 'appendEntries',
-    previousIndex: 7,
-    previousTerm: 1,
-    entries,
-    commitIndex: 3,
-  });
-  assert.ok(outbox.push(whole));
-  const sent = outbox.take().messages.map((wire) => decodeRaftMessage(wire));
-  assert.deepEqual(
-    sent.map((one) =>
-      one?.type === 'appendEntries'
-        ? [one.previousIndex, one.previousTerm, one.entries.length, one.commitIndex]
-        : [],
-    ),
-    [
-      [7, 1, 512, 3],
-      [519, 6, 512, 3],
-      [1031, 11, 276, 3],
-    ],
-  );
-  const joined = sent.flatMap((one) => (one?.type === 'appendEntries' ? one.entries : []));
-  assert.deepEqual(joined, entries);
 });
 
 test('a frame holds at most 1,024 messages and 1 MiB, but always one message', () => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { isEtlError, ManualClock, seededRandom, systemClock } from '@etl-router/core';
+import { EtlError, isEtlError, ManualClock, seededRandom, systemClock } from '@etl-router/core';
 import type { GrpcClient } from '@etl-router/proto/grpc';
 import {
   ConfigurationSchema,
@@ -11,9 +11,11 @@ import {
   type RaftService,
   SnapshotHeaderSchema,
 } from '@etl-router/proto/raft';
+import { checkMessage } from '../../src/raft/check-message.ts';
 import { configurationOf } from '../../src/raft/configuration.ts';
 import { crc32c } from '../../src/raft/grpc/crc32c.ts';
 import { chunkBytes } from '../../src/raft/grpc/snapshot-bytes.ts';
+import type { Message } from '../../src/raft/messages.ts';
 import type { SnapshotShipment } from '../../src/raft/transport.ts';
 import type { LogPosition } from '../../src/storage/log-types.ts';
 import { nodeDisk } from '../../src/storage/node-disk.ts';
@@ -262,6 +264,11 @@ const refusals: readonly {
     answer: /^ETL_INVALID_ARGUMENT: members: /,
   },
   {
+    what: 'without voters',
+    header: (bytes) => ({ ...headerOf(bytes), configuration: create(ConfigurationSchema, {}) }),
+    answer: /^ETL_INVALID_ARGUMENT: configuration: has no voters/,
+  },
+  {
     what: 'with a chunk that is damaged',
     chunks: (bytes) =>
       chunksOf(bytes).map((chunk, at) => (at === 2 ? { ...chunk, crc32c: 1 } : chunk)),
@@ -270,8 +277,8 @@ const refusals: readonly {
   },
   {
     what: 'with a chunk left out',
-    chunks: (bytes) => chunksOf(bytes).toSpliced(2, 1),
-    answer: /^1048576$/,
+    chunks: (bytes) => chunksOf(bytes).toSpliced(1, 1),
+    answer: /^524288$/,
     left: 'part',
   },
   {
@@ -298,12 +305,17 @@ const refusals: readonly {
   },
 ];
 
+function check(message: Message): void {
+  const why = checkMessage(message, 2);
+  if (why !== undefined) throw new EtlError('ETL_INVALID_ARGUMENT', why);
+}
+
 for (const { what, header = headerOf, chunks = chunksOf, answer, left } of refusals) {
   test(
     `a snapshot ${what} is refused and leaves ${left === undefined ? 'nothing' : 'what was good'}`,
     withMembers(async (members) => {
-      const bytes = await writeState(await members.directory(), 3_000_000);
-      const member = await members.add({ id: 2, participation: { term: () => 4 } });
+      const bytes = await writeState(await members.directory(), 1_300_000);
+      const member = await members.add({ id: 2, participation: { term: () => 4, check } });
       const client = strangerTo(members, member);
       assert.match(String(await install(client, header(bytes), chunks(bytes))), answer);
       const files = await filesOf(member);

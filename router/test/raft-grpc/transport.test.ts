@@ -187,3 +187,15 @@ test(
     });
   }),
 );
+
+test(
+  'an address that tells the others nothing is refused',
+  withMembers(async (members) => {
+    for (const host of ['0.0.0.0', '::', '0:0:0:0:0:0:0:0']) {
+      await assert.rejects(members.add({ id: 1, host }), {
+        code: 'ETL_CONFIG_INVALID',
+        message: /^--raft-addr: .* tells the other members nothing/,
+      });
+    }
+  }),
+);

@@ -11,10 +11,8 @@ import {
   EntryType as WireEntryType,
 } from '@etl-router/proto/raft';
 import { type Entry, maxEntryBytes } from '../../storage/log-types.ts';
+import { maxAppendEntries } from '../check-message.ts';
 import type { AppendEntries, Message, MessageBody } from '../messages.ts';
-
-/** Entries of one message. */
-export const maxMessageEntries = 512;
 
 /** The wire form; the bytes of entries are shared with it. A snapshot has a stream of its own and no wire form. */
 export function encodeRaftMessage(message: Message): RaftMessage {
@@ -171,9 +169,9 @@ function decodeBody({ body }: RaftMessage): MessageBody | undefined {
 }
 
 function decodeAppend(value: WireAppendEntries): AppendEntries {
-  if (value.entries.length > maxMessageEntries) {
+  if (value.entries.length > maxAppendEntries) {
     const count = value.entries.length;
-    throw invalid('append_entries.entries', `has ${count} items, at most ${maxMessageEntries}`);
+    throw invalid('append_entries.entries', `has ${count} items, at most ${maxAppendEntries}`);
   }
   return {
     type: 'appendEntries',

@@ -3,7 +3,7 @@
 
 import type { RaftMessage } from '@etl-router/proto/raft';
 import type { Message } from '../messages.ts';
-import { encodeRaftMessage, maxMessageEntries } from './message-codec.ts';
+import { encodeRaftMessage } from './message-codec.ts';
 
 export interface OutboxLimits {
   readonly maxMessages: number;
@@ -48,13 +48,11 @@ export class Outbox {
 
   /** Takes a message; false: it does not fit. */
   push(message: Message): boolean {
-    const parts = splitAppend(message).map((part) => ({ message: part, bytes: sizeOf(part) }));
-    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+    const bytes = sizeOf(message);
     const { maxMessages, maxBytes } = this.#limits;
-    const isFull =
-      this.#queue.length + parts.length > maxMessages || this.#bytes + bytes > maxBytes;
+    const isFull = this.#queue.length >= maxMessages || this.#bytes + bytes > maxBytes;
     if (isFull && this.#queue.length > 0) return false;
-    this.#queue.push(...parts);
+    this.#queue.push({ message, bytes });
     this.#bytes += bytes;
     return true;
   }
@@ -88,23 +86,4 @@ function sizeOf(message: Message): number {
     (sum, { data }) => sum + data.length + entryOverheadBytes,
     messageOverheadBytes,
   );
-}
-
-/** Entries beyond what one message may hold follow in messages of their own. */
-function splitAppend(message: Message): readonly Message[] {
-  if (message.type !== 'appendEntries' || message.entries.length <= maxMessageEntries) {
-    return [message];
-  }
-  const parts: Message[] = [];
-  let { previousIndex, previousTerm } = message;
-  for (let at = 0; at < message.entries.length; at += maxMessageEntries) {
-    const entries = message.entries.slice(at, at + maxMessageEntries);
-    parts.push({ ...message, previousIndex, previousTerm, entries });
-    const last = entries.at(-1);
-    if (last !== undefined) {
-      previousIndex = last.index;
-      previousTerm = last.term;
-    }
-  }
-  return parts;
 }

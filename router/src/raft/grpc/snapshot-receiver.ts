@@ -8,7 +8,6 @@ import type { InstallSnapshotRequest, InstallSnapshotResponse } from '@etl-route
 import { type DiskFile, errorCode, onDisk } from '../../storage/disk.ts';
 import type { LogPosition } from '../../storage/log-types.ts';
 import { type SnapshotPlace, snapshotName } from '../../storage/snapshot-file.ts';
-import type { Configuration } from '../configuration.ts';
 import { fromWireConfiguration } from '../membership.ts';
 import type { MessageOf } from '../messages.ts';
 import { crc32c } from './crc32c.ts';
@@ -29,6 +28,8 @@ export interface SnapshotReceiverParts {
   ) => PeerIdentity;
   /** This member's term; what comes from an older one is refused. */
   readonly term: () => number;
+  /** Throws where the message that will announce the snapshot makes no sense. */
+  readonly check: (message: MessageOf<'installSnapshot'>) => void;
   readonly receive: (message: MessageOf<'installSnapshot'>) => void;
   /** A snapshot that claims more is refused. */
   readonly maxBytes: number;
@@ -36,10 +37,10 @@ export interface SnapshotReceiverParts {
 
 /** A header that was checked. */
 interface Offer {
-  readonly from: PeerIdentity;
+  /** What is received once it is there. */
+  readonly announcement: MessageOf<'installSnapshot'>;
   readonly term: number;
   readonly position: LogPosition;
-  readonly configuration: Configuration;
   readonly totalBytes: number;
   readonly sha256: Uint8Array;
 }
@@ -120,8 +121,17 @@ export class SnapshotReceiver {
     if (position.index < 1 || position.term < 1 || position.term > term) {
       throw new RefusedPeer('malformed', 'header.index: stands for no entry of the log');
     }
-    const configuration = fromWireConfiguration(header.configuration);
-    return { from, term, position, configuration, totalBytes, sha256: header.sha256 };
+    const announcement: Offer['announcement'] = {
+      type: 'installSnapshot',
+      from: from.id,
+      to: this.#parts.self().id,
+      term,
+      index: position.index,
+      indexTerm: position.term,
+      configuration: fromWireConfiguration(header.configuration),
+    };
+    this.#parts.check(announcement);
+    return { announcement, term, position, totalBytes, sha256: header.sha256 };
   }
 
   /** One at a time: an older snapshot gives way, and the same one when its sender comes again. */
@@ -158,7 +168,7 @@ export class SnapshotReceiver {
       await onDisk('rename', path, () => place.disk.rename(part, path));
       await onDisk('sync', place.directory, () => place.disk.syncDirectory(place.directory));
     }
-    this.#announce(offer);
+    this.#parts.receive(offer.announcement);
     return offer.totalBytes;
   }
 
@@ -228,18 +238,6 @@ export class SnapshotReceiver {
     }
     await this.#discard(place, part);
     throw new RefusedPeer('malformed', 'the snapshot does not match the SHA-256 of its header');
-  }
-
-  #announce({ from, term, position, configuration }: Offer): void {
-    this.#parts.receive({
-      type: 'installSnapshot',
-      from: from.id,
-      to: this.#parts.self().id,
-      term,
-      index: position.index,
-      indexTerm: position.term,
-      configuration,
-    });
   }
 
   async #isThere(path: string): Promise<boolean> {

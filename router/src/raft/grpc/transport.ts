@@ -41,8 +41,17 @@ import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 
 export interface GrpcTransportOptions {
-  /** This member; `address` is where the others reach it, by default where it listens. */
-  readonly self: { readonly id: number; readonly name: string; readonly address?: string };
+  readonly self: {
+    readonly id: number;
+    readonly name: string;
+    /** Where the others reach it; by default where it listens. */
+    readonly address?: string;
+    /**
+     * The cluster that its data directory is of; empty: none yet. Said before {@link GrpcTransport.start} too, so that
+     * nobody takes a member that is only starting again for one that holds nothing, and founds another cluster.
+     */
+    readonly clusterId: string;
+  };
   /** Port 0 takes a free one. */
   readonly listenAddress: Address;
   readonly security: PeerSecurity;
@@ -114,6 +123,7 @@ export class GrpcTransport implements RaftTransport {
   readonly #loggedAtMs = new Map<Refusal, number>();
   readonly #unreachable = new Set<number>();
   readonly #over = new AbortController();
+  #clusterId: string;
   #address: string;
   #port = 0;
   #lost = 0;
@@ -121,6 +131,13 @@ export class GrpcTransport implements RaftTransport {
 
   /** Listens, and answers who it is. Throws ETL_CONFIG_INVALID and ETL_PORT_IN_USE. */
   static async listen(options: GrpcTransportOptions): Promise<GrpcTransport> {
+    const { self, listenAddress } = options;
+    if (self.address === undefined && /^(0\.0\.0\.0|[0:]+)$/.test(listenAddress.host)) {
+      throw new EtlError(
+        'ETL_CONFIG_INVALID',
+        `--raft-addr: ${formatAddress(listenAddress)} tells the other members nothing; give the name or address at which they reach this one`,
+      );
+    }
     const tls = await PeerTls.open(options.security, options.logger);
     const transport = new GrpcTransport(options, tls);
     await transport.#bind();
@@ -131,6 +148,7 @@ export class GrpcTransport implements RaftTransport {
     const { clock, random, logger } = options;
     this.#options = options;
     this.#tls = tls;
+    this.#clusterId = options.self.clusterId;
     this.#address = options.self.address ?? formatAddress(options.listenAddress);
     this.#dialer = new Dialer(tls, () => this.#greeting());
     const self = (): PeerIdentity => this.#self();
@@ -153,6 +171,7 @@ export class GrpcTransport implements RaftTransport {
       self,
       admit,
       term: () => this.#started().term?.() ?? 0,
+      check: (message) => this.#started().check?.(message),
       receive: (message) => this.#receive(message),
       maxBytes: options.maxSnapshotBytes ?? 1024 ** 3,
     });
@@ -202,6 +221,7 @@ export class GrpcTransport implements RaftTransport {
   /** From now on messages are taken from members of the cluster, and sent. */
   start(participation: Participation): void {
     this.#participation = participation;
+    this.#clusterId = participation.clusterId;
   }
 
   send(messages: readonly Message[]): void {
@@ -303,7 +323,7 @@ export class GrpcTransport implements RaftTransport {
 
   #self(): PeerIdentity {
     const { id, name } = this.#options.self;
-    return { clusterId: this.#participation?.clusterId ?? '', id, name, address: this.#address };
+    return { clusterId: this.#clusterId, id, name, address: this.#address };
   }
 
   #greeting(): Greeting {
