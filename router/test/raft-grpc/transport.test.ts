@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EtlError } from '@etl-router/core';
+import { EtlError, ManualClock } from '@etl-router/core';
 import type { Message } from '../../src/raft/messages.ts';
 import { append, clusterId, heartbeat, type Member, withMembers } from './members.ts';
 import { addReader, repeatUntil } from './strangers.ts';
@@ -47,8 +47,12 @@ test(
     follower.transport.send([heartbeat(2, 1, 7)]);
     await leader.heard.until(({ messages }) => messages.length === 1);
     assert.deepEqual(leader.heard.messages, [heartbeat(2, 1, 7)]);
-    follower.transport.send([heartbeat(2, 3)]);
-    await follower.heard.until(({ unreachable }) => unreachable.includes(3));
+    await leader.transport.close();
+    const gone = follower.heard.until(({ unreachable }) => unreachable.includes(1));
+    await repeatUntil(gone, () => follower.transport.send([heartbeat(2, 1)]));
+    while (follower.transport.stats().links.length > 0) {
+      await new Promise((next) => setImmediate(next));
+    }
   }),
 );
 
@@ -113,6 +117,23 @@ test(
     sender.transport.send([heartbeat(1, 2, 9)]);
     await third.heard.until(({ messages }) => messages.length > 0);
     assert.deepEqual(third.heard.messages, [heartbeat(1, 2, 9)]);
+  }),
+);
+
+test(
+  'a member that comes back is dialled as soon as it dials, without waiting out a pause',
+  withMembers(async (members) => {
+    const clock = new ManualClock();
+    const waiting = await members.add({ id: 1, clock });
+    const first = await members.add({ id: 2 });
+    await first.transport.close();
+    waiting.transport.setPeers([first.peer]);
+    await waiting.heard.until(({ unreachable }) => unreachable.includes(2));
+    while (clock.pending === 0) await new Promise((next) => setImmediate(next));
+    const second = await members.add({ id: 2, port: first.transport.port });
+    second.transport.setPeers([waiting.peer]);
+    const reached = second.heard.until(({ messages }) => messages.length > 0);
+    await repeatUntil(reached, () => waiting.transport.send([heartbeat(1, 2)]));
   }),
 );
 

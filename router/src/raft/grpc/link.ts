@@ -41,6 +41,7 @@ export class Link {
   readonly #pauses: Pauses;
   readonly #over = new AbortController();
   #state: LinkState = 'idle';
+  #pause: AbortController | undefined;
   #wake: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #lastError = '';
@@ -76,6 +77,11 @@ export class Link {
     this.#wake?.();
   }
 
+  /** The member was heard from: a pause before the next attempt makes no sense any more. */
+  hurry(): void {
+    this.#pause?.abort();
+  }
+
   async close(): Promise<void> {
     this.#state = 'closed';
     this.#over.abort();
@@ -99,7 +105,9 @@ export class Link {
       }
       if (signal.aborted) break;
       this.#state = 'paused';
-      await this.#pauses.wait(this.#parts.clock, signal);
+      this.#pause = new AbortController();
+      const early = AbortSignal.any([signal, this.#pause.signal]);
+      await this.#pauses.wait(this.#parts.clock, early);
     }
     this.#state = 'closed';
   }

@@ -379,10 +379,14 @@ export class GrpcTransport implements RaftTransport {
   #onPresence(peer: PeerIdentity, isPresent: boolean): void {
     const { id, name, address } = peer;
     const guest = this.#guests.get(id);
+    const member = this.#members.get(id);
     if (!isPresent) {
       this.#guests.delete(id);
       if (guest !== undefined) this.#closeLinks(guest);
-    } else if (!this.#members.has(id) && guest === undefined && this.#guests.size < maxGuests) {
+    } else if (member !== undefined) {
+      member.appends.hurry();
+      member.others.hurry();
+    } else if (guest === undefined && this.#guests.size < maxGuests) {
       this.#guests.set(id, this.#linksFor({ id, name, address }));
     }
   }
