@@ -94,11 +94,15 @@ export interface Consensus {
   /** Leader: how far each member is. Empty elsewhere. */
   readonly progress: readonly MemberProgress[];
   /**
-   * Changes who belongs to the cluster; resolves when it is applied here. Throws as propose() does, ETL_INVALID_ARGUMENT
-   * for a change that makes no sense, and ETL_CONFLICT while another is under way.
+   * Changes who belongs to the cluster; resolves when it is applied here, all of it where it leaves the joint
+   * configuration by itself. Throws as propose() does, ETL_INVALID_ARGUMENT for a change that makes no sense, and
+   * ETL_CONFLICT while another is under way.
    */
   changeMembers(change: MembershipChange, options?: ProposalOptions): Promise<Membership>;
-  /** Hands leadership to another voter; resolves when this member no longer leads. */
+  /**
+   * Hands leadership to another voter; resolves when this member no longer leads. Throws ETL_UNAVAILABLE where the other
+   * one did not take over within an election's time.
+   */
   transferTo(id: number, signal?: AbortSignal): Promise<void>;
   /** Calls back when this member begins or ceases to lead. Begins: all that was committed before is applied here. */
   watchLeadership(listener: (leads: boolean) => void): () => void;

@@ -2,7 +2,7 @@
 // take its time: consensus goes on meanwhile.
 
 import type { EtlError } from '@etl-router/core';
-import { abandoned } from '../consensus/aborted.ts';
+import { abandoned, closedError } from '../consensus/aborted.ts';
 import type { CommittedEntry, ReplicatedState } from '../consensus/consensus.ts';
 import type { Entry, LogPosition } from '../storage/log-types.ts';
 
@@ -75,10 +75,11 @@ export class Applier {
     this.#wakeWatchers();
   }
 
-  /** Resolves when nothing is being applied any more. */
+  /** Resolves when nothing is being applied any more. Who waits for more is told. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#running;
+    this.fail(this.#failure ?? closedError());
   }
 
   /** Records of one sync are committed in one turn: waiting for it applies them together. */

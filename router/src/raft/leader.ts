@@ -257,7 +257,11 @@ export function checkQuorum(state: CoreState): void {
     member === id ? true : progress.get(member)?.isActive === true,
   );
   if (result !== 'won') return state.becomeFollower(state.term, 0);
-  for (const [member, each] of progress) if (member !== id) each.isActive = false;
+  for (const [member, each] of progress) {
+    if (member === id) continue;
+    each.wasActive = each.isActive;
+    each.isActive = false;
+  }
 }
 
 /** Hands leadership to a voter: at once when it has everything, else when it has caught up. */

@@ -25,8 +25,10 @@ import { LogQuota } from '../consensus/log-quota.ts';
 import { PendingProposals, type ProposalBounds } from '../consensus/pending-proposals.ts';
 import type { Entry, RaftLog } from '../storage/log-types.ts';
 import { Applier } from './applier.ts';
+import { isJoint } from './configuration.ts';
 import type { Ready, SnapshotWish } from './core-state.ts';
 import { DurableQueue } from './durable-queue.ts';
+import { Leadership } from './leadership.ts';
 import {
   changeMembership,
   decodeMembership,
@@ -83,16 +85,13 @@ export class RaftNode implements Consensus {
   readonly #quota: LogQuota;
   readonly #durable = new DurableQueue();
   readonly #failWith: (error: EtlError) => void;
-  readonly #roleListeners = new Set<(leads: boolean) => void>();
+  readonly #leadership = new Leadership();
   #raft: Raft | undefined;
   #applier: Applier | undefined;
   #snapshots: Snapshots | undefined;
   #membership: Membership = noMembership;
   #isTurnDue = false;
   #isInTurn = false;
-  #leads = false;
-  /** First entry of the term that this member leads; it serves once that is applied. */
-  #leadsFrom = Number.POSITIVE_INFINITY;
   #cancelTick: Cancel | undefined;
   #tickDueMs = 0;
   #failure: EtlError | undefined;
@@ -196,35 +195,30 @@ export class RaftNode implements Consensus {
     changeMembership(this.#membership, change);
     const { index, term } = raft.proposeConfiguration(change, encodeMembershipChange(change));
     this.#turn();
-    await (this.#applier as Applier).until(index, options.signal);
+    const applier = this.#applier as Applier;
+    await applier.until(index, options.signal);
     if (this.#log.term(index) !== term && this.#log.term(index) !== undefined) {
       throw new EtlError('ETL_UNAVAILABLE', 'leadership changed; the members did not', {
         retryable: true,
       });
     }
+    while (change.autoLeave && isJoint(this.#membership.configuration))
+      await applier.until(applier.applied + 1, options.signal);
     return this.#membership;
   }
 
   async transferTo(id: number, signal?: AbortSignal): Promise<void> {
-    const raft = this.#serving(signal);
-    raft.transferTo(id);
-    this.#turn();
-    await untilAborted(
-      new Promise<void>((resolve) => {
-        const stop = this.watchLeadership((leads) => {
-          if (leads) return;
-          stop();
-          resolve();
-        });
-      }),
-      signal,
-      () => {},
-    );
+    this.#serving(signal).transferTo(id);
+    await untilAborted(this.#leadership.handedTo(id), signal, () => this.#schedule());
+  }
+
+  /** Whether it leads, and everything committed before is applied here. */
+  get leads(): boolean {
+    return this.#leadership.leads;
   }
 
   watchLeadership(listener: (leads: boolean) => void): () => void {
-    this.#roleListeners.add(listener);
-    return () => this.#roleListeners.delete(listener);
+    return this.#leadership.watch(listener);
   }
 
   get membership(): Membership {
@@ -268,6 +262,7 @@ export class RaftNode implements Consensus {
     this.#cancelTick?.();
     if (this.#raft !== undefined && this.#failure === undefined) await this.#drain();
     this.#reads.rejectAll(closedError());
+    this.#leadership.rejectAll(closedError());
     await this.#options.transport.close();
     await this.#applier?.close();
     await this.#snapshots?.settled();
@@ -336,7 +331,10 @@ export class RaftNode implements Consensus {
       this.#proposeQueued(raft);
       if (this.#reads.hasNew) this.#reads.ask((context) => raft.readIndex(context));
       while (raft.hasReady) this.#carryOut(raft.ready(), raft);
-      this.#noteLeadership(raft);
+      this.#leadership.note(raft, {
+        lastIndex: this.#log.lastIndex,
+        applied: this.#applier?.applied ?? 0,
+      });
       this.#applier?.wake();
     } catch (error) {
       this.#fail(error);
@@ -407,16 +405,6 @@ export class RaftNode implements Consensus {
     this.#scheduleTick();
   }
 
-  #noteLeadership(raft: Raft): void {
-    if (raft.role === 'leader' && this.#leadsFrom === Number.POSITIVE_INFINITY)
-      this.#leadsFrom = this.#log.lastIndex;
-    if (raft.role !== 'leader') this.#leadsFrom = Number.POSITIVE_INFINITY;
-    const leads = raft.role === 'leader' && (this.#applier?.applied ?? 0) >= this.#leadsFrom;
-    if (leads === this.#leads) return;
-    this.#leads = leads;
-    for (const listener of [...this.#roleListeners]) listener(leads);
-  }
-
   // Applying
 
   #nextToApply(): { readonly through: number; readonly entries: readonly Entry[] } {
@@ -482,10 +470,7 @@ export class RaftNode implements Consensus {
     this.#pending.rejectAll(failure);
     this.#reads.rejectAll(failure);
     this.#applier?.fail(failure);
-    if (this.#leads) {
-      this.#leads = false;
-      for (const listener of [...this.#roleListeners]) listener(false);
-    }
+    this.#leadership.fail(failure);
     if (this.#closing === undefined) this.#failWith(failure);
   }
 }

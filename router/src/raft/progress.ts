@@ -15,6 +15,8 @@ export class Progress {
   state: ProgressState = 'probe';
   /** It was heard of since the leader last counted. */
   isActive = false;
+  /** It was heard of between the last two counts. */
+  wasActive = false;
   /** `probe`: an append was sent, and waits for an answer or for the next heartbeat's. */
   isPaused = false;
   /** `replicate`: the commit index that the last append carried. */

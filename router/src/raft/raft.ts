@@ -40,6 +40,7 @@ export interface MemberProgress {
   readonly id: number;
   readonly match: number;
   readonly state: ProgressState;
+  /** It was heard of within the last two counts of a quorum: the present one has only begun. */
   readonly isActive: boolean;
 }
 
@@ -249,6 +250,11 @@ export class Raft {
     return this.#state.role;
   }
 
+  /** Whom leadership is being handed to; 0: nobody. */
+  get transferee(): number {
+    return this.#state.transferee;
+  }
+
   get commitIndex(): number {
     return this.#state.commit;
   }
@@ -267,11 +273,11 @@ export class Raft {
       lastIndex: log.lastIndex,
       configuration,
       transferee,
-      progress: Array.from(this.#state.progress, ([member, { match, state, isActive }]) => ({
+      progress: Array.from(this.#state.progress, ([member, each]) => ({
         id: member,
-        match,
-        state,
-        isActive: member === id || isActive,
+        match: each.match,
+        state: each.state,
+        isActive: member === id || each.isActive || each.wasActive,
       })),
     };
   }
