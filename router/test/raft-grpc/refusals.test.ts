@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { ManualClock } from '@etl-router/core';
-import type { EntrySchema, EntryType } from '@etl-router/proto/raft';
+import { encodeMessage, toServiceDefinition } from '@etl-router/proto/grpc';
+import {
+  type EntrySchema,
+  type EntryType,
+  ExchangeRequestSchema,
+  RaftService,
+} from '@etl-router/proto/raft';
+import { ChannelCredentials, Client, type ServiceError, status } from '@grpc/grpc-js';
 import { heartbeat, withMembers } from './members.ts';
 import { identity, refusalOf, type StrangeFrame, strangerTo } from './strangers.ts';
 
@@ -197,5 +205,32 @@ test(
     assert.match(await Promise.race([first, ...others]), /^ETL_LIMIT_EXCEEDED: a later stream/);
     await member.transport.close();
     await Promise.all([first, ...others]);
+  }),
+);
+
+test(
+  'bytes that are no message end the stream, are counted, and harm nobody',
+  withMembers(async (members) => {
+    const malformed = ['0aff', '0a05', 'ff', '08'.padEnd(22, 'ff'), '12ff01', '0b', '1207320508'];
+    const member = await members.add({ id: 1 });
+    const client = new Client(member.peer.address, ChannelCredentials.createInsecure());
+    members.onClose(async () => client.close());
+    const { exchange } = toServiceDefinition(RaftService);
+    for (const [at, hex] of malformed.entries()) {
+      const same = (bytes: Buffer): Buffer => bytes;
+      const call = client.makeBidiStreamRequest(exchange?.path ?? '', same, same);
+      call.on('data', () => undefined);
+      call.write(encodeMessage(ExchangeRequestSchema, { from }));
+      call.write(Buffer.from(hex, 'hex'));
+      const [error] = (await once(call, 'error', { signal: AbortSignal.timeout(5000) })) as [
+        ServiceError,
+      ];
+      assert.equal(error.code, status.INVALID_ARGUMENT, hex);
+      assert.deepEqual(member.transport.stats().refused, { malformed: at + 1 }, hex);
+    }
+    const other = await members.add({ id: 2 });
+    other.transport.setPeers([member.peer]);
+    other.transport.send([heartbeat(2, 1)]);
+    await member.heard.until(({ messages }) => messages.length === 1);
   }),
 );
