@@ -65,10 +65,17 @@ export class Members {
     return this.#consensus.membership.members.find((member) => member.id === id)?.name;
   }
 
-  /** Whether a member lacks so much that it is behind; undefined: only the leader knows. */
-  lags({ matchIndex }: MemberStatus): boolean | undefined {
-    if (matchIndex === undefined) return undefined;
-    return matchIndex < this.#consensus.status().commitIndex - lagMaxEntries;
+  /**
+   * `degraded`: there is a leader, and a member is away or behind. `unhealthy`: no leader is known. `unknown`: there is
+   * one, and only it knows more.
+   */
+  health(): 'healthy' | 'degraded' | 'unhealthy' | 'unknown' {
+    const { role, leaderId } = this.#consensus.status();
+    if (leaderId === undefined) return 'unhealthy';
+    if (role !== 'leader') return 'unknown';
+    const isWell = (member: MemberStatus): boolean =>
+      member.healthy === true && !this.#lags(member);
+    return this.list().every(isWell) ? 'healthy' : 'degraded';
   }
 
   /**
@@ -84,9 +91,10 @@ export class Members {
     if (twin !== undefined) {
       const { id, name, address } = twin;
       if (id === peer.id && name === peer.name && address === peer.address) return this.list();
+      const same = id === peer.id ? 'id' : name === peer.name ? 'name' : 'address';
       throw new EtlError(
         'ETL_CONFLICT',
-        `${shown(twin)} at ${address} has that ${id === peer.id ? 'id' : name === peer.name ? 'name' : 'address'} already; give ${peer.name} one of its own, or remove member ${name} first`,
+        `${shown(twin)} at ${address} has that ${same} already; give ${peer.name} one of its own, or remove member ${name} first`,
         { details: { member: name, raftId: id } },
       );
     }
@@ -187,10 +195,14 @@ export class Members {
     );
   }
 
+  #lags({ matchIndex = 0 }: MemberStatus): boolean {
+    return matchIndex < this.#consensus.status().commitIndex - lagMaxEntries;
+  }
+
   #checkKeepsUp(member: MemberStatus): void {
     if (member.healthy !== true)
       throw unsafe(member, 'is not heard of; see that it runs and that its address is right');
-    if (this.lags(member) !== true) return;
+    if (!this.#lags(member)) return;
     const { commitIndex } = this.#consensus.status();
     throw unsafe(
       member,
@@ -207,7 +219,7 @@ export class Members {
     if (force || left.length - away.length >= needed) return;
     throw unsafe(
       member,
-      `can not go: ${left.length} voters would be left, ${needed} must be healthy, and ${listOf(away)} ${away.length === 1 ? 'is' : 'are'} not; bring ${away.length === 1 ? 'it' : 'them'} back or remove ${away.length === 1 ? 'it' : 'one of them'} first, or use force`,
+      `can not go: ${left.length} voters would be left, ${needed} must be healthy, and ${listOf(away)} ${away.length === 1 ? 'is' : 'are'} not; bring back or remove first who is not, or use force`,
     );
   }
 

@@ -138,25 +138,50 @@ test('a pipeline is created from its spec, changed, paused, run and deleted', as
   );
 });
 
-test('the cluster is one member that leads, and its members can not be changed', async (t) => {
-  const { admin, address } = await start(t);
+test('the cluster is one member that leads, and stays alone', async (t) => {
+  const { admin, address, running } = await start(t);
   const status = await admin.getClusterStatus({});
   assert.deepEqual(
     [status.name, status.leader, status.leaderAddress, status.health, status.version],
     ['1', '1', address, ClusterHealth.HEALTHY, '1.2.3'],
   );
+  const { nodeId, lastIndex } = running.router.cluster();
+  const raftId = BigInt(nodeId);
   assert.deepEqual(
-    status.members.map(({ name, role }) => [name, role]),
-    [['1', MemberRole.LEADER]],
+    status.members.map((member) => [member.name, member.raftId, member.role, member.healthy]),
+    [['1', raftId, MemberRole.LEADER, true]],
   );
+  assert.equal(status.members[0]?.matchIndex, BigInt(lastIndex));
   assert.equal(status.appliedIndex, status.commitIndex);
-  for (const call of [
-    admin.addLearner({ name: '2' }),
-    admin.promoteMember({ raftId: 1n }),
-    admin.removeMember({ raftId: 1n }),
-    admin.transferLeadership({}),
-  ]) {
-    await assert.rejects(call, saying('ETL_UNSUPPORTED', /has no members to change/));
+  const other = { name: '2', raftId: 7n, address: '127.0.0.1:50052' };
+  await assert.rejects(admin.addLearner(other), saying('ETL_UNSUPPORTED', /with --peers/));
+  await assert.rejects(admin.removeMember({ raftId }), saying('ETL_UNSAFE', /is the last voter/));
+  await assert.rejects(admin.transferLeadership({}), saying('ETL_UNSAFE', /no other voter/));
+  assert.equal((await admin.transferLeadership({ toRaftId: raftId })).leader, '1');
+  assert.equal((await admin.promoteMember({ raftId })).members.length, 1);
+});
+
+test('members are named by ids that there are', async (t) => {
+  const { admin } = await start(t);
+  for (const [call, code, text] of [
+    [
+      admin.addLearner({ name: '2', address: 'a:1' }),
+      'ETL_INVALID_ARGUMENT',
+      /^raft_id: is missing/,
+    ],
+    [admin.addLearner({ raftId: 2n, address: 'a:1' }), 'ETL_INVALID_ARGUMENT', /^name: is missing/],
+    [admin.addLearner({ raftId: 2n, name: '2' }), 'ETL_INVALID_ARGUMENT', /^address: is missing/],
+    [admin.removeMember({}), 'ETL_INVALID_ARGUMENT', /^raft_id: is missing/],
+    [admin.promoteMember({ raftId: uint64Max }), 'ETL_INVALID_ARGUMENT', /raft_id/],
+    [admin.promoteMember({ raftId: 9n }), 'ETL_NOT_FOUND', /^member with id 9 does not belong/],
+    [admin.transferLeadership({ toRaftId: 9n }), 'ETL_NOT_FOUND', /^member with id 9/],
+    [
+      admin.removeMember({ raftId: 9n, requestId: 'x'.repeat(129) }),
+      'ETL_INVALID_ARGUMENT',
+      /request_id/,
+    ],
+  ] as const) {
+    await assert.rejects(call, saying(code, text));
   }
 });
 

@@ -1,4 +1,4 @@
-// RouterAdmin over the router: objects, pipelines, the cluster and metrics. Dead letters have a file of their own.
+// RouterAdmin over the router: objects, pipelines and metrics. The cluster and dead letters have files of their own.
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { EtlError } from '@etl-router/core';
@@ -6,11 +6,8 @@ import { type ObjectKind, objectKinds } from '@etl-router/pipeline';
 import {
   type ApplyObjectRequest,
   type ApplyObjectResponseSchema,
-  ClusterHealth,
-  type GetClusterStatusResponseSchema,
   type ListObjectsRequest,
   type ListObjectsResponseSchema,
-  MemberRole,
   type MetricSampleSchema,
   type ObjectName as NameMessage,
   type PipelineName,
@@ -23,6 +20,7 @@ import { findingsError } from '../../server/objects.ts';
 import type { PipelineView } from '../../server/pipelines.ts';
 import { invalid } from '../../state/names.ts';
 import { fromFinding, fromObject, fromPipeline } from './admin-messages.ts';
+import { createClusterMethods } from './cluster-methods.ts';
 import type { GrpcContext } from './context.ts';
 import { createDeadLetterMethods } from './dead-letter-methods.ts';
 import { atMost, optional, optionalCount, proposal, required } from './fields.ts';
@@ -43,7 +41,8 @@ export function createRouterAdminService(context: GrpcContext): Admin {
     ...objectMethods(context),
     ...pipelineMethods(context),
     ...pipelineStateMethods(context),
-    ...clusterMethods(context),
+    ...createClusterMethods(context),
+    ...metricMethods(context),
     ...createDeadLetterMethods(context),
   };
 }
@@ -210,68 +209,12 @@ function pipelineStateMethods(
   };
 }
 
-function clusterMethods(
-  context: GrpcContext,
-): Pick<
-  Admin,
-  | 'getClusterStatus'
-  | 'addLearner'
-  | 'promoteMember'
-  | 'removeMember'
-  | 'transferLeadership'
-  | 'getMetrics'
-> {
+function metricMethods(context: GrpcContext): Pick<Admin, 'getMetrics'> {
   return {
-    getClusterStatus: () => clusterStatus(context),
-    addLearner: () => refuseMemberChange(),
-    promoteMember: () => refuseMemberChange(),
-    removeMember: () => refuseMemberChange(),
-    transferLeadership: () => refuseMemberChange(),
     getMetrics: async ({ names }) => {
       atMost('names', names.length, metricNamesMax);
       return { samples: await samplesOf(context, new Set(names)) };
     },
-  };
-}
-
-function refuseMemberChange(): never {
-  throw new EtlError('ETL_UNSUPPORTED', 'a single-node router has no members to change');
-}
-
-const memberRoles: { readonly [role: string]: MemberRole } = {
-  leader: MemberRole.LEADER,
-  follower: MemberRole.FOLLOWER,
-  candidate: MemberRole.CANDIDATE,
-};
-
-function clusterStatus({
-  router,
-  member,
-  version,
-}: GrpcContext): MessageInitShape<typeof GetClusterStatusResponseSchema> {
-  const status = router.cluster();
-  const leads = status.role === 'leader';
-  const applied = BigInt(status.lastApplied);
-  return {
-    clusterId: status.clusterId,
-    name: status.nodeName,
-    leader: status.leaderName ?? '',
-    leaderAddress: leads ? member.address() : '',
-    term: BigInt(status.term),
-    commitIndex: BigInt(status.commitIndex),
-    appliedIndex: applied,
-    revision: BigInt(status.revision),
-    members: [
-      {
-        name: status.nodeName,
-        raftId: BigInt(status.nodeId),
-        role: memberRoles[status.role] ?? MemberRole.UNSPECIFIED,
-        healthy: leads,
-        matchIndex: BigInt(status.lastIndex),
-      },
-    ],
-    health: leads ? ClusterHealth.HEALTHY : ClusterHealth.UNHEALTHY,
-    version,
   };
 }
 
