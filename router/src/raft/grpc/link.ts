@@ -1,7 +1,7 @@
 // One stream of messages to one member: dialled when there is something to send, dialled again with growing pauses when
 // it breaks. While it can not be reached everything to it is dropped, and the owner told: what is old helps nobody.
 
-import { type Clock, type EtlError, type Logger, type Random, toEtlError } from '@etl-router/core';
+import { type Clock, EtlError, type Logger, type Random, toEtlError } from '@etl-router/core';
 import type { ExchangeRequest } from '@etl-router/proto/raft';
 import type { Message } from '../messages.ts';
 import type { Peer } from '../transport.ts';
@@ -96,12 +96,12 @@ export class Link {
       this.#state = 'dialling';
       try {
         await this.#exchange(signal);
-        this.#lost('the member ended the stream');
+        this.#lost(new EtlError('ETL_UNAVAILABLE', 'the member ended the stream'));
       } catch (error) {
         if (signal.aborted) break;
         const failure = toEtlError(error);
         this.#parts.onError(failure);
-        this.#lost(failure.message);
+        this.#lost(failure);
       }
       if (signal.aborted) break;
       this.#state = 'paused';
@@ -168,12 +168,14 @@ export class Link {
     this.#parts.logger.info({ member: id, name, address }, 'a member is reached again');
   }
 
-  #lost(why: string): void {
+  #lost({ message, retryable }: EtlError): void {
     this.#parts.onLost(this.peer.id, this.#outbox.clear());
-    if (this.#lastError === why) return;
-    this.#lastError = why;
+    // How a member is away is worded in many ways, and all mean one thing; why it refuses is worth telling.
+    const kind = retryable ? 'away' : message;
+    if (this.#lastError === kind) return;
+    this.#lastError = kind;
     const { id, name, address } = this.peer;
-    this.#parts.logger.warn({ member: id, name, address }, `a member is not reached: ${why}`);
+    this.#parts.logger.warn({ member: id, name, address }, `a member is not reached: ${message}`);
   }
 }
 
