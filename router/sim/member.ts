@@ -8,7 +8,7 @@ import type { Proposed, ReplicatedState } from '../src/consensus/consensus.ts';
 import { decodeMembershipChange } from '../src/raft/membership.ts';
 import type { Message } from '../src/raft/messages.ts';
 import { RaftNode } from '../src/raft/node.ts';
-import type { RaftReceiver, SnapshotShipment } from '../src/raft/transport.ts';
+import type { Peer, RaftReceiver, SnapshotShipment } from '../src/raft/transport.ts';
 import { readWhole } from '../src/storage/disk.ts';
 import { Log } from '../src/storage/log.ts';
 import type { LogRecord } from '../src/storage/log-types.ts';
@@ -34,6 +34,8 @@ export interface World {
   readonly trace: Trace;
   readonly coverage: Coverage;
   readonly member: (id: number) => Member | undefined;
+  /** Who the cluster begins with; the first of them writes it down. */
+  readonly founders: readonly number[];
   /** The run is over: this must not have happened. */
   readonly violated: (error: Violation) => void;
 }
@@ -286,7 +288,7 @@ export class Member implements Station {
   }
 
   async #open(process: Process, clock: Clock): Promise<void> {
-    const { kernel, profile, network, coverage } = this.#world;
+    const { kernel, profile, network, coverage, founders } = this.#world;
     const disk = this.#disk;
     const log = await Log.open({
       ...{ disk, clusterId, clock, directory: logDirectory, logId: this.id },
@@ -306,10 +308,9 @@ export class Member implements Station {
     const snapshots = { disk, directory: snapshotDirectory, clusterId };
     const store = new MemoryStore();
     const replica = await Replica.open({ store, machine, log: watched, snapshots });
-    const self = { id: this.id, name: `m${this.id}`, address: `m${this.id}:1` };
     const node = new RaftNode({
       ...{ log: watched, clusterId, clock, logger: silentLogger, nodeId: this.id },
-      founder: this.id === 1 ? self : undefined,
+      founders: this.id === 1 ? founders.map(peerOf) : [],
       transport: network.transportOf(process),
       random: this.#random,
       heartbeatMs: profile.heartbeatMs,
@@ -382,10 +383,9 @@ export class Member implements Station {
     };
   }
 
-  #onRecord(log: WatchedLog, { hardState, entries = [] }: LogRecord): void {
+  #onRecord(log: WatchedLog, { entries = [] }: LogRecord): void {
     this.#guard(() => {
       const { truth, coverage } = this.#world;
-      if (hardState !== undefined) truth.voted(this.id, hardState.term, hardState.vote);
       for (const [at, entry] of entries.entries()) {
         truth.wrote(this.id, entry, entries[at - 1]?.term ?? log.term(entry.index - 1));
         if (entry.index <= log.lastIndex) coverage.conflicts++;
@@ -485,6 +485,10 @@ export class Member implements Station {
     this.#world.trace.note('disk error', this.id);
     return kind === 'write' && this.#random.below(2) === 0 ? 'ENOSPC' : 'EIO';
   }
+}
+
+export function peerOf(id: number): Peer {
+  return { id, name: `m${id}`, address: `m${id}:1` };
 }
 
 /** Proposals that may wait on a member. */

@@ -28,6 +28,7 @@ export class Network {
   readonly #parts: NetworkParts;
   readonly #cuts = new Set<string>();
   readonly #lastArrival = new Map<string, number>();
+  readonly #sockets = new WeakMap<Process, Message[]>();
   #isFaulty = true;
   messages = 0;
 
@@ -102,12 +103,26 @@ export class Network {
     }
     kernel.after(atMs - kernel.nowMs, undefined, () => {
       const { process } = this.#parts.station(message.to) ?? {};
-      if (process === undefined || this.#cuts.has(link)) return;
-      // It lies in the socket while the process is stopped.
-      kernel.after(0, process, () => {
-        this.#parts.onReceive(message);
-        this.#parts.station(message.to)?.receiver?.receive(message);
-      });
+      if (process !== undefined && !this.#cuts.has(link)) this.#gather(message, process);
+    });
+  }
+
+  /** It lies in the socket until the process reads everything there is. */
+  #gather(message: Message, process: Process): void {
+    const { kernel, profile, station, onReceive } = this.#parts;
+    const waiting = this.#sockets.get(process);
+    if (waiting !== undefined) {
+      waiting.push(message);
+      return;
+    }
+    const socket = [message];
+    this.#sockets.set(process, socket);
+    kernel.after(profile.gatherMs, process, () => {
+      this.#sockets.delete(process);
+      for (const each of socket) {
+        onReceive(each);
+        station(each.to)?.receiver?.receive(each);
+      }
     });
   }
 

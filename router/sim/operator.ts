@@ -4,7 +4,7 @@
 import type { Random } from '@etl-router/core';
 import { isJoint } from '../src/raft/configuration.ts';
 import type { MembershipChange, MembershipStep } from '../src/raft/membership.ts';
-import type { Member, World } from './member.ts';
+import { type Member, peerOf, type World } from './member.ts';
 
 export interface OperatorParts {
   readonly world: World;
@@ -19,13 +19,13 @@ export class Operator {
   #churnDueMs = 0;
   #transferDueMs = 0;
   #isChanging = false;
-  #lastId = 1;
-  #isFounderKnown = false;
+  #lastId: number;
   /** The cluster had all its members once. */
   isFounded = false;
 
   constructor(parts: OperatorParts) {
     this.#parts = parts;
+    this.#lastId = parts.world.founders.length;
   }
 
   start(): void {
@@ -103,7 +103,6 @@ export class Operator {
       if (change !== undefined) {
         world.trace.note('members', leader.id, ...change.steps.map(({ id }) => id));
         await leader.whileUp(leader.node.changeMembers(change, { signal }));
-        this.#isFounderKnown = true;
         world.coverage.changes++;
       } else if (this.#isChurning && world.kernel.nowMs >= this.#transferDueMs) {
         this.#drawDues();
@@ -138,13 +137,12 @@ export class Operator {
         ? { steps: [remove], autoLeave }
         : { steps: [remove, step('addVoter', this.#fresh(leader))], autoLeave };
     }
-    // The founder's own membership is in no entry until it is said: those who join read it in the log.
-    if (!this.#isFounderKnown) return { steps: [step('addVoter', 1)], autoLeave };
     const missing = world.profile.members - voters.length;
     if (missing <= 0) return undefined;
     const [learner] = learners;
     if (learner !== undefined) return { steps: [step('addVoter', learner)], autoLeave };
-    if (random.below(2) === 0) return { steps: [step('addLearner', this.#fresh(leader))], autoLeave };
+    if (random.below(2) === 0)
+      return { steps: [step('addLearner', this.#fresh(leader))], autoLeave };
     const count = random.below(2) === 0 ? missing : 1;
     const ids: number[] = [];
     while (ids.length < count) ids.push(this.#fresh(leader, ...ids));
@@ -202,5 +200,5 @@ export class Operator {
 }
 
 function step(what: MembershipStep['step'], id: number): MembershipStep {
-  return { step: what, id, name: `m${id}`, address: `m${id}:1` };
+  return { step: what, ...peerOf(id) };
 }

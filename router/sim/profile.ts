@@ -29,6 +29,8 @@ export function randomsOf(seed: number): Randoms {
 
 export interface Profile {
   readonly members: number;
+  /** Members that the cluster is founded with; others are added at once. */
+  readonly founders: number;
   readonly clients: number;
   readonly keys: number;
   readonly heartbeatMs: number;
@@ -45,6 +47,8 @@ export interface Profile {
   readonly loss: number;
   readonly duplication: number;
   readonly isReordered: boolean;
+  /** Messages to a member arrive together, as many as came in that time. */
+  readonly gatherMs: number;
   readonly syncMs: number;
   /** Chance of an error of a write or a sync. */
   readonly diskErrors: number;
@@ -70,8 +74,10 @@ export function drawProfile(seed: number): Profile {
   const every = (chance: number, ...seconds: readonly number[]): number =>
     random.next() < chance ? one(...seconds) : Number.POSITIVE_INFINITY;
   const isWide = random.next() < 0.3;
+  const members = one(3, 3, 5, 5, 4);
   return {
-    members: one(3, 3, 5, 5, 4),
+    members,
+    founders: one(1, members, members),
     clients: one(2, 4, 6),
     keys: one(1, 3, 8),
     heartbeatMs: 100,
@@ -87,6 +93,7 @@ export function drawProfile(seed: number): Profile {
     loss: one(0, 0, 0.01, 0.1, 0.3),
     duplication: one(0, 0, 0.02, 0.3),
     isReordered: random.next() < 0.4,
+    gatherMs: one(0, 0, 2, 30),
     syncMs: one(0.1, 2, 20, 150),
     diskErrors: one(0, 0, 0, 0.0005),
     isClockSkewed: random.next() < 0.3,

@@ -67,6 +67,7 @@ class Run {
     };
     this.world = {
       ...{ kernel, network, profile, truth: new Truth(), trace, coverage, member, violated },
+      founders: Array.from({ length: profile.founders }, (_, at) => at + 1),
     };
     const members = (): readonly Member[] => [...this.#members.values()];
     const create = (id: number): Member => {
@@ -84,7 +85,7 @@ class Run {
       ...{ world, random: randoms.nemesis, members, operator: this.#operator },
     });
     kernel.afterEvent = (owner) => this.#inspect(owner?.member);
-    create(1).start();
+    for (const id of this.world.founders) create(id).start();
   }
 
   async toTheEnd(): Promise<Violation | undefined> {

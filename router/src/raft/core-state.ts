@@ -258,9 +258,9 @@ export class CoreState {
     if (entries.length === 0 && snapshot === undefined && !isNew) return undefined;
     this.#handedTerm = this.term;
     this.#handedVote = this.vote;
-    // The log never sees an entry replaced that it knows to be committed; what is new here may be just that.
-    const commit = Math.min(this.commit, (entries[0]?.index ?? Number.POSITIVE_INFINITY) - 1);
-    const hardState: HardState = { term: this.term, vote: this.vote, commit };
+    // The commit index covers the entries too: whoever holds a change of members knows, after a restart as well, that
+    // the one before it is committed, and does not campaign before that is applied.
+    const hardState: HardState = { term: this.term, vote: this.vote, commit: this.commit };
     return {
       hardState,
       ...(snapshot === undefined ? {} : { snapshot }),

@@ -1,12 +1,22 @@
 // Those who wait for a linearizable read: asked of the core together, once a turn, and again when an answer was lost or
-// refused. Counts ticks, so that it needs no clock.
+// refused. An answer that took longer than that still counts, or a network that is slower than the repetition would
+// never let a read through. Counts ticks, so that it needs no clock.
 
 import { EtlError } from '@etl-router/core';
 
 interface Waiter {
   readonly deadlineTick: number;
+  isOver: boolean;
   readonly resolve: (index: number) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** A request to the core. */
+interface Asked {
+  readonly atTick: number;
+  readonly waiters: readonly Waiter[];
+  /** Its waiters were put into another request. */
+  isRepeated: boolean;
 }
 
 export interface ReadWaiterOptions {
@@ -19,10 +29,7 @@ export interface ReadWaiterOptions {
 export class ReadWaiters {
   readonly #options: ReadWaiterOptions;
   #next: Waiter[] = [];
-  readonly #asked = new Map<
-    number,
-    { readonly atTick: number; readonly waiters: readonly Waiter[] }
-  >();
+  readonly #asked = new Map<number, Asked>();
   #context = 0;
   #tick = 0;
 
@@ -36,8 +43,9 @@ export class ReadWaiters {
 
   /** Resolves with the index that must be applied before the read. */
   wait(): Promise<number> {
+    const deadlineTick = this.#tick + this.#options.timeoutTicks;
     return new Promise((resolve, reject) => {
-      this.#next.push({ deadlineTick: this.#tick + this.#options.timeoutTicks, resolve, reject });
+      this.#next.push({ deadlineTick, isOver: false, resolve, reject });
     });
   }
 
@@ -46,45 +54,65 @@ export class ReadWaiters {
     const waiters = this.#next;
     this.#next = [];
     this.#context++;
-    this.#asked.set(this.#context, { atTick: this.#tick, waiters });
+    this.#asked.set(this.#context, { atTick: this.#tick, waiters, isRepeated: false });
     try {
       send(this.#context);
     } catch {
-      this.#again(this.#context);
+      this.#refused(this.#context);
     }
   }
 
   /** Index 0: refused, to be asked again with the next tick. */
   answer(context: number, index: number): void {
-    if (index === 0) return this.#again(context);
+    if (index === 0) return this.#refused(context);
     const asked = this.#asked.get(context);
     this.#asked.delete(context);
-    for (const { resolve } of asked?.waiters ?? []) resolve(index);
+    for (const waiter of asked?.waiters ?? []) {
+      waiter.isOver = true;
+      waiter.resolve(index);
+    }
   }
 
   /** True when there is something to ask again. */
   tick(): boolean {
     this.#tick++;
-    for (const [context, { atTick }] of this.#asked) {
-      if (this.#tick - atTick >= this.#options.retryTicks) this.#again(context);
+    const { retryTicks, timeoutTicks } = this.#options;
+    for (const [context, asked] of this.#asked) {
+      const age = this.#tick - asked.atTick;
+      if (age >= retryTicks) this.#repeat(asked);
+      if (age >= timeoutTicks) this.#asked.delete(context);
     }
-    const isOver = ({ deadlineTick }: Waiter): boolean => deadlineTick <= this.#tick;
-    for (const { reject } of this.#next.filter(isOver)) reject(noQuorum());
-    this.#next = this.#next.filter((waiter) => !isOver(waiter));
+    for (const waiter of this.#next) {
+      if (waiter.deadlineTick <= this.#tick) reject(waiter, noQuorum());
+    }
+    this.#next = this.#next.filter(({ isOver }) => !isOver);
     return this.#next.length > 0;
   }
 
   rejectAll(error: unknown): void {
-    for (const context of this.#asked.keys()) this.#again(context);
-    for (const { reject } of this.#next) reject(error);
+    for (const asked of this.#asked.values()) this.#repeat(asked);
+    this.#asked.clear();
+    for (const waiter of this.#next) reject(waiter, error);
     this.#next = [];
   }
 
-  #again(context: number): void {
+  #refused(context: number): void {
     const asked = this.#asked.get(context);
     this.#asked.delete(context);
-    this.#next.push(...(asked?.waiters ?? []));
+    if (asked !== undefined) this.#repeat(asked);
   }
+
+  /** Lets those who still wait ask once more. */
+  #repeat(asked: Asked): void {
+    if (asked.isRepeated) return;
+    asked.isRepeated = true;
+    this.#next.push(...asked.waiters.filter(({ isOver }) => !isOver));
+  }
+}
+
+function reject(waiter: Waiter, error: unknown): void {
+  waiter.isOver = true;
+  waiter.reject(error);
 }
 
 function noQuorum(): EtlError {

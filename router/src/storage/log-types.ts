@@ -31,8 +31,9 @@ export interface HardState {
   readonly commit: number;
 }
 
-/** Written together: all of it takes effect or nothing. */
+/** Written together: all of it takes effect or nothing, a snapshot before the entries. */
 export interface LogRecord {
+  /** The commit index may be that of the record's own entries. */
   readonly hardState?: HardState;
   /** Without gaps. Replaces everything from the first one's index on. */
   readonly entries?: readonly Entry[];
@@ -41,6 +42,13 @@ export interface LogRecord {
    * the log continues behind it.
    */
   readonly snapshot?: LogPosition;
+}
+
+/** What of the hard state holds before the entries of the same record: what they replace is not committed. */
+export function stateBefore(hardState: HardState, entries: readonly Entry[]): HardState {
+  const [first] = entries;
+  if (first === undefined || hardState.commit < first.index) return hardState;
+  return { ...hardState, commit: first.index - 1 };
 }
 
 /** Told once when a record is durable, or with the error that ended the log. Never called before append returns. */

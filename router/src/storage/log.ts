@@ -14,6 +14,7 @@ import {
   type LogRecord,
   maxEntryBytes,
   type RaftLog,
+  stateBefore,
 } from './log-types.ts';
 import { LogView } from './log-view.ts';
 import { type LogLocation, type RecoveredLog, recoverLog, removeSegments } from './recover.ts';
@@ -145,14 +146,16 @@ export class Log implements RaftLog {
   append(record: LogRecord, done: AppendDone): void {
     const { hardState, entries = [], snapshot } = record;
     if (this.#refuses(done)) return;
-    if (hardState !== undefined) this.#view.setHardState(hardState);
+    const before = hardState && stateBefore(hardState, entries);
+    if (before !== undefined) this.#view.setHardState(before);
+    const mark = snapshot && this.#markSnapshot(snapshot);
     let bytes = 0;
     for (const entry of entries) {
       assert(entry.data.length <= maxEntryBytes, `entry ${entry.index} is larger than 1 MiB`);
       this.#view.append(entry);
       bytes += frameBytes({ kind: 'entry', entry });
     }
-    const mark = snapshot && this.#markSnapshot(snapshot);
+    if (hardState !== undefined && hardState !== before) this.#view.setHardState(hardState);
     this.#enqueue({ hardState, entries, mark, bytes, done });
   }
 
@@ -253,14 +256,18 @@ export class Log implements RaftLog {
     let emitted = written;
     for (const { hardState = latest, entries, mark } of batch) {
       latest = hardState;
-      const vital = hardState.term !== emitted.term || hardState.vote !== emitted.vote;
+      const before = stateBefore(hardState, entries);
+      const vital = before.term !== emitted.term || before.vote !== emitted.vote;
       const carried = entries.length > 0 || mark !== undefined;
-      if (vital || (carried && !sameState(hardState, emitted))) {
-        frames.push({ kind: 'state', hardState });
-        emitted = hardState;
+      if (vital || (carried && !sameState(before, emitted))) {
+        frames.push({ kind: 'state', hardState: before });
+        emitted = before;
       }
-      for (const entry of entries) frames.push({ kind: 'entry', entry });
       if (mark !== undefined) frames.push(mark);
+      for (const entry of entries) frames.push({ kind: 'entry', entry });
+      if (before === hardState) continue;
+      frames.push({ kind: 'state', hardState });
+      emitted = hardState;
     }
     this.#pendingState = sameState(latest, emitted) ? undefined : latest;
     return frames;

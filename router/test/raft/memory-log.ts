@@ -1,7 +1,7 @@
 // A log for the core's tests: in memory, durable when the test says so. What is left of it after a crash is what was
 // durable.
 
-import type { LogRecord } from '../../src/storage/log-types.ts';
+import { type LogRecord, stateBefore } from '../../src/storage/log-types.ts';
 import { LogView } from '../../src/storage/log-view.ts';
 
 export class MemoryLog extends LogView {
@@ -21,12 +21,13 @@ export class MemoryLog extends LogView {
   write(record: LogRecord): void {
     this.#records.push(record);
     const { hardState, entries = [], snapshot } = record;
-    if (hardState !== undefined) this.setHardState(hardState);
+    if (hardState !== undefined) this.setHardState(stateBefore(hardState, entries));
     if (snapshot !== undefined) {
       if (this.term(snapshot.index) === snapshot.term) this.markSnapshot(snapshot);
       else this.reset(snapshot);
     }
     for (const entry of entries) this.append(entry);
+    if (hardState !== undefined) this.setHardState(hardState);
   }
 
   /** Makes everything durable. */

@@ -229,7 +229,7 @@ test('5: entries that follow a snapshot in the same turn are written with it', (
     record?.entries?.map(({ index }) => index),
     [6, 7],
   );
-  deepEqual(record?.hardState, { term: 3, vote: 0, commit: 5 });
+  deepEqual(record?.hardState, { term: 3, vote: 0, commit: 6 });
 });
 
 test('5: a restart begins behind the snapshot', () => {

@@ -327,6 +327,33 @@ test('what a killed process left unsynced is durable once the log is open again'
   }
 });
 
+test('a seal that a killed process left unsynced is durable once the log is open again', async () => {
+  let stuck = false;
+  const disk = new MemoryDisk({
+    random: seededRandom(1),
+    schedule: ({ kind, path }, complete) => {
+      if (!(stuck && kind === 'sync' && path.includes('0001.log'))) complete();
+    },
+  });
+  const options = { create: true, segmentBytes: 2000, allocateBytes: 512 };
+  const log = await openLog(disk, directory, options);
+  await append(log, { hardState: { term: 1, vote: 1, commit: 0 } });
+  await append(log, { entries: entriesFrom(1, 1, ['x'.repeat(1200)]) });
+  stuck = true;
+  log.append({ entries: entriesFrom(2, 1, ['y'.repeat(900)]) }, () => {});
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  disk.killHolders();
+  stuck = false;
+  const again = await openLog(disk, directory, { ...options, create: false });
+  await append(again, { entries: entriesFrom(2, 1, ['z']) });
+  const image = imageOf(again);
+  for (let crash = 0; crash < 20; crash++) {
+    disk.powerOff();
+    disk.restart();
+    assert.deepEqual(imageOf(await openLog(disk, directory, { ...options, create: false })), image);
+  }
+});
+
 test('a full disk is said to be full, and the log opens again with what was told', async () => {
   const disk = new MemoryDisk({ random: seededRandom(1), capacityBytes: 6000 });
   const log = await openLog(disk, directory, { create: true });

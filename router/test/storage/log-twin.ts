@@ -66,14 +66,14 @@ export class LogTwin {
     }
     const { hardState, entries = [], snapshot } = step.record;
     if (hardState !== undefined) this.hardState = hardState;
+    if (snapshot !== undefined) this.snapshot = snapshot;
+    if (snapshot !== undefined && this.term(snapshot.index) !== snapshot.term) {
+      this.entries = [];
+      this.compacted = snapshot;
+    }
     for (const entry of entries) {
       this.entries = [...this.entries.filter(({ index }) => index < entry.index), entry];
     }
-    if (snapshot === undefined) return;
-    this.snapshot = snapshot;
-    if (this.term(snapshot.index) === snapshot.term) return;
-    this.entries = [];
-    this.compacted = snapshot;
   }
 
   image(): LogImage {
@@ -119,7 +119,10 @@ export function nextStep(twin: LogTwin, dice: Dice): Step {
       const commit = index;
       const term = Math.max(hardState.term, 1);
       const state = { term, vote: term === hardState.term ? hardState.vote : 0, commit };
-      return { kind: 'append', record: { hardState: state, snapshot: { index, term } } };
+      const data = new Uint8Array(dice.size);
+      const behind: Entry = { index: index + 1, term, type: 'normal', data };
+      const entries = dice.b % 3 === 0 ? [behind] : [];
+      return { kind: 'append', record: { hardState: state, snapshot: { index, term }, entries } };
     }
     default:
       return { kind: 'append', record: appendOf(twin, dice) };
@@ -137,6 +140,9 @@ function appendOf(twin: LogTwin, dice: Dice): LogRecord {
     const data = new Uint8Array(dice.size).fill((dice.a + at) % 256);
     return { index: first + at, term, type: dice.b % 5 === 0 ? 'configuration' : 'normal', data };
   });
-  if (term === hardState.term) return { entries };
-  return { hardState: { ...hardState, term, vote: 0 }, entries };
+  // Entries may be known to be committed when they come.
+  const commit = dice.size % 2 === 0 ? hardState.commit : first + entries.length - 1;
+  const vote = term === hardState.term ? hardState.vote : 0;
+  if (commit === hardState.commit && term === hardState.term) return { entries };
+  return { hardState: { term, vote, commit }, entries };
 }
