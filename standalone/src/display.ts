@@ -28,7 +28,7 @@ export class Display {
   readonly #startedMs: number;
   /** Records read and when, oldest first, for the rate over the last seconds. */
   readonly #samples: { readonly atMs: number; readonly read: number }[] = [];
-  readonly #done = new Map<string, 'completed' | 'failed'>();
+  readonly #done = new Map<string, 'completed' | 'failed' | 'deleted'>();
   #drawn = 0;
 
   constructor(options: DisplayOptions) {
@@ -42,13 +42,14 @@ export class Display {
     for (const [name, url] of standalone.urls) out.write(`${`${name}:`.padEnd(9)}${url}\n`);
   }
 
-  /** Draws until the signal aborts, or with `once` until every pipeline completed or one failed. */
+  /** Draws until the signal aborts, or with `once` until every pipeline has ended; `failed` when one did not complete. */
   async untilDone(signal: AbortSignal, once: boolean): Promise<'completed' | 'failed' | 'stopped'> {
     const { clock, out, pipelines } = this.#options;
     const intervalMs = out.isTTY ? terminalIntervalMs : plainIntervalMs;
     let drawnMs = Number.NEGATIVE_INFINITY;
     while (!signal.aborted) {
       this.#settle();
+      this.#settleDeleted();
       if (once && this.#done.size === pipelines.length) break;
       const nowMs = clock.monotonicMs();
       if (nowMs - drawnMs >= intervalMs && this.#done.size < pipelines.length) {
@@ -58,7 +59,8 @@ export class Display {
       await tick(clock, signal);
     }
     this.#clear();
-    if ([...this.#done.values()].includes('failed')) return 'failed';
+    const ends = new Set(this.#done.values());
+    if (ends.has('failed') || (once && ends.has('deleted'))) return 'failed';
     return signal.aborted ? 'stopped' : 'completed';
   }
 
@@ -76,11 +78,29 @@ export class Display {
         renderSummary(toProgress(snapshot), elapsedMs, process.resourceUsage().maxRSS * 1024),
       );
       if (message !== '') out.write(`  ${message}\n`);
-      if (this.#done.size === pipelines.length) {
-        for (const [name, url] of this.#options.standalone.urls)
-          out.write(`  ${`${name}:`.padEnd(9)}${url}\n`);
-      }
+      this.#sayWhereWhenDone();
     }
+  }
+
+  /** Says which pipelines were deleted before they had ended, once what they had in flight has drained. */
+  #settleDeleted(): void {
+    const { standalone, pipelines, out } = this.#options;
+    const running = new Set(this.#snapshots().map(({ pipelineId }) => pipelineId));
+    for (const pipeline of pipelines) {
+      if (this.#done.has(pipeline) || running.has(pipeline) || standalone.hasPipeline(pipeline))
+        continue;
+      this.#clear();
+      this.#done.set(pipeline, 'deleted');
+      out.write(`${pipeline}: deleted before it completed\n`);
+      this.#sayWhereWhenDone();
+    }
+  }
+
+  /** After the last pipeline the process may serve on: here is how to reach it. */
+  #sayWhereWhenDone(): void {
+    const { standalone, pipelines, out } = this.#options;
+    if (this.#done.size < pipelines.length) return;
+    for (const [name, url] of standalone.urls) out.write(`  ${`${name}:`.padEnd(9)}${url}\n`);
   }
 
   #draw(): void {

@@ -18,6 +18,6 @@ export const standaloneFlags: readonly ExtraFlag[] = [
   {
     name: 'once',
     type: 'boolean',
-    help: 'End with 0 when every applied pipeline has completed, with 1 when one failed.',
+    help: 'End with 0 when every applied pipeline has completed, with 1 when one failed or was deleted.',
   },
 ];

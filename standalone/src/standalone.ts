@@ -127,6 +127,12 @@ export class Standalone {
       .map(({ name }) => `${name.namespace}/${name.name}`);
   }
 
+  /** Whether a pipeline is there: applied, and not deleted since. */
+  hasPipeline(pipelineId: string): boolean {
+    const [namespace = '', name = ''] = pipelineId.split('/');
+    return this.router.objects.get({ kind: 'EtlPipeline', namespace, name }) !== undefined;
+  }
+
   /** What the runs are doing. */
   snapshots(): readonly RunSnapshot[] {
     return this.#sidecar.snapshots();
