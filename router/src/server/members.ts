@@ -65,6 +65,12 @@ export class Members {
     return this.#consensus.membership.members.find((member) => member.id === id)?.name;
   }
 
+  /** The member for people; one that is not known by its id alone. */
+  shown(id: number): string {
+    const name = this.nameOf(id);
+    return name === undefined ? `member with id ${id}` : shown({ name, id });
+  }
+
   /**
    * `degraded`: there is a leader, and a member is away or behind. `unhealthy`: no leader is known. `unknown`: there is
    * one, and only it knows more.
@@ -259,7 +265,7 @@ function removalOf({ id, name, address }: Peer): MembershipStep {
   return { step: 'remove', id, name, address };
 }
 
-function shown({ name, id }: Peer): string {
+function shown({ name, id }: Pick<Peer, 'name' | 'id'>): string {
   return `member ${name} (id ${id})`;
 }
 

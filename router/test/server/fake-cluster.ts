@@ -52,8 +52,8 @@ export class FakeCluster implements ServerConsensus {
   }
 
   changeMembers(change: MembershipChange): Promise<Membership> {
-    this.changes.push(change);
     this.membership = changeMembership(this.membership, change);
+    this.changes.push(change);
     if (change.steps.length > 1)
       this.membership = changeMembership(this.membership, { steps: [], autoLeave: false });
     return Promise.resolve(this.membership);
