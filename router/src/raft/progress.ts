@@ -19,7 +19,7 @@ export class Progress {
   wasActive = false;
   /** `probe`: an append was sent, and waits for an answer or for the next heartbeat's. */
   isPaused = false;
-  /** `replicate`: the commit index that the last append carried. */
+  /** The commit index that the last append carried. */
   told = 0;
   /** `snapshot`: the index that is on its way. */
   pendingSnapshot = 0;
@@ -98,7 +98,7 @@ export class Progress {
   #enter(state: ProgressState): void {
     this.state = state;
     this.isPaused = false;
-    this.told = 0;
+    if (state !== 'replicate') this.told = 0;
     this.pendingSnapshot = 0;
     this.inflights.clear();
   }
