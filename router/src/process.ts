@@ -19,7 +19,7 @@ import { createProbeHandler } from './api/http/probes.ts';
 import type { BuildVersion } from './build-version.ts';
 import type { RouterConfig } from './config/config.ts';
 import { type Address, formatAddress } from './config/parse.ts';
-import { type MemberStorage, openMemberStorage } from './member-storage.ts';
+import { type MemberNetwork, type MemberStorage, openMemberStorage } from './member-storage.ts';
 import { Opened } from './opened.ts';
 import { registerLogMetrics, registerRouterMetrics } from './router-metrics.ts';
 import { Router, type RouterParts } from './server/router.ts';
@@ -33,6 +33,8 @@ export interface StartRouterOptions
   readonly random?: Random;
   /** Where the metrics are registered. Default: a registry of its own. */
   readonly registry?: Registry;
+  /** Ends the wait for the other members. */
+  readonly signal?: AbortSignal;
   /** How long calls in progress may go on when it closes. Default 5,000. */
   readonly drainMs?: number;
 }
@@ -57,11 +59,9 @@ export const routerFolder = 'router';
 
 /**
  * Opens everything and leads. Throws ETL_PORT_IN_USE naming the flag, ETL_CONFLICT where another process has the data
- * directory, ETL_STORAGE_CORRUPT, or ETL_UNSUPPORTED where peers are given: a member of a cluster is never started as a
- * cluster of its own.
+ * directory, or ETL_STORAGE_CORRUPT. With peers it resolves once they have answered; the probes answer before.
  */
 export async function startRouter(options: StartRouterOptions): Promise<RunningRouter> {
-  checkPeers(options.config);
   const opened = new Opened();
   try {
     return await open(options, opened);
@@ -71,28 +71,26 @@ export async function startRouter(options: StartRouterOptions): Promise<RunningR
   }
 }
 
-function checkPeers({ peers }: RouterConfig): void {
-  if (peers.length === 0) return;
-  throw new EtlError(
-    'ETL_UNSUPPORTED',
-    `--peers: names ${peers.length === 1 ? 'a member' : `${peers.length} members`}; clusters come with the next release, start this one without peers`,
-  );
-}
-
 async function open(options: StartRouterOptions, opened: Opened): Promise<RunningRouter> {
   const { config, logger, clock = systemClock, random = systemRandom } = options;
   const { registry = new Registry(), drainMs = 5000 } = options;
   const logMetrics = registerLogMetrics(registry);
   opened.add(() => logMetrics.close());
+  const probes = new Probes(registry, config.metricsPath);
+  const metrics = await serveMetrics({ config, opened, drainMs }, probes);
   const storage = await openMemberStorage({
     path: `${config.dataDirectory}/${routerFolder}`,
     name: String(config.nodeId),
+    network: networkOf(config),
+    heartbeatMs: config.cluster.heartbeatIntervalMs,
+    electionMs: config.cluster.electionTimeoutMs,
     snapshotInterval: config.cluster.snapshotInterval,
     logQuotaBytes: config.cluster.logQuotaBytes,
     onSync: (event) => logMetrics.observe(event),
     clock,
     random,
     logger,
+    signal: options.signal ?? new AbortController().signal,
   });
   opened.add(() => storage.close());
   const { plan, checks, guarantee, deadLetterHolders } = options;
@@ -101,6 +99,7 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     host,
     consensus,
     nodeName: storage.identity.name,
+    isNetworked: config.peers.length > 0 || consensus.membership.members.length > 1,
     clock,
     random,
     logger,
@@ -111,15 +110,65 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
   });
   opened.add(() => router.close());
   void consensus.failed.then((error) => router.noteFailure(error));
-  router.lead();
+  leadWhenLeading(router, consensus);
+  probes.router = router;
   opened.add(registerRouterMetrics(registry, () => router.cluster()));
   const scope = { options, router, storage, clock, registry, drainMs, opened };
   const addresses = {
     grpc: await serveGrpc(scope),
     http: await serveGraphQl(scope),
-    metrics: await serveMetrics(scope),
+    metrics,
   };
   return { router, addresses, failed: consensus.failed, close: () => opened.close() };
+}
+
+/** The router's own work is the leader's; a follower answers reads and forwards nothing. */
+function leadWhenLeading(router: Router, consensus: MemberStorage['consensus']): void {
+  const follow = (leads: boolean): void => {
+    if (leads) router.lead();
+    else void router.follow();
+  };
+  consensus.watchLeadership(follow);
+  if (consensus.leads) router.lead();
+}
+
+function networkOf(config: RouterConfig): MemberNetwork {
+  const { peers, raftAddress, security } = config;
+  return {
+    listenAddress: raftAddress ?? { host: '127.0.0.1', port: 0 },
+    security,
+    peers: peers.map(({ nodeId, address }) => ({
+      address: formatAddress(address),
+      ...(nodeId === undefined ? {} : { name: String(nodeId) }),
+    })),
+  };
+}
+
+/** What the probes ask; the router is there only later. */
+class Probes {
+  router: Router | undefined;
+  readonly handler: RequestHandler;
+
+  constructor(registry: Registry, metricsPath: string) {
+    this.handler = createProbeHandler({
+      registry,
+      metricsPath,
+      readiness: [
+        { name: 'storage', check: () => this.#ask((router) => router.cluster().failure?.message) },
+        {
+          name: 'leader',
+          check: () =>
+            this.#ask((router) =>
+              router.cluster().leaderName === undefined ? 'none is known' : undefined,
+            ),
+        },
+      ],
+    });
+  }
+
+  #ask(question: (router: Router) => string | undefined): string | undefined {
+    return this.router === undefined ? 'the member is starting' : question(this.router);
+  }
 }
 
 interface Scope {
@@ -210,25 +259,16 @@ function healthOf(router: Router): { readonly status: string; readonly [field: s
   };
 }
 
-async function serveMetrics(scope: Scope): Promise<Address | undefined> {
-  const { options, router, registry } = scope;
-  const { config } = options;
-  const handler = createProbeHandler({
-    registry,
-    metricsPath: config.metricsPath,
-    readiness: [
-      { name: 'storage', check: () => router.cluster().failure?.message },
-      {
-        name: 'leader',
-        check: () => (router.cluster().leaderName === undefined ? 'none is known' : undefined),
-      },
-    ],
-  });
-  return serveHttp(scope, { address: config.metricsAddress, flag: 'metrics-addr', handler });
+function serveMetrics(
+  scope: Pick<Scope, 'opened' | 'drainMs'> & { readonly config: RouterConfig },
+  { handler }: Probes,
+): Promise<Address | undefined> {
+  const { metricsAddress } = scope.config;
+  return serveHttp(scope, { address: metricsAddress, flag: 'metrics-addr', handler });
 }
 
 async function serveHttp(
-  { opened, drainMs }: Scope,
+  { opened, drainMs }: Pick<Scope, 'opened' | 'drainMs'>,
   wanted: {
     readonly address: Address | undefined;
     readonly flag: string;

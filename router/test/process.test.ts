@@ -174,17 +174,12 @@ test('a taken port is named by its flag, and nothing stays open', async (t) => {
   await after.close();
 });
 
-test('a data directory has one router at a time, and peers are refused', async (t) => {
+test('a data directory has one router at a time', async (t) => {
   const directory = await makeDirectory(t);
   await start(t, { config: makeConfig(directory) });
   await assert.rejects(
     startRouter({ config: makeConfig(directory), logger: silentLogger, version }),
     saying('ETL_CONFLICT', /in use by process/),
-  );
-  const config = makeConfig(directory, { peers: '127.0.0.1:1', 'node-id': '1' });
-  await assert.rejects(
-    startRouter({ config, logger: silentLogger, version }),
-    saying('ETL_UNSUPPORTED', /--peers: .*next release/),
   );
 });
 
@@ -205,9 +200,9 @@ test('health, probes and metrics say that it leads', async (t) => {
   const text = await get(metrics, '/metrics');
   for (const line of [
     'etl_router_is_leader 1',
-    'etl_router_term 1',
-    'etl_router_commit_index 1',
-    'etl_router_applied_index 1',
+    'etl_router_term 2',
+    'etl_router_commit_index 2',
+    'etl_router_applied_index 2',
   ]) {
     assert(text.includes(`\n${line}\n`), line);
   }
@@ -233,7 +228,7 @@ test('documents of the earlier system are answered letter by letter', async (t) 
   });
   assert.deepEqual(
     await dataOf(fixture, 'query { clusterStatus { nodeId role currentTerm leaderId } }'),
-    { clusterStatus: { nodeId: '1', role: 'LEADER', currentTerm: '1', leaderId: '1' } },
+    { clusterStatus: { nodeId: '1', role: 'LEADER', currentTerm: '2', leaderId: '1' } },
   );
   assert.deepEqual(
     await dataOf(fixture, 'query { services { serviceId serviceType endpoint health } }'),

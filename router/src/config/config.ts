@@ -3,6 +3,7 @@
 
 import { EtlError, type LogLevel } from '@etl-router/core';
 import { CORE_SCHEMA, load, YAMLException } from 'js-yaml';
+import type { PeerSecurity } from '../raft/grpc/security.ts';
 import {
   type Address,
   formatAddress,
@@ -22,6 +23,8 @@ export interface RouterConfig {
   readonly httpAddress: Address | undefined;
   readonly metricsAddress: Address | undefined;
   readonly peers: readonly Peer[];
+  /** How the members prove who they are; only with peers. */
+  readonly security: PeerSecurity;
   readonly dataDirectory: string;
   readonly logLevel: LogLevel;
   readonly cluster: {
@@ -251,7 +254,39 @@ function checkTogether(
   if (peers.length > 0 && chosen.get('node.id')?.source === 'default') {
     faults.push('--node-id: is needed with peers; give each member its own number');
   }
+  checkSecurity(chosen, faults);
   checkPorts(chosen, faults);
+}
+
+const tlsKeys = ['node.raft_ca_file', 'node.raft_cert_file', 'node.raft_key_file'] as const;
+
+/** Members prove who they are to each other, unless all of them are on this machine or it is waived in words. */
+function checkSecurity(chosen: ReadonlyMap<string, Chosen>, faults: string[]): void {
+  const given = tlsKeys.filter((key) => chosen.get(key)?.value !== undefined);
+  const peers = chosen.get('node.peers')?.value as readonly Peer[];
+  const own = chosen.get('node.raft_addr')?.value as Address | undefined;
+  if (peers.length > 0 && own === undefined)
+    faults.push('node.raft_addr: is off, but there are peers; give the address they reach');
+  if (given.length > 0 && given.length < tlsKeys.length) {
+    const missing = tlsKeys.filter((key) => !given.includes(key));
+    faults.push(`${missing.join(', ')}: missing; TLS needs all of ${tlsKeys.join(', ')}`);
+  }
+  if (given.length > 0 || chosen.get('node.insecure')?.value === true) return;
+  const outside = [
+    ...peers.map(({ address }) => address),
+    ...(own === undefined ? [] : [own]),
+  ].find(({ host }) => !/^(127\.[\d.]+|::1|localhost)$/.test(host));
+  if (peers.length === 0 || outside === undefined) return;
+  faults.push(
+    `node.peers: ${formatAddress(outside)} is not on this machine, and without TLS anyone who reaches it can take part; give --raft-ca-file, --raft-cert-file and --raft-key-file, or --insecure`,
+  );
+}
+
+function securityOf(chosen: ReadonlyMap<string, Chosen>): PeerSecurity {
+  const [caFile, certFile, keyFile] = tlsKeys.map((key) => chosen.get(key)?.value as string);
+  if (caFile === undefined || certFile === undefined || keyFile === undefined)
+    return { insecure: true };
+  return { caFile, certFile, keyFile };
 }
 
 function checkPorts(chosen: ReadonlyMap<string, Chosen>, faults: string[]): void {
@@ -296,6 +331,7 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
     httpAddress: value('node.http_addr'),
     metricsAddress: value<boolean>('metrics.enabled') ? metricsAddress : undefined,
     peers: value('node.peers'),
+    security: securityOf(chosen),
     dataDirectory: value('node.data_dir'),
     logLevel: value('node.log_level'),
     cluster: {

@@ -61,9 +61,10 @@ export function parseCommandLine(
       ...(short === undefined ? {} : { short }),
     };
   }
-  for (const { flag, short, aliases } of settings) {
+  for (const { flag, short, aliases, type } of settings) {
     if (flag === undefined) continue;
-    options[flag] = { type: 'string', multiple: true, ...(short === undefined ? {} : { short }) };
+    const kind = type.kind === 'boolean' ? 'boolean' : 'string';
+    options[flag] = { type: kind, multiple: true, ...(short === undefined ? {} : { short }) };
     for (const alias of aliases ?? []) options[alias] = { type: 'string', multiple: true };
   }
   const values = parse(args, options);

@@ -40,6 +40,7 @@ export function parseSetting(setting: Setting, text: string, numberKeepsHost?: s
         ? { value: text }
         : { fault: `needs 1 to ${type.maxLength} printable characters` };
     case 'path':
+      if (text === '' && type.emptyAllowed === true) return { value: undefined };
       return text.length >= 1 && text.length <= 4096 && !text.includes('\0')
         ? { value: text }
         : { fault: 'needs a path of 1 to 4096 characters' };

@@ -7,7 +7,8 @@ export type SettingType =
   | { readonly kind: 'ratio' }
   | { readonly kind: 'boolean' }
   | { readonly kind: 'text'; readonly maxLength: number }
-  | { readonly kind: 'path' }
+  /** Empty where allowed: none. */
+  | { readonly kind: 'path'; readonly emptyAllowed?: true }
   /** `host:port` or `[v6]:port`; `off` where allowed. A bare port in a variable keeps the default's host. */
   | { readonly kind: 'address'; readonly offAllowed: boolean }
   | { readonly kind: 'peers' }
@@ -62,7 +63,7 @@ export const settings: readonly Setting[] = [
     key: 'node.raft_addr',
     type: address(true),
     defaultText: '127.0.0.1:50052',
-    help: 'Address for the other members of the cluster. A single node does not open it.',
+    help: 'Address for the other members of the cluster. A router that has none does not open it.',
     flag: 'raft-addr',
     env: ['ETL_RAFT_ADDR'],
   },
@@ -90,6 +91,38 @@ export const settings: readonly Setting[] = [
     help: 'Other members, comma-separated: host:port or id@host:port.',
     flag: 'peers',
     env: ['RAFT_PEERS'],
+  },
+  {
+    key: 'node.raft_ca_file',
+    type: { kind: 'path', emptyAllowed: true },
+    defaultText: '',
+    help: 'PEM file with the authority that signs the certificates of the members.',
+    flag: 'raft-ca-file',
+    env: ['ETL_RAFT_CA_FILE'],
+  },
+  {
+    key: 'node.raft_cert_file',
+    type: { kind: 'path', emptyAllowed: true },
+    defaultText: '',
+    help: 'PEM file with the certificate that names this member.',
+    flag: 'raft-cert-file',
+    env: ['ETL_RAFT_CERT_FILE'],
+  },
+  {
+    key: 'node.raft_key_file',
+    type: { kind: 'path', emptyAllowed: true },
+    defaultText: '',
+    help: 'PEM file with the key of that certificate.',
+    flag: 'raft-key-file',
+    env: ['ETL_RAFT_KEY_FILE'],
+  },
+  {
+    key: 'node.insecure',
+    type: { kind: 'boolean' },
+    defaultText: 'false',
+    help: 'Lets members talk without TLS beyond this machine.',
+    flag: 'insecure',
+    env: ['ETL_INSECURE'],
   },
   {
     key: 'node.data_dir',

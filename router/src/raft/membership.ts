@@ -41,30 +41,13 @@ export interface MembershipChange extends ConfigurationChange {
 
 export const noMembership: Membership = { configuration: noMembers, members: [], removed: [] };
 
-/** What a member starts with: what is stored, else the founder alone, else nobody: it waits to be added. */
-export function initialMembership(
-  stored: Uint8Array | undefined,
-  founder: Peer | undefined,
-): Membership {
-  if (stored !== undefined) return decodeMembership(stored);
-  if (founder === undefined) return noMembership;
-  const configuration = { ...noMembership.configuration, voters: [founder.id] };
-  return { configuration, members: [founder], removed: [] };
-}
-
 const maxRemoved = 1000;
 const maxNameBytes = 64;
 const maxAddressBytes = 255;
 
-/**
- * The next membership; `configuration` is given where the core has computed it. Throws ETL_INVALID_ARGUMENT that says
- * why there is none.
- */
-export function changeMembership(
-  membership: Membership,
-  change: MembershipChange,
-  configuration: Configuration = changeConfiguration(membership.configuration, change),
-): Membership {
+/** The next membership. Throws ETL_INVALID_ARGUMENT that says why there is none. */
+export function changeMembership(membership: Membership, change: MembershipChange): Membership {
+  const configuration = changeConfiguration(membership.configuration, change);
   const known = new Map(membership.members.map((member) => [member.id, member]));
   for (const { step, id, name, address } of change.steps) {
     if (step === 'remove') continue;
@@ -74,9 +57,6 @@ export function changeMembership(
       );
     checkText(name, 'name', maxNameBytes);
     checkText(address, 'address', maxAddressBytes);
-    const twin = [...known.values()].find((other) => other.id !== id && other.address === address);
-    if (twin !== undefined)
-      throw refused(`${address} is the address of member ${twin.name} already`);
     known.set(id, { id, name, address });
   }
   const ids = membersOf(configuration);

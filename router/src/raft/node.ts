@@ -7,6 +7,7 @@ import {
   type Cancel,
   type Clock,
   EtlError,
+  isEtlError,
   type Logger,
   type Random,
   toEtlError,
@@ -35,7 +36,6 @@ import {
   decodeMembershipChange,
   encodeMembership,
   encodeMembershipChange,
-  initialMembership,
   type Membership,
   type MembershipChange,
   noMembership,
@@ -52,8 +52,11 @@ export interface RaftNodeOptions extends SnapshotRules {
   readonly log: RaftLog & { readonly bytes: number; readonly diskBytes: number };
   readonly clusterId: string;
   readonly nodeId: number;
-  /** What this member is founded with: the only voter, until others are added. Undefined: it waits to be added. */
-  readonly founder: Peer | undefined;
+  /**
+   * Who the cluster begins with, if this member is to write that down: in an empty log it becomes the first entry, for
+   * every member the same. None: the log has it, or it comes from others.
+   */
+  readonly founders: readonly Peer[];
   readonly transport: RaftTransport;
   readonly clock: Clock;
   readonly random: Random;
@@ -125,8 +128,9 @@ export class RaftNode implements Consensus {
   async start(state: ReplicatedState): Promise<void> {
     assert(this.#raft === undefined, 'start is called once');
     checkApplied(this.#log, state);
-    const { nodeId, founder, random } = this.#options;
-    this.#membership = initialMembership(state.membership, founder);
+    const { nodeId, random } = this.#options;
+    await this.#found();
+    if (state.membership !== undefined) this.#membership = decodeMembership(state.membership);
     const { configuration } = this.#membership;
     this.#raft = new Raft({
       id: nodeId,
@@ -156,11 +160,28 @@ export class RaftNode implements Consensus {
     });
     this.#announcePeers();
     this.#scheduleTick();
-    const isAlone = configuration.voters.length === 1 && configuration.outgoing.length === 0;
-    if (isAlone && configuration.voters[0] === nodeId) {
-      this.#input((raft) => raft.campaign());
-      await this.#applier.until(this.#log.lastIndex + 1, undefined);
-    }
+    this.#turn();
+    // What is known to be committed may say who belongs to the cluster.
+    await this.#applier.until(this.#raft.commitIndex, undefined);
+    const { voters, outgoing } = this.#membership.configuration;
+    if (outgoing.length > 0 || voters.length !== 1 || voters[0] !== nodeId) return;
+    this.#input((raft) => raft.campaign());
+    await this.#applier.until(this.#log.lastIndex + 1, undefined);
+    this.#turn();
+  }
+
+  /** The first entry is committed by being the first: nobody else writes one, and there is nothing before it. */
+  async #found(): Promise<void> {
+    const { founders } = this.#options;
+    if (founders.length === 0 || this.#log.lastIndex > 0 || this.#log.hardState.term > 0) return;
+    const steps = founders.map((founder) => ({ step: 'addVoter', ...founder }) as const);
+    const data = encodeMembershipChange({ steps, autoLeave: false });
+    const entries: readonly Entry[] = [{ index: 1, term: 1, type: 'configuration', data }];
+    await new Promise<void>((resolve, reject) => {
+      this.#log.append({ hardState: { term: 1, vote: 0, commit: 1 }, entries }, (error) =>
+        error === undefined ? resolve() : reject(error),
+      );
+    });
   }
 
   async propose(command: Uint8Array, options: ProposalOptions = {}): Promise<Proposed> {
@@ -419,8 +440,14 @@ export class RaftNode implements Consensus {
     if (type === 'normal') return { index, term, data };
     const raft = this.#raft as Raft;
     const change = decodeMembershipChange(data);
-    const configuration = raft.applyConfiguration(change);
-    this.#membership = changeMembership(this.#membership, change, configuration);
+    try {
+      this.#membership = changeMembership(this.#membership, change);
+    } catch (error) {
+      // It does not fit what was applied before; so it is with every member, and none changes.
+      if (isEtlError(error)) return { index, term, data: noData };
+      throw error;
+    }
+    raft.applyConfiguration(change);
     this.#announcePeers();
     return { index, term, data: noData, membership: encodeMembership(this.#membership) };
   }

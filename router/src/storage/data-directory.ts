@@ -4,7 +4,7 @@
 import { hostname } from 'node:os';
 import process from 'node:process';
 import { crc32 } from 'node:zlib';
-import { EtlError, type Random } from '@etl-router/core';
+import { assert, EtlError, type Random } from '@etl-router/core';
 import {
   type Disk,
   type DiskLock,
@@ -16,12 +16,21 @@ import {
 
 /** Who a data directory belongs to. */
 export interface Identity {
+  /** Empty while the member belongs to no cluster yet. */
   readonly clusterId: string;
   /** The member's Raft id: minted with the directory, never used again. */
   readonly nodeId: number;
   /** Name of the member (`--node-id`). */
   readonly name: string;
   readonly logId: number;
+}
+
+/** A member as it took part in founding its cluster. */
+export interface FoundingMember {
+  readonly id: number;
+  readonly name: string;
+  /** Where its Raft port is reached; empty: it had none. */
+  readonly address: string;
 }
 
 export interface DataDirectoryOptions {
@@ -32,29 +41,34 @@ export interface DataDirectoryOptions {
   readonly name: string;
   /** The cluster to found or to be of; without it a new directory mints one and an existing one keeps its own. */
   readonly clusterId?: string | undefined;
+  /** A new directory belongs to no cluster, until {@link DataDirectory.adopt}; else it founds one by itself. */
+  readonly waits?: boolean;
 }
 
-const formatVersion = 1;
+const formatVersion = 2;
 const identityFile = 'identity.json';
 
 /** An open, locked data directory. */
 export class DataDirectory {
   readonly path: string;
-  readonly identity: Identity;
   readonly #disk: Disk;
   readonly #lock: DiskLock;
-  #logCreated: boolean;
+  #stored: StoredIdentity;
 
-  private constructor(
-    options: DataDirectoryOptions,
-    lock: DiskLock,
-    stored: { readonly identity: Identity; readonly logCreated: boolean },
-  ) {
+  private constructor(options: DataDirectoryOptions, lock: DiskLock, stored: StoredIdentity) {
     this.path = options.path;
-    this.identity = stored.identity;
     this.#disk = options.disk;
     this.#lock = lock;
-    this.#logCreated = stored.logCreated;
+    this.#stored = stored;
+  }
+
+  get identity(): Identity {
+    return this.#stored.identity;
+  }
+
+  /** Who founded the cluster, if this member proposed them; empty: it was added to one. */
+  get founding(): readonly FoundingMember[] {
+    return this.#stored.founding;
   }
 
   /** Locks the directory and reads its identity, or founds it. */
@@ -68,9 +82,9 @@ export class DataDirectory {
         checkIdentity(options, stored.identity);
         return new DataDirectory(options, lock, stored);
       }
-      const identity = mintIdentity(options);
-      await writeIdentity(disk, path, { identity, logCreated: false });
-      return new DataDirectory(options, lock, { identity, logCreated: false });
+      const minted = mintIdentity(options);
+      await writeIdentity(disk, path, minted);
+      return new DataDirectory(options, lock, minted);
     } catch (error) {
       await lock.release();
       throw error;
@@ -91,18 +105,28 @@ export class DataDirectory {
 
   /** Whether the log was made; from then on it must be there. */
   get logCreated(): boolean {
-    return this.#logCreated;
+    return this.#stored.logCreated;
+  }
+
+  /** Belongs to a cluster from now on. With founders this member is one of them and proposes them. */
+  async adopt(clusterId: string, founding: readonly FoundingMember[]): Promise<void> {
+    assert(this.identity.clusterId === '', 'a member never moves to another cluster');
+    await this.#store({ ...this.#stored, identity: { ...this.identity, clusterId }, founding });
   }
 
   /** To be called once the log's first segment is durable, before anything is promised. */
   async markLogCreated(): Promise<void> {
-    await writeIdentity(this.#disk, this.path, { identity: this.identity, logCreated: true });
-    this.#logCreated = true;
+    await this.#store({ ...this.#stored, logCreated: true });
   }
 
   /** Gives the directory to others. */
   async close(): Promise<void> {
     await this.#lock.release();
+  }
+
+  async #store(stored: StoredIdentity): Promise<void> {
+    await writeIdentity(this.#disk, this.path, stored);
+    this.#stored = stored;
   }
 }
 
@@ -130,14 +154,17 @@ async function takeLock(disk: Disk, path: string): Promise<DiskLock> {
   return lock;
 }
 
-function mintIdentity(options: DataDirectoryOptions): Identity {
-  const { random, name, clusterId } = options;
-  return {
-    clusterId: clusterId ?? `etl-${mintId(random).toString(36)}`,
-    nodeId: mintId(random),
-    name,
-    logId: mintId(random),
-  };
+function mintIdentity(options: DataDirectoryOptions): StoredIdentity {
+  const { random, name, waits = false } = options;
+  const clusterId = waits ? '' : (options.clusterId ?? mintClusterId(random));
+  const identity = { clusterId, nodeId: mintId(random), name, logId: mintId(random) };
+  const founding = waits ? [] : [{ id: identity.nodeId, name, address: '' }];
+  return { identity, logCreated: false, founding };
+}
+
+/** The name of a cluster that is being founded. */
+export function mintClusterId(random: Random): string {
+  return `etl-${mintId(random).toString(36)}`;
 }
 
 /** A number from 1 to 2^53 - 1. */
@@ -166,11 +193,12 @@ function checkIdentity(options: DataDirectoryOptions, identity: Identity): void 
 interface StoredIdentity {
   readonly identity: Identity;
   readonly logCreated: boolean;
+  readonly founding: readonly FoundingMember[];
 }
 
 async function writeIdentity(disk: Disk, path: string, stored: StoredIdentity): Promise<void> {
-  const { identity, logCreated } = stored;
-  const fields = { formatVersion, ...identity, logCreated };
+  const { identity, logCreated, founding } = stored;
+  const fields = { formatVersion, ...identity, logCreated, founding };
   const text = JSON.stringify({ ...fields, crc32: crc32(JSON.stringify(fields)) }, undefined, 2);
   await replaceFile(disk, `${path}/${identityFile}`, Buffer.from(`${text}\n`, 'utf8'));
 }
@@ -196,8 +224,8 @@ async function readIdentity(disk: Disk, path: string): Promise<StoredIdentity | 
       `${file} has format version ${String(rest['formatVersion'])} and this release knows ${formatVersion}; run the release that wrote it`,
     );
   }
-  const { logCreated, clusterId, nodeId, name, logId } = rest as unknown as Identity & {
-    readonly logCreated: boolean;
-  };
-  return { identity: { clusterId, nodeId, name, logId }, logCreated };
+  const { logCreated, founding, ...identity } = rest as unknown as Identity &
+    Omit<StoredIdentity, 'identity'>;
+  const { clusterId, nodeId, name, logId } = identity;
+  return { identity: { clusterId, nodeId, name, logId }, logCreated, founding };
 }

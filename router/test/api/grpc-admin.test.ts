@@ -194,7 +194,7 @@ test('metrics are given by name', async (t) => {
     samples.map(({ name, value }) => [name, value]),
     [
       ['etl_router_is_leader', 1],
-      ['etl_router_term', 1],
+      ['etl_router_term', 2],
     ],
   );
   assert((await admin.getMetrics({})).samples.length > 10);

@@ -32,7 +32,9 @@ export class CountingMachine implements Machine {
   }
 }
 
-/** Rows of a store in the form of {@link CountingMachine.sorted}. */
+/** Rows of a store in the form of {@link CountingMachine.sorted}, without that of the members. */
 export function rowTexts(rows: readonly Row[]): readonly string[] {
-  return rows.map(([key, value]) => `${text(key)}=${text(value)}`);
+  return rows
+    .map(([key, value]) => `${text(key)}=${text(value)}`)
+    .filter((row) => !row.startsWith('~members='));
 }

@@ -14,7 +14,7 @@ export function nodeAlone(options: AloneOptions): RaftNode {
     clock: new ManualClock(),
     random: seededRandom(7),
     logger: silentLogger,
-    founder: { id: nodeId, name: 'alone', address: '127.0.0.1:50052' },
+    founders: [{ id: nodeId, name: 'alone', address: '127.0.0.1:50052' }],
     ...options,
     ...{ clusterId, nodeId },
   });

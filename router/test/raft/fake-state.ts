@@ -12,8 +12,9 @@ export class FakeState implements ReplicatedState {
   /** Runs before entries are applied. */
   before: (entries: readonly CommittedEntry[]) => Promise<void> = () => Promise.resolve();
 
-  constructor(applied: LogPosition = { index: 0, term: 0 }) {
+  constructor(applied: LogPosition = { index: 0, term: 0 }, membership?: Uint8Array) {
     this.applied = applied;
+    this.membership = membership;
   }
 
   async apply(entries: readonly CommittedEntry[]): Promise<readonly Uint8Array[]> {

@@ -47,8 +47,9 @@ async function startNew(
 
 test('every start is a term of its own, with a vote and an entry that begins it', async () => {
   const disk = newDisk();
-  for (const term of [1, 2, 3]) {
-    const node = await openNode(disk, { create: term === 1 });
+  // The first entry founds the cluster in term 1.
+  for (const term of [2, 3, 4]) {
+    const node = await openNode(disk, { create: term === 2 });
     await node.start(new FakeState());
     const status = node.status();
     assert.equal(status.term, term);
@@ -59,14 +60,14 @@ test('every start is a term of its own, with a vote and an entry that begins it'
     await node.close();
   }
   const log = await openLog(disk, directory, { create: false });
-  assert.deepEqual({ ...log.hardState, commit: 0 }, { term: 3, vote: 77, commit: 0 });
-  assert.equal(log.term(2), 2);
+  assert.deepEqual({ ...log.hardState, commit: 0 }, { term: 4, vote: 77, commit: 0 });
+  assert.equal(log.term(3), 3);
 });
 
 test('a proposal is answered once it is durable and applied', async () => {
   const { node, state } = await startNew();
   const { index, term, result } = await node.propose(bytes('hello'));
-  assert.deepEqual({ index, term, result: [...result] }, { index: 2, term: 1, result: [5] });
+  assert.deepEqual({ index, term, result: [...result] }, { index: 3, term: 2, result: [5] });
   assert.deepEqual(state.commands, ['hello']);
   await node.close();
 });
@@ -78,7 +79,7 @@ test('proposals take effect in the order of the calls, and each gets its own ans
   assert.deepEqual(state.commands, texts);
   assert.deepEqual(
     answers.map(({ index, result }) => [index, result[0]]),
-    texts.map((text, at) => [at + 2, text.length]),
+    texts.map((text, at) => [at + 3, text.length]),
   );
   await node.close();
 });
@@ -86,10 +87,10 @@ test('proposals take effect in the order of the calls, and each gets its own ans
 test('a restart replays what the state has not applied', async () => {
   const { disk, node, state } = await startNew();
   for (const text of ['a', 'b', 'c']) await node.propose(bytes(text));
-  const half: LogPosition = { index: 2, term: 1 };
+  const half: LogPosition = { index: 3, term: 2 };
   await node.close();
   const again = await openNode(disk, { create: false });
-  const behind = new FakeState(half);
+  const behind = new FakeState(half, state.membership);
   await again.start(behind);
   assert.deepEqual(behind.commands, ['b', 'c']);
   assert.deepEqual(state.commands, ['a', 'b', 'c']);
@@ -98,9 +99,12 @@ test('a restart replays what the state has not applied', async () => {
 
 test('what was appended and never answered takes effect after a restart', async () => {
   const disk = newDisk();
-  const log = await openLog(disk, directory, { create: true });
-  const hardState = { term: 1, vote: 77, commit: 0 };
-  await append(log, { hardState, entries: entriesFrom(1, 1, ['unanswered']) });
+  const before = await openNode(disk, { create: true });
+  await before.start(new FakeState());
+  await before.close();
+  const log = await openLog(disk, directory, { create: false });
+  const hardState = { ...log.hardState, term: 3 };
+  await append(log, { hardState, entries: entriesFrom(3, 3, ['unanswered']) });
   await log.close();
   const node = await openNode(disk, { create: false });
   const state = new FakeState();
@@ -144,9 +148,9 @@ test('an empty and a too large command are refused without a trace', async () =>
     retryable: false,
     message: /has 1048577 bytes, at most 1048576 fit/,
   });
-  assert.equal(node.status().lastIndex, 1);
+  assert.equal(node.status().lastIndex, 2);
   const { index } = await node.propose(new Uint8Array(1024 * 1024));
-  assert.equal(index, 2);
+  assert.equal(index, 3);
   await node.close();
 });
 
@@ -177,7 +181,7 @@ test('a caller that leaves is released, and its command takes effect all the sam
   const leaving = new AbortController();
   const proposal = node.propose(bytes('sent'), { signal: leaving.signal });
   await Promise.resolve();
-  assert.equal(node.status().lastIndex, 2, 'it is in the log');
+  assert.equal(node.status().lastIndex, 3, 'it is in the log');
   leaving.abort();
   await assert.rejects(proposal, { code: 'ETL_CANCELLED', message: /may still take effect/ });
   await node.readIndex();
@@ -189,11 +193,11 @@ test('a caller that leaves is released, and its command takes effect all the sam
 test('a read index covers every answered proposal and waits until it is applied', async () => {
   const { node, state } = await startNew();
   await node.propose(bytes('a'));
-  assert.equal(await node.readIndex(), 2);
+  assert.equal(await node.readIndex(), 3);
   const gate = Promise.withResolvers<void>();
   state.before = () => gate.promise;
   const proposal = node.propose(bytes('b'));
-  while (node.status().commitIndex < 3) await new Promise((resolve) => setImmediate(resolve));
+  while (node.status().commitIndex < 4) await new Promise((resolve) => setImmediate(resolve));
   let read = 0;
   const reading = node.readIndex().then((index) => {
     read = index;
@@ -202,7 +206,7 @@ test('a read index covers every answered proposal and waits until it is applied'
   assert.equal(read, 0, 'it waits');
   gate.resolve();
   await Promise.all([proposal, reading]);
-  assert.equal(read, 3);
+  assert.equal(read, 4);
   await node.close();
 });
 
@@ -217,9 +221,9 @@ test('a snapshot is made every interval, and the log is compacted to it', async 
   const again = await openNode(disk, { create: false });
   assert.equal(again.status().snapshotIndex, 250);
   assert.equal(again.status().firstIndex, 251);
-  const fromSnapshot = new FakeState({ index: 250, term: 1 });
+  const fromSnapshot = new FakeState({ index: 250, term: 2 }, state.membership);
   await again.start(fromSnapshot);
-  assert.equal(fromSnapshot.commands.length, 11);
+  assert.equal(fromSnapshot.commands.length, 12);
   await again.close();
 });
 
@@ -252,7 +256,7 @@ test('a log at 90 % of its quota takes only what frees space, until it is compac
     retryable: true,
     message: /^the log takes \d+ bytes of 20000, .*--log-quota-bytes$/,
   });
-  assert.equal(await node.readIndex(), sent + 1, 'reads go on');
+  assert.equal(await node.readIndex(), sent + 2, 'reads go on');
   await node.propose(command, { frees: true });
   assert.equal(node.status().role, 'leader');
   while (node.status().logBytes < 20_000) await node.propose(command, { frees: true });
@@ -307,7 +311,7 @@ test('closing answers what is in the log', async () => {
   const answers = await Promise.all(proposals);
   assert.deepEqual(
     answers.map(({ index }) => index),
-    [2, 3, 4],
+    [3, 4, 5],
   );
   assert.deepEqual(state.commands, ['a', 'b', 'c']);
 });
@@ -352,4 +356,23 @@ test('a power failure at any operation keeps every answered proposal, in order',
     await node.close();
   }
   assert.ok(operations > 20 && operations < 1000);
+});
+
+test('a member that was alone once and lost its rows asks for no vote before it knows who belongs to the cluster', async () => {
+  const disk = newDisk();
+  const first = await openNode(disk, { create: true });
+  await first.start(new FakeState());
+  const steps = [
+    { step: 'addVoter', id: 78, name: 'b', address: '127.0.0.1:2' },
+    { step: 'addVoter', id: 79, name: 'c', address: '127.0.0.1:3' },
+  ] as const;
+  await first.changeMembers({ steps, autoLeave: false });
+  const sent = first.propose(bytes('needs the others')).catch(() => {});
+  await first.close();
+  await sent;
+  const second = await openNode(disk, { create: false });
+  await second.start(new FakeState());
+  assert.deepEqual(second.membership.configuration.voters, [77, 78, 79]);
+  assert.equal(second.status().role, 'follower');
+  await second.close();
 });

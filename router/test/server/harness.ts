@@ -7,9 +7,9 @@ import type { Manifest } from '@etl-router/pipeline';
 import type { ConsensusStatus, Proposed } from '../../src/consensus/consensus.ts';
 import {
   changeMembership,
-  initialMembership,
   type Membership,
   type MembershipChange,
+  noMembership,
 } from '../../src/raft/membership.ts';
 import type { ServerConsensus } from '../../src/server/cluster.ts';
 import type { PipelineReport } from '../../src/server/live.ts';
@@ -21,7 +21,10 @@ export class InstantConsensus implements ServerConsensus {
   readonly entries: Uint8Array[] = [];
   /** Answers of proposals to come that fail with ETL_UNAVAILABLE before they enter the log. */
   failNext = 0;
-  membership: Membership = initialMembership(undefined, { id: 1, name: '1', address: '' });
+  membership: Membership = changeMembership(noMembership, {
+    steps: [{ step: 'addVoter', id: 1, name: '1', address: '127.0.0.1:1' }],
+    autoLeave: false,
+  });
   readonly progress = [];
   readonly #host: StateHost;
 

@@ -21,6 +21,14 @@ export async function openOnDisk(directory: string): Promise<OnDisk> {
     ...parts,
     path: directory,
     name: '1',
+    network: {
+      listenAddress: { host: '127.0.0.1', port: 0 },
+      peers: [],
+      security: { insecure: true },
+    },
+    heartbeatMs: 100,
+    electionMs: 1000,
+    signal: new AbortController().signal,
     snapshotInterval: 10_000,
     logQuotaBytes: Number.POSITIVE_INFINITY,
     onSync() {

@@ -4,6 +4,8 @@
 import { writeSync } from 'node:fs';
 import process from 'node:process';
 import { systemClock, systemRandom } from '@etl-router/core';
+import { configurationOf } from '../../src/raft/configuration.ts';
+import { encodeMembership } from '../../src/raft/membership.ts';
 import { DataDirectory } from '../../src/storage/data-directory.ts';
 import { Log } from '../../src/storage/log.ts';
 import { nodeDisk } from '../../src/storage/node-disk.ts';
@@ -26,7 +28,13 @@ const log = await Log.open({
 });
 if (!directory.logCreated) await directory.markLogCreated();
 const node = nodeAlone({ log, clusterId, nodeId, snapshotInterval: 200 });
-await node.start(new FakeState(log.compacted));
+// Snapshots of this state are its place in the log; who belongs to the cluster never changes.
+const membership = encodeMembership({
+  configuration: configurationOf(nodeId),
+  members: [{ id: nodeId, name: '1', address: '' }],
+  removed: [],
+});
+await node.start(new FakeState(log.compacted, log.compacted.index > 0 ? membership : undefined));
 writeSync(1, `open ${log.lastIndex}\n`);
 
 for (;;) {
