@@ -29,6 +29,7 @@ import { Applier } from './applier.ts';
 import { isJoint } from './configuration.ts';
 import type { Ready, SnapshotWish } from './core-state.ts';
 import { DurableQueue } from './durable-queue.ts';
+import { writeFounders } from './founding.ts';
 import { Leadership } from './leadership.ts';
 import {
   changeMembership,
@@ -129,7 +130,7 @@ export class RaftNode implements Consensus {
     assert(this.#raft === undefined, 'start is called once');
     checkApplied(this.#log, state);
     const { nodeId, random } = this.#options;
-    await this.#found();
+    await writeFounders(this.#log, this.#options.founders);
     if (state.membership !== undefined) this.#membership = decodeMembership(state.membership);
     const { configuration } = this.#membership;
     this.#raft = new Raft({
@@ -168,20 +169,6 @@ export class RaftNode implements Consensus {
     this.#input((raft) => raft.campaign());
     await this.#applier.until(this.#log.lastIndex + 1, undefined);
     this.#turn();
-  }
-
-  /** The first entry is committed by being the first: nobody else writes one, and there is nothing before it. */
-  async #found(): Promise<void> {
-    const { founders } = this.#options;
-    if (founders.length === 0 || this.#log.lastIndex > 0 || this.#log.hardState.term > 0) return;
-    const steps = founders.map((founder) => ({ step: 'addVoter', ...founder }) as const);
-    const data = encodeMembershipChange({ steps, autoLeave: false });
-    const entries: readonly Entry[] = [{ index: 1, term: 1, type: 'configuration', data }];
-    await new Promise<void>((resolve, reject) => {
-      this.#log.append({ hardState: { term: 1, vote: 0, commit: 1 }, entries }, (error) =>
-        error === undefined ? resolve() : reject(error),
-      );
-    });
   }
 
   async propose(command: Uint8Array, options: ProposalOptions = {}): Promise<Proposed> {
