@@ -133,9 +133,14 @@ export function stepAsLeader(
 function remind(state: CoreState, to: number, progress: Progress): void {
   const { next } = progress;
   sendEntries(state, to);
+  if (progress.state !== 'replicate' || progress.next > next) return;
   const previousIndex = next - 1;
   const previousTerm = state.log.term(previousIndex);
-  if (progress.state !== 'replicate' || progress.next > next || previousTerm === undefined) return;
+  if (previousTerm === undefined) {
+    // What it could be asked about is released by now: only a snapshot helps if everything on its way was lost.
+    progress.toProbe();
+    return sendEntries(state, to);
+  }
   const commitIndex = state.commit;
   state.send(to, { type: 'appendEntries', previousIndex, previousTerm, entries: [], commitIndex });
 }

@@ -128,6 +128,21 @@ test('5: a member that was not heard of is sent no snapshot', () => {
   deepEqual(leader.wishes, []);
 });
 
+test('5: a member whose full window was lost gets a snapshot when what it lacks is released', () => {
+  const inflight = { maxMessages: 2, maxBytes: 1000 };
+  const network = Network.of([1, 2, 3], { ...still, inflight });
+  network.elect(1);
+  network.isolate(3);
+  for (const text of ['a', 'b', 'c', 'd', 'e']) {
+    network.member(1).raft.propose([Buffer.from(text)]);
+    network.settle();
+  }
+  network.member(1).snapshot(6);
+  network.heal();
+  network.tick(3);
+  deepEqual(network.member(3).applied, ['a', 'b', 'c', 'd', 'e']);
+});
+
 test('5: what one member waits for holds up nobody else', () => {
   const network = releasedLeader();
   network.member(3).raft.step(append({ from: 1, to: 3, term: 1 }, [6, 1]));
