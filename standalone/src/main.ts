@@ -23,6 +23,12 @@ const drainAfterFailureMs = 3000;
 /** A second signal does not wait. */
 const signalCodes = { SIGINT: 130, SIGTERM: 143 } as const;
 
+/** What a process ends with whose reader went away, by convention of shells (128 + SIGPIPE). */
+const brokenPipeCode = 141;
+
+// Where words can not be written there is no one to tell; the exit code says the rest.
+process.stderr.on('error', () => {});
+const outputFailed = watchOutput();
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
@@ -74,11 +80,13 @@ async function run(
   once: boolean,
 ): Promise<number> {
   const stop = new AbortController();
-  const ends = { signalCode: 0, failure: undefined as EtlError | undefined };
-  onSignals((code) => {
-    ends.signalCode = once ? code : 0;
+  const ends = { code: 0, failure: undefined as EtlError | undefined };
+  const endWith = (code: number): void => {
+    if (!stop.signal.aborted) ends.code = code;
     stop.abort();
-  });
+  };
+  onSignals((code) => endWith(once ? code : 0));
+  void outputFailed.then((error) => endWith(toOutputCode(error, once)));
   void standalone.failed.then((error) => {
     ends.failure = error;
     stop.abort();
@@ -96,7 +104,7 @@ async function run(
   }
   if (ends.failure !== undefined) await endAfter(ends.failure, standalone);
   await standalone.close();
-  return outcome === 'failed' ? 1 : ends.signalCode;
+  return outcome === 'failed' ? 1 : ends.code;
 }
 
 /** Tells of the first signal; the next one, of whichever kind, ends the process at once. */
@@ -109,6 +117,20 @@ function onSignals(onFirst: (code: number) => void): void {
       onFirst(code);
     });
   }
+}
+
+/** Resolves with why the output can not be written, should it come to that. */
+function watchOutput(): Promise<NodeJS.ErrnoException> {
+  return new Promise((resolve) => process.stdout.on('error', resolve));
+}
+
+/** `npm start | head` takes the output away: that is how its reader says enough. A full disk is a failure, and told. */
+function toOutputCode(error: NodeJS.ErrnoException, once: boolean): number {
+  if (error.code === 'EPIPE') return once ? brokenPipeCode : 0;
+  process.stderr.write(
+    `error: can not write to standard output (${error.code ?? error.message})\n`,
+  );
+  return 1;
 }
 
 /** Storage failed: says so first, as what can not be committed may keep the sinks busy until the deadline. */

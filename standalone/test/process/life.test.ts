@@ -66,6 +66,27 @@ suite('the life of the process', { concurrency: 2 }, () => {
     });
   }
 
+  for (const { args, code } of [
+    { args: [], code: 0 },
+    { args: ['--once'], code: 141 },
+  ]) {
+    test(`a reader of the output that goes away ends it ${args.join(' ')} without a word, and nothing is read twice`, async (t) => {
+      const folder = await Folder.make(t);
+      const objects = pipeline('numbers', {
+        source: generator(1, undefined, 1000),
+        sinks: { lines: jsonl('out/lines.jsonl') },
+      });
+      await folder.write('p.yaml', objects);
+      const running = folder.start('--apply', 'p.yaml', ...args);
+      await until('lines', () => folder.lines('out/lines.jsonl').length > 0);
+      running.child.stdout?.destroy();
+      const ended = await running.ended();
+      assert.deepEqual([ended.code, ended.signal, ended.err], [code, null, '']);
+      const lines = folder.lines<Generated>('out/lines.jsonl');
+      assert.deepEqual(identities(lines), allIdentities(1, lines.length));
+    });
+  }
+
   test('a second signal, of whichever kind, ends a drain that waits for a sink that does not answer', async (t) => {
     const folder = await Folder.make(t);
     const asked = Promise.withResolvers<void>();
