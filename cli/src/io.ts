@@ -8,7 +8,8 @@ export interface Io {
   readonly out: (text: string) => void;
   /** Words go here. */
   readonly err: (text: string) => void;
-  readonly stdin: Readable;
+  /** A terminal where a person can be asked. */
+  readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly env: { readonly [name: string]: string | undefined };
   readonly clock: Clock;
   /** True when standard output is a terminal: colours and hints are for people. */

@@ -7,6 +7,7 @@ import { type ExitCode, type Explanation, exitCodes, explain, renderExits } from
 import { type CommandResult, type GlobalOptions, type Io, printable } from './io.ts';
 import { addGlobals, globalsOf } from './options.ts';
 import { parseOutput, renderJson } from './output.ts';
+import { addClusterVerbs } from './verbs/cluster.ts';
 import { addDeadLetterVerbs } from './verbs/dead-letters.ts';
 import { addObjectVerbs } from './verbs/objects.ts';
 import { addOwnVerbs } from './verbs/own.ts';
@@ -114,7 +115,9 @@ export function createProgram(
 ): Command {
   const program = new Command('etlctl');
   program
-    .description('Drives ETL Router: applies pipelines, shows what they do, handles dead letters.')
+    .description(
+      'Drives ETL Router: applies pipelines, shows what they do, handles dead letters and members.',
+    )
     .version(`etlctl ${productVersion} (${productCommit})`, '-V, --version', 'version of etlctl')
     .helpOption('-h, --help', 'help for a command')
     .helpCommand('help [command]', 'help for a command')
@@ -144,6 +147,7 @@ export function createProgram(
   addObjectVerbs(verbs);
   addPipelineVerbs(verbs);
   addDeadLetterVerbs(verbs);
+  addClusterVerbs(verbs);
   addOwnVerbs(verbs);
   return program;
 }

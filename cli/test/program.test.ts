@@ -53,6 +53,10 @@ const usageErrors: readonly (readonly [string, RegExp])[] = [
   ['dlq ls x --limit 0', /--limit: "0" is no whole number from 1 to 1000000/],
   ['dlq redrive x', /say which dead letters to redrive/],
   ['get pipelines -n Upper', /--namespace: "Upper" is no namespace/],
+  ['cluster member', /Did you mean members\?/],
+  ['cluster add 4 10.0.0.4:50052', /required option '--raft-id <id>' not specified/],
+  ['cluster add 4 10.0.0.4:50052 --raft-id x', /--raft-id: "x" is no whole number/],
+  ['cluster promote', /missing required argument 'member'/],
   ['completion tcsh', /Allowed choices are bash, zsh, fish/],
 ];
 
@@ -74,7 +78,7 @@ for (const [line] of usageErrors.filter(([text]) => !text.includes(' -o '))) {
 }
 
 test('no command at all prints the help as an error', async () => {
-  for (const args of [[], ['dlq']]) {
+  for (const args of [[], ['dlq'], ['cluster']]) {
     const { code, out, err } = await etlctl(args);
     assert.deepEqual([code, out], [2, '']);
     assert.match(err, /^Usage: etlctl/);

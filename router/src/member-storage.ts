@@ -117,7 +117,10 @@ async function open(
   const durationMs = Math.round(clock.monotonicMs() - startedAtMs);
   const { lastIndex, tornBytes } = log;
   const { origin } = store;
-  logger.info({ path, clusterId, lastIndex, tornBytes, origin, durationMs }, 'the state is read');
+  logger.info(
+    { path, clusterId, raftId: nodeId, lastIndex, tornBytes, origin, durationMs },
+    'the state is read',
+  );
   return { identity: directory.identity, host, consensus, close: () => opened.close() };
 }
 

@@ -39,9 +39,9 @@ differs.
 
 ## Output
 
-Data goes to standard output, words to standard error. \`get\`, \`dlq ls\` and \`dlq show\` with \`-o json\` print the
-object, or a List as kubectl does. Every other command with \`-o json\` prints one object, whether it succeeds or fails;
-fields are added to it, and none is taken away:
+Data goes to standard output, words to standard error. \`get\`, \`dlq ls\`, \`dlq show\`, \`cluster status\` and
+\`cluster members\` with \`-o json\` print the object, or a List as kubectl does. Every other command with \`-o json\`
+prints one object, whether it succeeds or fails; fields are added to it, and none is taken away:
 
 ${table(
   ['field', 'meaning'],

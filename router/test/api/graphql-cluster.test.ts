@@ -32,7 +32,7 @@ function serve(
   };
 }
 
-const statusText = `{clusterStatus{nodeId role leaderId health
+const statusText = `{clusterStatus{nodeId raftId role leaderId health
   members{name raftId address role healthy matchIndex}}}`;
 
 test('the status names every member, as far as the one that is asked knows', async () => {
@@ -43,6 +43,7 @@ test('the status names every member, as far as the one that is asked knows', asy
   assert.deepEqual(await ask(statusText), {
     clusterStatus: {
       nodeId: 'node-1',
+      raftId: '1',
       role: 'LEADER',
       leaderId: 'node-1',
       health: 'DEGRADED',
@@ -57,6 +58,7 @@ test('the status names every member, as far as the one that is asked knows', asy
   assert.deepEqual(await ask(statusText), {
     clusterStatus: {
       nodeId: 'node-1',
+      raftId: '1',
       role: 'FOLLOWER',
       leaderId: 'node-2',
       health: 'UNKNOWN',

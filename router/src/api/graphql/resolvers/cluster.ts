@@ -21,6 +21,7 @@ export function clusterResolvers(context: RouterContext): object {
         const self = members.find(({ id }) => id === status.nodeId);
         return {
           nodeId: status.nodeName,
+          raftId: BigInt(status.nodeId),
           role: self === undefined ? ownRole(status) : roleOf(self, status),
           currentTerm: BigInt(status.term),
           leaderId: status.leaderName ?? null,

@@ -1,0 +1,236 @@
+// `etlctl cluster`: who belongs to the cluster and how it does, and the changes of its members. What is safe is decided
+// by the leader; here is only asked before a member is removed, which has no way back.
+
+import { EtlError } from '@etl-router/core';
+import { RouterClient } from '../client.ts';
+import {
+  type CommandResult,
+  type GlobalOptions,
+  type Io,
+  printable,
+  printableLine,
+} from '../io.ts';
+import { parseOutput, renderJson, renderTable, renderYaml } from '../output.ts';
+import { confirm } from './confirm.ts';
+import { assertSuccess, type MutationResult } from './pause.ts';
+
+interface Member {
+  readonly name: string;
+  readonly raftId: string;
+  readonly address: string;
+  readonly role: string;
+  /** Null: only the leader knows. */
+  readonly healthy: boolean | null;
+  readonly matchIndex: string | null;
+}
+
+interface Status {
+  readonly clusterId: string;
+  readonly health: string;
+  readonly nodeId: string;
+  readonly raftId: string;
+  readonly role: string;
+  readonly leaderId: string | null;
+  readonly currentTerm: string;
+  readonly commitIndex: string;
+  readonly lastApplied: string;
+  readonly logLength: string;
+  readonly members: readonly Member[];
+}
+
+const memberFields = 'members { name raftId address role healthy matchIndex }';
+const membersDocument = `query { clusterStatus { ${memberFields} } }`;
+const statusDocument = `query {
+  clusterStatus {
+    clusterId health nodeId raftId role leaderId currentTerm commitIndex lastApplied logLength ${memberFields}
+  }
+}`;
+
+export interface ClusterRequest {
+  readonly globals: GlobalOptions;
+  readonly io: Io;
+}
+
+/** `etlctl cluster status`. */
+export async function showStatus({ globals, io }: ClusterRequest): Promise<CommandResult> {
+  const output = parseOutput(globals.output, ['table', 'json', 'yaml']);
+  const { clusterStatus: status } = await new RouterClient(globals, io).query<{
+    clusterStatus: Status;
+  }>(statusDocument);
+  if (output === 'json') io.out(renderJson(status));
+  else if (output === 'yaml') io.out(await renderYaml(status));
+  else {
+    const lines = {
+      cluster: status.clusterId,
+      health: status.health.toLowerCase(),
+      leader: status.leaderId ?? 'none is known',
+      members: membersLine(status.members),
+      asked: `${status.nodeId} (id ${status.raftId}), ${status.role.toLowerCase()}`,
+      term: status.currentTerm,
+      committed: status.commitIndex,
+      applied: status.lastApplied,
+    };
+    for (const [name, value] of Object.entries(lines))
+      io.out(`${`${name}:`.padEnd(10)} ${printableLine(value)}\n`);
+  }
+  return { summary: '' };
+}
+
+function membersLine(members: readonly Member[]): string {
+  const learners = members.filter(({ role }) => role === 'LEARNER').length;
+  const away = members.filter(({ healthy }) => healthy === false).map(({ name }) => name);
+  const voters = members.length - learners;
+  const parts = [
+    `${voters} voter${voters === 1 ? '' : 's'}`,
+    ...(learners === 0 ? [] : [`${learners} learner${learners === 1 ? '' : 's'}`]),
+    ...(away.length === 0 ? [] : [`not healthy: ${away.join(', ')}`]),
+  ];
+  return parts.join(', ');
+}
+
+/** `etlctl cluster members`. */
+export async function listMembers({ globals, io }: ClusterRequest): Promise<CommandResult> {
+  const output = parseOutput(globals.output, ['table', 'json', 'yaml', 'name']);
+  const items = await readMembers(new RouterClient(globals, io));
+  const list = { apiVersion: 'v1', kind: 'List', items, metadata: {} };
+  if (output === 'json') io.out(renderJson(list));
+  else if (output === 'yaml') io.out(await renderYaml(list));
+  else if (output === 'name') io.out(items.map(({ name }) => `${printableLine(name)}\n`).join(''));
+  else {
+    const rows = items.map(({ name, raftId, role, healthy, matchIndex, address }) => [
+      name,
+      raftId,
+      role.toLowerCase(),
+      healthy === null ? '-' : healthy ? 'yes' : 'no',
+      matchIndex ?? '-',
+      address === '' ? '-' : address,
+    ]);
+    io.out(renderTable(['NAME', 'ID', 'ROLE', 'HEALTHY', 'MATCH', 'ADDRESS'], rows));
+    if (items.some(({ healthy }) => healthy === null))
+      io.err('Only the leader knows how the others are; --server names it.\n');
+  }
+  return { summary: '' };
+}
+
+async function readMembers(client: RouterClient): Promise<readonly Member[]> {
+  const { clusterStatus } = await client.query<{
+    clusterStatus: { readonly members: readonly Member[] };
+  }>(membersDocument);
+  return clusterStatus.members;
+}
+
+export interface AddRequest extends ClusterRequest {
+  readonly name: string;
+  readonly raftId: string;
+  readonly address: string;
+}
+
+/** `etlctl cluster add`. */
+export async function addMember({
+  name,
+  raftId,
+  address,
+  ...rest
+}: AddRequest): Promise<CommandResult> {
+  checkId(raftId);
+  return mutate(rest, {
+    field: 'addLearner',
+    types: { name: 'ID!', raftId: 'UInt64!', address: 'String!' },
+    values: { name, raftId, address },
+  });
+}
+
+export interface PromoteRequest extends ClusterRequest {
+  readonly member: string;
+  readonly replaces: string | undefined;
+}
+
+/** `etlctl cluster promote`. */
+export async function promoteMember(request: PromoteRequest): Promise<CommandResult> {
+  const { member, replaces } = request;
+  const members = await readMembers(new RouterClient(request.globals, request.io));
+  const values = {
+    raftId: idOf(member, members),
+    replacesRaftId: replaces === undefined ? null : idOf(replaces, members),
+  };
+  const types = { raftId: 'UInt64!', replacesRaftId: 'UInt64' };
+  return mutate(request, { field: 'promoteMember', types, values });
+}
+
+export interface RemoveRequest extends ClusterRequest {
+  readonly member: string;
+  readonly force: boolean;
+  /** It was said beforehand that nobody need be asked. */
+  readonly yes: boolean;
+}
+
+/** `etlctl cluster remove`. */
+export async function removeMember(request: RemoveRequest): Promise<CommandResult> {
+  const { member, force, yes, io } = request;
+  const members = await readMembers(new RouterClient(request.globals, io));
+  const raftId = idOf(member, members);
+  const name = members.find((each) => each.raftId === raftId)?.name;
+  if (!yes) {
+    const shown =
+      name === undefined ? `the member with id ${raftId}` : `member ${name} (id ${raftId})`;
+    await confirm(`Remove ${printable(shown)} for good?`, io);
+  }
+  const types = { raftId: 'UInt64!', force: 'Boolean!' };
+  return mutate(request, { field: 'removeMember', types, values: { raftId, force } });
+}
+
+export interface TransferRequest extends ClusterRequest {
+  readonly member: string | undefined;
+}
+
+/** `etlctl cluster transfer`. */
+export async function transferLeadership(request: TransferRequest): Promise<CommandResult> {
+  const { member } = request;
+  const toRaftId =
+    member === undefined
+      ? null
+      : idOf(member, await readMembers(new RouterClient(request.globals, request.io)));
+  const types = { toRaftId: 'UInt64' };
+  return mutate(request, { field: 'transferLeadership', types, values: { toRaftId } });
+}
+
+interface Mutation {
+  readonly field: string;
+  /** GraphQL's type of each argument. */
+  readonly types: { readonly [argument: string]: string };
+  readonly values: { readonly [argument: string]: string | boolean | null };
+}
+
+async function mutate(
+  { globals, io }: ClusterRequest,
+  { field, types, values }: Mutation,
+): Promise<CommandResult> {
+  const declared = Object.entries(types).map(([name, type]) => `$${name}: ${type}`);
+  const given = Object.keys(types).map((name) => `${name}: $${name}`);
+  const document = `mutation (${declared.join(', ')}) { ${field}(${given.join(', ')}) { success message code } }`;
+  const client = new RouterClient(globals, io);
+  const answer = await client.query<{ [field: string]: MutationResult }>(document, values);
+  const result = answer[field] as MutationResult;
+  assertSuccess(result);
+  return { summary: result.message ?? '', result: values };
+}
+
+/** The Raft id that a name or an id means; a name goes first, as names may be numbers too. */
+function idOf(member: string, members: readonly Member[]): string {
+  const named = members.find(({ name }) => name === member);
+  if (named !== undefined) return named.raftId;
+  if (/^[1-9]\d{0,15}$/.test(member)) return member;
+  const names = members.map(({ name }) => name).join(', ');
+  throw new EtlError(
+    'ETL_NOT_FOUND',
+    `there is no member ${JSON.stringify(member)}; there are ${names}`,
+  );
+}
+
+function checkId(id: string): void {
+  if (/^[1-9]\d{0,15}$/.test(id)) return;
+  throw new EtlError(
+    'ETL_INVALID_ARGUMENT',
+    `--raft-id: ${JSON.stringify(id)} is no whole number; etlctl cluster status of that member shows its Raft id`,
+  );
+}
