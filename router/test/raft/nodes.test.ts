@@ -111,7 +111,10 @@ test('a member is added, promoted, handed the lead, and another one removed', as
   const third = left.find((id) => id !== leader && id !== 4) as number;
   await cluster.during(membersOf(cluster, 4).remove(third));
   await cluster.during(cluster.node(4).propose(set('two', 'left')));
-  assert.deepEqual(cluster.node(4).membership.configuration.voters, [leader, 4].toSorted((a, b) => a - b));
+  assert.deepEqual(
+    cluster.node(4).membership.configuration.voters,
+    [leader, 4].toSorted((a, b) => a - b),
+  );
 });
 
 test('a leader removes itself, and the others go on without it', async (t) => {
