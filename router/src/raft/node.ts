@@ -114,6 +114,7 @@ export class RaftNode implements Consensus {
       proposals ?? { maxCount: 4096, maxBytes: 64 * 1024 * 1024 },
     );
     this.#reads = new ReadWaiters({
+      namesAfter: options.random.below(2 ** 20) * 2 ** 32,
       retryTicks: ticksPerHeartbeat * 2,
       timeoutTicks: this.#electionTicks * readElections,
     });

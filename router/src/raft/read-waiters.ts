@@ -20,6 +20,8 @@ interface Asked {
 }
 
 export interface ReadWaiterOptions {
+  /** Requests are named by the numbers behind it. An answer to this member as it was before a restart is of no use. */
+  readonly namesAfter: number;
   /** After which an unanswered request is repeated. */
   readonly retryTicks: number;
   /** After which those who wait are told that there is no quorum. */
@@ -30,11 +32,12 @@ export class ReadWaiters {
   readonly #options: ReadWaiterOptions;
   #next: Waiter[] = [];
   readonly #asked = new Map<number, Asked>();
-  #context = 0;
+  #context: number;
   #tick = 0;
 
   constructor(options: ReadWaiterOptions) {
     this.#options = options;
+    this.#context = options.namesAfter;
   }
 
   get hasNew(): boolean {

@@ -4,8 +4,12 @@ import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'node:test';
 import { ReadWaiters } from '../../src/raft/read-waiters.ts';
 
-function waiters(): { readonly reads: ReadWaiters; readonly asked: number[]; ask(): void } {
-  const reads = new ReadWaiters({ retryTicks: 2, timeoutTicks: 10 });
+function waiters(): {
+  readonly reads: ReadWaiters;
+  readonly asked: number[];
+  readonly ask: () => void;
+} {
+  const reads = new ReadWaiters({ namesAfter: 0, retryTicks: 2, timeoutTicks: 10 });
   const asked: number[] = [];
   return { reads, asked, ask: () => reads.ask((context) => asked.push(context)) };
 }
@@ -51,4 +55,21 @@ test('a read without a quorum ends', async () => {
   const over = rejects(read, { code: 'ETL_UNAVAILABLE' });
   for (let tick = 0; tick < 12; tick++) if (reads.tick()) ask();
   await over;
+});
+
+test('an answer to the member as it was before a restart is not taken', async () => {
+  const before = new ReadWaiters({ namesAfter: 1000, retryTicks: 2, timeoutTicks: 10 });
+  const after = new ReadWaiters({ namesAfter: 2000, retryTicks: 2, timeoutTicks: 10 });
+  let [old, now] = [0, 0];
+  void before.wait();
+  before.ask((context) => {
+    old = context;
+  });
+  const index = after.wait();
+  after.ask((context) => {
+    now = context;
+  });
+  after.answer(old, 5);
+  after.answer(now, 9);
+  equal(await index, 9);
 });
