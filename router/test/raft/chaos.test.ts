@@ -170,7 +170,7 @@ class Run {
 
 test('whatever fails, nothing committed is lost, reads see every write before them, and it ends well', () => {
   const first = Number(process.env['RAFT_SEED'] ?? 1);
-  const count = Number(process.env['RAFT_RUNS'] ?? 12);
+  const count = Number(process.env['RAFT_RUNS'] ?? 20);
   let [answered, committed] = [0, 0];
   for (let seed = first; seed < first + count; seed++) {
     const run = new Run(seed);
