@@ -31,16 +31,23 @@ async function freePorts(count: number): Promise<readonly number[]> {
 class Cluster {
   readonly #directory: string;
   readonly #ports: readonly number[];
+  /** So many found it; the others are added. */
+  readonly #founders: number;
   readonly #running = new Map<number, RunningRouter>();
 
-  constructor(directory: string, ports: readonly number[]) {
+  constructor(directory: string, ports: readonly number[], founders: number) {
     this.#directory = directory;
     this.#ports = ports;
+    this.#founders = founders;
   }
 
-  static async make(context: TestContext, members: number): Promise<Cluster> {
+  static async make(
+    context: TestContext,
+    members: number,
+    founders: number = members,
+  ): Promise<Cluster> {
     const directory = await mkdtemp(join(tmpdir(), 'etl-router-cluster-'));
-    const cluster = new Cluster(directory, await freePorts(members));
+    const cluster = new Cluster(directory, await freePorts(members), founders);
     context.after(async () => {
       await cluster.close();
       await rm(directory, { recursive: true, force: true });
@@ -56,6 +63,11 @@ class Cluster {
     });
     this.#running.set(id, running);
     return running;
+  }
+
+  /** Where the Raft port of a member is. */
+  addressOf(id: number): string {
+    return `127.0.0.1:${this.#ports[id - 1]}`;
   }
 
   async stop(id: number): Promise<void> {
@@ -85,11 +97,12 @@ class Cluster {
   }
 
   #configOf(id: number): RouterConfig {
-    const others = this.#ports.filter((_, at) => at !== id - 1);
+    const founders = this.#ports.slice(0, this.#founders);
+    const others = founders.filter((_, at) => at !== id - 1);
     const flags = {
       'node-id': String(id),
       'listen-addr': '127.0.0.1:0',
-      'raft-addr': `127.0.0.1:${this.#ports[id - 1]}`,
+      'raft-addr': this.addressOf(id),
       'http-addr': 'off',
       'metrics-addr': 'off',
       'data-dir': join(this.#directory, String(id)),
@@ -126,6 +139,56 @@ test('three routers found a cluster, agree, and go on without the one that led',
   const ids = cluster.running.map(({ router }) => router.cluster().clusterId);
   assert.equal(new Set(ids).size, 1);
 });
+
+test('a member that is lost is replaced by another one, which then leads', async (context) => {
+  const cluster = await Cluster.make(context, 4, 3);
+  await Promise.all([1, 2, 3].map((id) => cluster.start(id)));
+  const [first, led] = await cluster.leader();
+  const { outcomes } = await led.router.objects.applyText(allText);
+  assert(outcomes.every(({ error }) => error === undefined));
+  const lost = first === 3 ? 2 : 3;
+  await cluster.stop(lost);
+
+  const fourth = await cluster.start(4);
+  const { nodeId } = fourth.router.cluster();
+  assert.deepEqual(fourth.router.members.list(), [], 'it belongs to nobody yet');
+  const peer = { id: nodeId, name: '4', address: cluster.addressOf(4) };
+  await led.router.members.addLearner(peer);
+  const idOf = (name: number): number =>
+    led.router.members.list().find((member) => member.name === String(name))?.id as number;
+  await until(() => isCaughtUp(led, nodeId));
+  await led.router.members.promote(nodeId, { replaces: idOf(lost) });
+  await until(() => led.router.members.health() === 'healthy');
+  assert.deepEqual(
+    led.router.members.list().map(({ name, role }) => [name, role]),
+    [1, 2, 3, 4]
+      .filter((id) => id !== lost)
+      .map((id) => [String(id), id === first ? 'leader' : 'voter']),
+  );
+
+  assert.equal(await led.router.members.transfer(nodeId), '4');
+  const [now] = await cluster.leader();
+  assert.equal(now, 4);
+  const changed = await fourth.router.objects.applyText(allText.replace('in.jsonl', 'new.jsonl'));
+  assert(changed.outcomes.every(({ error }) => error === undefined));
+  await fourth.router.members.remove(idOf(first));
+  assert.equal(fourth.router.members.list().length, 2);
+  const again = await fourth.router.objects.applyText(allText);
+  assert(again.outcomes.every(({ error }) => error === undefined));
+});
+
+function isCaughtUp({ router }: RunningRouter, id: number): boolean {
+  const member = router.members.list().find((each) => each.id === id);
+  return member?.healthy === true && member.matchIndex === router.cluster().lastIndex;
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!holds()) {
+    assert(performance.now() < deadline, 'it did not come to hold in 20 s');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
 
 test('a member that waits for the others ends when it is told to', async (context) => {
   const cluster = await Cluster.make(context, 3);

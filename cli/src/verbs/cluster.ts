@@ -34,7 +34,7 @@ const addHelp: Explanation = {
   summary: 'add a member as a learner',
   about: `A learner receives the log and does not vote; promote it when it keeps up. Start it first, with the
 members there are as its --peers; etlctl cluster status --server of it shows its Raft id. Changes of
-members are asked of the leader.`,
+members are asked of the leader. A member that is added again under another address has moved there.`,
   examples: [
     {
       why: 'Its name, and where its Raft port is reached',

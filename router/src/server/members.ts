@@ -85,24 +85,17 @@ export class Members {
   }
 
   /**
-   * Adds a member that receives the log and does not vote. No-op where it belongs to the cluster already. Throws
-   * ETL_CONFLICT where its id, name or address is another's.
+   * Adds a member that receives the log and does not vote. No-op where it belongs to the cluster already; one that gives
+   * another address has moved there, and keeps its role. Throws ETL_CONFLICT where its id, name or address is another's.
    */
   async addLearner(peer: Peer, options: ChangeOptions = {}): Promise<readonly MemberStatus[]> {
     this.#checkLeads();
-    const twin = this.list().find(
-      ({ id, name, address }) =>
-        id === peer.id || name === peer.name || (address === peer.address && address !== ''),
-    );
-    if (twin !== undefined) {
-      const { id, name, address } = twin;
-      if (id === peer.id && name === peer.name && address === peer.address) return this.list();
-      const same = id === peer.id ? 'id' : name === peer.name ? 'name' : 'address';
-      throw new EtlError(
-        'ETL_CONFLICT',
-        `${shown(twin)} at ${address} has that ${same} already; give ${peer.name} one of its own, or remove member ${name} first`,
-        { details: { member: name, raftId: id } },
-      );
+    const known = this.list().find(({ id, name }) => id === peer.id && name === peer.name);
+    if (known?.address === peer.address) return this.list();
+    this.#checkIsNew(peer);
+    if (known !== undefined) {
+      const step = known.role === 'learner' ? 'addLearner' : 'addVoter';
+      return this.#change([{ step, ...peer }], options);
     }
     if (!this.#isNetworked) {
       throw new EtlError(
@@ -203,6 +196,24 @@ export class Members {
 
   #lags({ matchIndex = 0 }: MemberStatus): boolean {
     return matchIndex < this.#consensus.status().commitIndex - lagMaxEntries;
+  }
+
+  /** No other member has any of it. */
+  #checkIsNew(peer: Peer): void {
+    const isSelf = ({ id, name }: Peer): boolean => id === peer.id && name === peer.name;
+    for (const other of this.list().filter((each) => !isSelf(each))) {
+      const { id, name, address } = other;
+      const same =
+        (id === peer.id && 'id') ||
+        (name === peer.name && 'name') ||
+        (address === peer.address && 'address');
+      if (same === false) continue;
+      throw new EtlError(
+        'ETL_CONFLICT',
+        `${shown(other)} at ${address} has that ${same} already; give ${peer.name} one of its own, or remove member ${name} first`,
+        { details: { member: name, raftId: id } },
+      );
+    }
   }
 
   #checkKeepsUp(member: MemberStatus): void {

@@ -153,7 +153,7 @@ test('the cluster is one member that leads, and stays alone', async (t) => {
   );
   assert.equal(status.members[0]?.matchIndex, BigInt(lastIndex));
   assert.equal(status.appliedIndex, status.commitIndex);
-  const other = { name: '2', raftId: 7n, address: '127.0.0.1:50052' };
+  const other = { name: '2', raftId: 7n, address: '127.0.0.1:1' };
   await assert.rejects(admin.addLearner(other), saying('ETL_UNSUPPORTED', /with --peers/));
   await assert.rejects(admin.removeMember({ raftId }), saying('ETL_UNSAFE', /is the last voter/));
   await assert.rejects(admin.transferLeadership({}), saying('ETL_UNSAFE', /no other voter/));

@@ -107,6 +107,24 @@ test('a learner with the id, name or address of another one is refused', async (
   assert.deepEqual(cluster.changes, []);
 });
 
+test('a member that is added under another address has moved there, and keeps its role', async () => {
+  const { cluster, members } = make(2, 1);
+  for (const id of [1, 2, 3]) await members.addLearner({ ...peerOf(id), address: `host-${id}:1` });
+  assert.equal(cluster.changes.length, 3);
+  assert.deepEqual(
+    members.list().map(({ address, role }) => [address, role]),
+    [
+      ['host-1:1', 'leader'],
+      ['host-2:1', 'voter'],
+      ['host-3:1', 'learner'],
+    ],
+  );
+  await assert.rejects(members.addLearner({ ...peerOf(2), address: 'host-1:1' }), {
+    code: 'ETL_CONFLICT',
+    message: /^member node-1 \(id 1\) at host-1:1 has that address already; /,
+  });
+});
+
 test('an id that was removed does not come back', async () => {
   const { members } = make();
   await members.remove(3);
