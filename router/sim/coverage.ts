@@ -18,6 +18,8 @@ export class Coverage {
   pauses = 0;
   stalls = 0;
   wipes = 0;
+  /** Logs that were found damaged. */
+  rots = 0;
   diskFailures = 0;
   writes = 0;
   repeats = 0;
@@ -40,15 +42,16 @@ export class Coverage {
 type CountName = Exclude<keyof Coverage, 'add' | 'missing'>;
 
 const perThousandSeeds: { readonly [name in CountName]?: number } = {
-  leaders: 3000,
+  leaders: 2500,
   installs: 100,
   joints: 100,
   tornTails: 50,
   conflicts: 100,
   wipes: 50,
+  rots: 30,
   diskFailures: 30,
   transfers: 100,
   repeats: 300,
-  reads: 100_000,
+  reads: 80_000,
   writes: 100_000,
 };

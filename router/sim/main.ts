@@ -3,6 +3,7 @@
 
 import { parseArgs } from 'node:util';
 import { Coverage } from './coverage.ts';
+import { findPlanted } from './plant.ts';
 import { type RunResult, runSeed } from './run.ts';
 
 const { values } = parseArgs({
@@ -12,6 +13,9 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     twice: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
+    planted: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    quiet: { type: 'boolean', default: false },
   },
 });
 
@@ -24,6 +28,7 @@ process.on('unhandledRejection', (error) => {
 });
 
 async function main(): Promise<number> {
+  if (values.planted) return await findPlanted(values.only, Number(values.seeds));
   const only = values.seed === undefined ? undefined : Number(values.seed);
   const from = only ?? Number(values.from);
   const count = only === undefined ? Number(values.seeds) : 1;
@@ -31,12 +36,13 @@ async function main(): Promise<number> {
   const failed: number[] = [];
   const startMs = performance.now();
   let seed = from;
-  for (; seed < from + count && failed.length < maxFailures; seed++) {
+  for (; seed < from + count && failed.length < (values.quiet ? 1 : maxFailures); seed++) {
     const result = await runSeed(seed, values.trace);
     coverage.add(result.coverage);
     if (result.violation !== undefined) {
       failed.push(seed);
-      await explain(result);
+      if (values.quiet) console.log(`seed ${seed}: ${result.violation.message}`);
+      else await explain(result);
       continue;
     }
     if (!values.twice && seed % 50 !== 0) continue;

@@ -1,7 +1,7 @@
 // One member: the production driver, log, replica and snapshots on a disk, clock and network that are not real. It can
 // be killed at any moment and started again; what the oracles may ask of it is compared after every event.
 
-import { type Clock, type Random, silentLogger } from '@etl-router/core';
+import { type Clock, type Logger, type Random, silentLogger } from '@etl-router/core';
 import { MemoryStore } from '../src/applied/memory-store.ts';
 import { Replica } from '../src/applied/replica.ts';
 import type { Proposed, ReplicatedState } from '../src/consensus/consensus.ts';
@@ -63,6 +63,9 @@ export class Member implements Station {
   stalledUntilMs = 0;
   /** Whether its disk may fail. */
   diskFails = false;
+  /** The next start finds its log damaged. */
+  rots = false;
+  #isRotten = false;
   readonly #world: World;
   readonly #random: Random;
   readonly #rate: number;
@@ -133,6 +136,12 @@ export class Member implements Station {
     return `member ${this.id}: ${role} of term ${term}, leader ${leaderId}, commit ${commitIndex}, applied ${lastApplied}, log ${log.firstIndex}-${lastIndex}, members ${list}; ${progress.join(', ')}`;
   }
 
+  /** Whether its log has that entry; of a member that is down nothing is known. */
+  holds(index: number, term: number | undefined): boolean {
+    const { log } = this.#running ?? {};
+    return log === undefined || index <= log.compacted.index || log.term(index) === term;
+  }
+
   get hasAppliedAll(): boolean {
     const { commitIndex, lastApplied, lastIndex } = this.#running?.node.status() ?? {};
     return lastApplied === commitIndex && lastApplied === lastIndex;
@@ -150,6 +159,7 @@ export class Member implements Station {
     if (this.isUp || this.isRetired || this.isWiped) return;
     if (!this.#isPowered) this.#disk.restart();
     this.#isPowered = true;
+    if (this.rots) this.#rot();
     const process = new Process(this.id);
     this.#process = process;
     this.#ended = Promise.withResolvers<never>();
@@ -244,6 +254,11 @@ export class Member implements Station {
       this.#world.truth.voted(this.id, term, to);
       this.#checkImage(message);
     }
+    if (type === 'timeoutNow') {
+      const last = running.log.lastIndex;
+      const isReady = this.#world.member(to)?.holds(last, running.log.term(last)) ?? true;
+      check(isReady, () => `member ${from} hands over to ${to}, which lacks entry ${last}`);
+    }
     if (type === 'appendEntriesReply' && !message.rejected && message.index > 0) {
       const { index } = message;
       const entryTerm = running.log.term(index) ?? 0;
@@ -309,7 +324,7 @@ export class Member implements Station {
     const store = new MemoryStore();
     const replica = await Replica.open({ store, machine, log: watched, snapshots });
     const node = new RaftNode({
-      ...{ log: watched, clusterId, clock, logger: silentLogger, nodeId: this.id },
+      ...{ log: watched, clusterId, clock, logger: this.#logger(), nodeId: this.id },
       founders: this.id === 1 ? founders.map(peerOf) : [],
       transport: network.transportOf(process),
       random: this.#random,
@@ -383,9 +398,10 @@ export class Member implements Station {
     };
   }
 
-  #onRecord(log: WatchedLog, { entries = [] }: LogRecord): void {
+  #onRecord(log: WatchedLog, { hardState, entries = [] }: LogRecord): void {
     this.#guard(() => {
       const { truth, coverage } = this.#world;
+      if (hardState !== undefined) truth.begins(this.id, hardState, log.hardState.term);
       for (const [at, entry] of entries.entries()) {
         truth.wrote(this.id, entry, entries[at - 1]?.term ?? log.term(entry.index - 1));
         if (entry.index <= log.lastIndex) coverage.conflicts++;
@@ -395,6 +411,16 @@ export class Member implements Station {
         check(truth.uncommittedChanges(log) <= 1, () => 'two changes of members are under way');
       }
     });
+  }
+
+  /** An alarm of the core says that a log is damaged, and none is that anybody heard of. */
+  #logger(): Logger {
+    const error = (what: object, message: string): void => {
+      if (message !== 'refused by consensus') return;
+      const why = (what as { err?: Error }).err?.message;
+      this.#world.violated(new Violation(`member ${this.id}: ${why}`));
+    };
+    return Object.assign(Object.create(silentLogger) as Logger, { error });
   }
 
   #guard(act: () => void): void {
@@ -413,6 +439,10 @@ export class Member implements Station {
     if (code === 'ETL_STORAGE_FAILED' && this.diskFails) {
       this.#world.coverage.diskFailures++;
       return this.kill('process');
+    }
+    if (code === 'ETL_STORAGE_CORRUPT' && this.#isRotten) {
+      this.#world.coverage.rots++;
+      return this.wipe();
     }
     this.#world.violated(new Violation(`member ${this.id} ended: ${why.stack ?? why.message}`));
   }
@@ -461,6 +491,22 @@ export class Member implements Station {
           new Violation(`the disk of member ${this.id} is not readable: ${error}`),
         ),
     );
+  }
+
+  /** Flips a bit of the log. */
+  #rot(): void {
+    this.rots = false;
+    const paths = this.#disk.paths().filter((path) => path.endsWith('.log'));
+    const path = paths[this.#random.below(Math.max(1, paths.length))];
+    if (path === undefined) return;
+    const bytes = this.#disk.peek(path);
+    const used = bytes.findLastIndex((byte) => byte !== 0) + 1;
+    if (used === 0) return;
+    const at = this.#random.below(used);
+    bytes[at] = (bytes[at] as number) ^ (1 << this.#random.below(8));
+    this.#disk.poke(path, bytes);
+    this.#isRotten = true;
+    this.#world.trace.note('rot', this.id, at);
   }
 
   #newDisk(): MemoryDisk {

@@ -139,9 +139,14 @@ export class Nemesis {
   }
 
   #wipe(): void {
-    const { world, operator } = this.#parts;
+    const { world, operator, random } = this.#parts;
     const victim = this.#victim();
     if (victim === undefined || !operator.mayWipe(victim)) return;
+    if (random.below(3) === 0) {
+      victim.kill('power');
+      victim.rots = true;
+      return;
+    }
     world.trace.note('wipe', victim.id);
     victim.wipe();
     world.coverage.wipes++;

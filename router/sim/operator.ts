@@ -76,8 +76,8 @@ export class Operator {
     const { voters } = configuration;
     if (isJoint(configuration) || !voters.includes(victim.id) || voters.length < 3) return false;
     const others = members().filter(({ id }) => voters.includes(id) && id !== victim.id);
-    const areFine = others.every(({ isUp, isWiped, hasUncommittedChange }) => {
-      return isUp && !isWiped && !hasUncommittedChange;
+    const areFine = others.every(({ isUp, isWiped, rots, hasUncommittedChange }) => {
+      return isUp && !isWiped && !rots && !hasUncommittedChange;
     });
     return areFine && !victim.hasUncommittedChange && world.network.isWhole;
   }
@@ -172,6 +172,7 @@ export class Operator {
       swap,
       second === victim ? swap : swapTwo,
       [step('addLearner', victim), step('addVoter', fresh)],
+      [step('addLearner', fresh), step('addLearner', other)],
     ];
     return { steps: whims[random.below(whims.length)] as readonly MembershipStep[], autoLeave };
   }

@@ -2,7 +2,7 @@
 // under which index and term, what is committed, and what the state machine makes of it. Members are compared with it
 // after every event; invariants carry the names of docs/specs/0007-raft.md and of Raft's papers.
 
-import type { Entry, LogReader } from '../src/storage/log-types.ts';
+import type { Entry, HardState, LogReader } from '../src/storage/log-types.ts';
 import { type Command, decodeAnswer, decodeCommand, Registers } from './machine.ts';
 import { hashOf } from './trace.ts';
 import { check } from './violation.ts';
@@ -34,6 +34,8 @@ export class Truth {
   /** By index; nothing at 0. */
   readonly #committed: (Committed | undefined)[] = [undefined];
   readonly #leaders = new Map<number, number>();
+  /** Terms that a member asked votes for; the first begins with the cluster. */
+  readonly #campaigns = new Set<number>([1]);
   /** Hash of each entry ever written, with the term of the one before it, by index and term. */
   readonly #written = new Map<string, string>();
   /** Whom each member voted for, by member and term. */
@@ -67,6 +69,15 @@ export class Truth {
       );
     }
     return true;
+  }
+
+  /** A term begins with a member that votes for itself; nobody else raises one. */
+  begins(id: number, { term, vote }: HardState, before: number): void {
+    if (vote === id) this.#campaigns.add(term);
+    check(
+      term === before || this.#campaigns.has(term),
+      () => `member ${id} goes to term ${term}, for which nobody asked`,
+    );
   }
 
   /** LogMatchingInv: index and term name one entry, and what is before it. */
