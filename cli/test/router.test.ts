@@ -77,6 +77,21 @@ suite('etlctl against a router', { timeout: 60_000 }, () => {
     return data as { readonly [field: string]: unknown };
   };
 
+  test('the cluster is one member that leads, and whose only voter stays', async () => {
+    assert.match(
+      await ok(['cluster', 'status']),
+      /\nhealth: {4}healthy\nleader: {4}1\nmembers: {3}1 voter\nasked: {5}1 \(id \d+\), leader\n/,
+    );
+    assert.match(await ok(['cluster', 'members']), /\n1 {6}\d+ {3}leader {3}yes {7}\d+ /);
+    assert.equal(await ok(['cluster', 'transfer', '1']), 'member 1 leads\n');
+    const removed = await ask(['cluster', 'remove', '1', '--yes', '--force']);
+    assert.equal(removed.code, 3);
+    assert.match(removed.err, /^error: member 1 \(id \d+\) is the last voter/);
+    const added = await ask(['cluster', 'add', '2', '127.0.0.1:1', '--raft-id', '2']);
+    assert.equal(added.code, 2);
+    assert.match(added.err, /^error: member 2 can not be added: .* --peers/);
+  });
+
   test('apply says created, unchanged, then configured', async () => {
     assert.equal(await ok(['apply', '-f', '-'], numbers(1)), 'source/numbers created\n');
     assert.equal(await ok(['apply', '-f', '-'], numbers(1)), 'source/numbers unchanged\n');

@@ -128,6 +128,56 @@ test('a leader removes itself, and the others go on without it', async (t) => {
   assert.equal(cluster.node(next).membership.members.length, 2);
 });
 
+test('a leader is replaced by a learner in one change, and someone else leads then', async (t) => {
+  const cluster = await NodeCluster.found(t, [1, 2, 3]);
+  await fill(cluster, 3);
+  const leader = await cluster.leader();
+  const members = membersOf(cluster, leader);
+  await cluster.start(4);
+  await cluster.during(members.addLearner(cluster.member(4).peer));
+  await cluster.pass(500);
+  await cluster.during(members.promote(4, { replaces: leader }));
+  await cluster.pass(5000);
+  const next = await cluster.leader();
+  assert.notEqual(next, leader);
+  await cluster.during(cluster.node(next).propose(set('a', '1')));
+  assert.deepEqual(
+    cluster.node(next).membership.configuration.voters,
+    [1, 2, 3, 4].filter((id) => id !== leader),
+  );
+});
+
+test('a member that was removed and runs on disturbs nobody', async (t) => {
+  const cluster = await NodeCluster.found(t, [1, 2, 3]);
+  const leader = await cluster.leader();
+  const removed = leader === 1 ? 2 : 1;
+  await cluster.during(membersOf(cluster, leader).remove(removed));
+  const { term } = cluster.node(leader).status();
+  await cluster.pass(20_000);
+  const { role, term: later } = cluster.node(leader).status();
+  assert.deepEqual([role, later], ['leader', term]);
+  await cluster.during(cluster.node(leader).propose(set('a', '1')));
+});
+
+test('a member that moved is known by its new address everywhere, also after a restart', async (t) => {
+  const cluster = await NodeCluster.found(t, [1, 2, 3]);
+  const leader = await cluster.leader();
+  const moved = leader === 1 ? 2 : 1;
+  const peer = { ...cluster.member(moved).peer, address: '10.9.9.9:50052' };
+  await cluster.during(membersOf(cluster, leader).addLearner(peer));
+  await cluster.pass(500);
+  await cluster.stop(moved);
+  await cluster.start(moved);
+  await cluster.pass(2000);
+  for (const { node } of cluster.members.values()) {
+    assert.deepEqual(node?.membership.configuration.voters, [1, 2, 3]);
+    assert.deepEqual(
+      node?.membership.members.find(({ id }) => id === moved),
+      peer,
+    );
+  }
+});
+
 test('a member that was stopped finds what it missed, from its disk and from the leader', async (t) => {
   const cluster = await NodeCluster.found(t, [1, 2, 3]);
   await fill(cluster, 5);
