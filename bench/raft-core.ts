@@ -24,6 +24,7 @@ const kept = 10_000;
 interface Member {
   readonly raft: Raft;
   readonly log: LogView;
+  applied: number;
 }
 
 function write(log: LogView, { hardState, entries = [] }: LogRecord): void {
@@ -37,13 +38,17 @@ function makeMembers(): ReadonlyMap<number, Member> {
     const log = new LogView();
     const source = seededRandom(id);
     const random = (): number => source.next();
-    return [id, { log, raft: new Raft({ id, log, configuration, applied: 0, random }) }];
+    return [
+      id,
+      { log, applied: 0, raft: new Raft({ id, log, configuration, applied: 0, random }) },
+    ];
   });
   return new Map(members);
 }
 
 /** Carries out a member's effects; returns what it sends. */
-function drain({ raft, log }: Member, id: number, sent: Message[]): void {
+function drain(member: Member, id: number, sent: Message[]): void {
+  const { raft, log } = member;
   while (raft.hasReady) {
     const { record, messages, afterDurable } = raft.ready();
     if (record !== undefined) write(log, record);
@@ -53,7 +58,9 @@ function drain({ raft, log }: Member, id: number, sent: Message[]): void {
       else sent.push(message);
     }
   }
-  if (raft.commitIndex > raft.status().applied) raft.appliedTo(raft.commitIndex);
+  if (raft.commitIndex === member.applied) return;
+  member.applied = raft.commitIndex;
+  raft.appliedTo(member.applied);
 }
 
 /** Steps `count` commands of `batch` each through the cluster; returns the messages stepped. */
@@ -65,7 +72,7 @@ function replicate(members: ReadonlyMap<number, Member>, count: number, batch: n
     leader.raft.propose(commands);
     const queue: Message[] = [];
     drain(leader, 1, queue);
-    for (let message = queue.shift(); message !== undefined; message = queue.shift()) {
+    for (const message of queue) {
       const to = members.get(message.to) as Member;
       to.raft.step(message);
       stepped++;
@@ -93,7 +100,7 @@ function measure(count: number, batch: number): () => number {
     leader.raft.campaign();
     const queue: Message[] = [];
     drain(leader, 1, queue);
-    for (let message = queue.shift(); message !== undefined; message = queue.shift()) {
+    for (const message of queue) {
       const to = members.get(message.to) as Member;
       to.raft.step(message);
       drain(to, message.to, queue);

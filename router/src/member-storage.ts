@@ -162,13 +162,14 @@ function participationOf(
   directory: DataDirectory,
   { log, consensus }: { readonly log: Log; readonly consensus: RaftNode },
 ): Parameters<GrpcTransport['start']>[0] {
+  const { nodeId } = directory.identity;
   return {
     clusterId: directory.identity.clusterId,
     receiver: consensus.receiver,
     isInitialised: () => log.lastIndex > 0 || directory.founding.length > 0,
-    term: () => consensus.status().term,
+    term: () => log.hardState.term,
     isRemoved: (id) => consensus.membership.removed.includes(id),
-    check: (message) => checkInbound(message, directory.identity.nodeId, consensus.status().term),
+    check: (message) => checkInbound(message, nodeId, log.hardState.term),
   };
 }
 

@@ -4,7 +4,7 @@
 import { assert, EtlError } from '@etl-router/core';
 import type { Entry, EntryType } from '../storage/log-types.ts';
 import { maxAppendEntries } from './check-message.ts';
-import { isJoint, isVoter, membersOf } from './configuration.ts';
+import { isJoint, isVoter } from './configuration.ts';
 import type { CoreState } from './core-state.ts';
 import type { MessageOf } from './messages.ts';
 import type { Progress } from './progress.ts';
@@ -49,7 +49,7 @@ export function appendOwn(
 }
 
 export function broadcastAppend(state: CoreState): void {
-  for (const id of membersOf(state.configuration)) if (id !== state.id) sendEntries(state, id);
+  for (const id of state.progress.keys()) if (id !== state.id) sendEntries(state, id);
 }
 
 /** Sends what a member may be sent now and does not have: entries as long as its window is open. */
@@ -96,7 +96,7 @@ function wishSnapshot(state: CoreState, to: number, progress: Progress): boolean
 
 export function broadcastHeartbeat(state: CoreState): void {
   const readContext = state.reads.round;
-  for (const id of membersOf(state.configuration)) {
+  for (const id of state.progress.keys()) {
     if (id === state.id) continue;
     const commitIndex = Math.min(state.commit, state.matchOf(id));
     state.send(id, { type: 'heartbeat', commitIndex, readContext });
@@ -197,7 +197,7 @@ export function advanceCommit(state: CoreState): void {
 
 /** An empty append tells those who have everything; the others learn it with their next entries. */
 function broadcastCommit(state: CoreState): void {
-  for (const id of membersOf(state.configuration)) {
+  for (const id of state.progress.keys()) {
     const progress = state.progress.get(id);
     if (id === state.id || progress === undefined || progress.isBlocked) continue;
     sendEntries(state, id);

@@ -9,8 +9,17 @@ export type VoteResult = 'won' | 'lost' | 'pending';
 /** The highest index that a majority of `voters` holds; infinite without voters. */
 export function majorityIndex(voters: readonly number[], matchOf: (id: number) => number): number {
   if (voters.length === 0) return Number.POSITIVE_INFINITY;
-  const ascending = voters.map(matchOf).toSorted((a, b) => a - b);
-  return ascending[voters.length - majorityOf(voters.length)] as number;
+  // Counted for each, not sorted: there are few voters, and this runs for every answer to an append.
+  const needed = majorityOf(voters.length);
+  let best = 0;
+  for (const id of voters) {
+    const index = matchOf(id);
+    if (index <= best) continue;
+    let holders = 0;
+    for (const other of voters) if (matchOf(other) >= index) holders++;
+    if (holders >= needed) best = index;
+  }
+  return best;
 }
 
 /** The highest index that is committed by counting. */
