@@ -44,5 +44,6 @@ export async function validate(request: ValidateRequest): Promise<CommandResult>
     return { summary: '', result: findings, failures };
   }
   const warned = warnings === 0 ? '' : `, ${warnings} warning${warnings === 1 ? '' : 's'}`;
-  return { summary: `${objects} valid${warned}`, result: findings };
+  const rest = "connectors' settings are a router's to check: apply --dry-run";
+  return { summary: `${objects} valid${warned} (${rest})`, result: findings };
 }
