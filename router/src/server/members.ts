@@ -1,7 +1,7 @@
 // The members of the cluster as an operator sees and changes them. Consensus decides whether a change is one; here is
 // refused what would be one and still cost the cluster its majority. What was done already is done again without effect.
 
-import { EtlError } from '@etl-router/core';
+import { EtlError, toEtlError } from '@etl-router/core';
 import { isJoint, isVoter } from '../raft/configuration.ts';
 import type { MembershipStep } from '../raft/membership.ts';
 import type { Peer } from '../raft/transport.ts';
@@ -157,24 +157,25 @@ export class Members {
       throw unsafe(target, 'is a learner and can not lead; promote it first');
     if (target.healthy !== true)
       throw unsafe(target, 'is not heard of and could not take over; see that it runs');
-    await this.#consensus.transferTo(target.id, signal);
+    await naming(target, this.#consensus.transferTo(target.id, signal));
     // A read needs a leader that is confirmed, whoever it is.
     await this.#consensus.readIndex({ signal });
     return this.nameOf(this.#consensus.status().leaderId) ?? target.name;
   }
 
   async #change(
-    steps: readonly MembershipStep[],
+    steps: readonly [MembershipStep, ...MembershipStep[]],
     { signal }: ChangeOptions,
   ): Promise<readonly MemberStatus[]> {
+    const [first] = steps;
     if (isJoint(this.#consensus.membership.configuration)) {
       throw new EtlError(
         'ETL_CONFLICT',
-        `member ${steps[0]?.name}: another change of members is under way; try again in a moment`,
+        `${shown(first)}: another change of members is under way; try again in a moment`,
         { retryable: true },
       );
     }
-    await this.#consensus.changeMembers({ steps, autoLeave: true }, { signal });
+    await naming(first, this.#consensus.changeMembers({ steps, autoLeave: true }, { signal }));
     return this.list();
   }
 
@@ -270,6 +271,16 @@ export class Members {
 /** Voters that must agree, of so many. */
 function majorityOf(voters: number): number {
   return Math.floor(voters / 2) + 1;
+}
+
+/** What consensus refuses names ids or none: whoever asked knows members by name. */
+async function naming<Result>(member: Peer, work: Promise<Result>): Promise<Result> {
+  try {
+    return await work;
+  } catch (cause) {
+    const { code, message, retryable, details } = toEtlError(cause);
+    throw new EtlError(code, `${shown(member)}: ${message}`, { retryable, details, cause });
+  }
 }
 
 function removalOf({ id, name, address }: Peer): MembershipStep {

@@ -51,12 +51,13 @@ export class FakeCluster implements ServerConsensus {
     }));
   }
 
-  changeMembers(change: MembershipChange): Promise<Membership> {
+  async changeMembers(change: MembershipChange): Promise<Membership> {
+    await Promise.resolve();
     this.membership = changeMembership(this.membership, change);
     this.changes.push(change);
     if (change.steps.length > 1)
       this.membership = changeMembership(this.membership, { steps: [], autoLeave: false });
-    return Promise.resolve(this.membership);
+    return this.membership;
   }
 
   transferTo(id: number): Promise<void> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isEtlError } from '@etl-router/core';
+import { EtlError, isEtlError } from '@etl-router/core';
 import fc from 'fast-check';
 import { Members } from '../../src/server/members.ts';
 import { FakeCluster, peerOf } from './fake-cluster.ts';
@@ -130,7 +130,8 @@ test('an id that was removed does not come back', async () => {
   await members.remove(3);
   await assert.rejects(members.addLearner(peerOf(3)), {
     code: 'ETL_INVALID_ARGUMENT',
-    message: /member 3 was removed; a member that comes back has a new data directory and id/,
+    message:
+      /^member node-3 \(id 3\): members: member 3 was removed; a member that comes back has a new data directory and id/,
   });
 });
 
@@ -282,7 +283,7 @@ test('while a joint change goes on no other begins', async () => {
   await assert.rejects(members.addLearner(peerOf(4)), {
     code: 'ETL_CONFLICT',
     retryable: true,
-    message: /^member node-4: another change of members is under way/,
+    message: /^member node-4 \(id 4\): another change of members is under way/,
   });
 });
 
@@ -316,4 +317,22 @@ test('leadership is not given to whom could not take it', async () => {
     message: /^member node-1 has no other voter/,
   });
   assert.deepEqual(cluster.transfers, []);
+});
+
+test('what consensus refuses is told with the name of the member', async () => {
+  const { cluster, members } = make();
+  const refusal = new EtlError('ETL_UNAVAILABLE', 'nobody took over', {
+    retryable: true,
+    details: { why: 1 },
+  });
+  cluster.transferTo = () => Promise.reject(refusal);
+  cluster.changeMembers = () => Promise.reject(refusal);
+  for (const call of [members.transfer(2), members.remove(2)]) {
+    await assert.rejects(call, {
+      code: 'ETL_UNAVAILABLE',
+      message: 'member node-2 (id 2): nobody took over',
+      retryable: true,
+      details: { why: 1 },
+    });
+  }
 });

@@ -1183,7 +1183,7 @@ export type ClusterMember = Message<"etl.router.v1.ClusterMember"> & {
   role: MemberRole;
 
   /**
-   * The leader heard from it within an election timeout.
+   * The leader heard from it within two election timeouts; false where only the leader knows.
    *
    * @generated from field: bool healthy = 5;
    */
@@ -1303,13 +1303,13 @@ export const GetClusterStatusResponseSchema: GenMessage<GetClusterStatusResponse
   messageDesc(file_etl_router_v1_admin, 32);
 
 /**
- * Adds a learner.
+ * Adds a learner. A member that is known by id and name, and gives another address, has moved and keeps its role.
  *
  * @generated from message etl.router.v1.AddLearnerRequest
  */
 export type AddLearnerRequest = Message<"etl.router.v1.AddLearnerRequest"> & {
   /**
-   * Its name; no member has it.
+   * Its name; no other member has it.
    *
    * @generated from field: string name = 1;
    */
@@ -2134,7 +2134,7 @@ export const FindingSeveritySchema: GenEnum<FindingSeverity> = /*@__PURE__*/
  */
 export const ClusterHealth = {
   /**
-   * Unknown.
+   * Unknown: another member leads, and only it hears of all.
    *
    * @generated from enum value: CLUSTER_HEALTH_UNSPECIFIED = 0;
    */
