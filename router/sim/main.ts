@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { Coverage } from './coverage.ts';
 import { findPlanted } from './plant.ts';
 import { type RunResult, runSeed } from './run.ts';
+import { say } from './say.ts';
 
 const { values } = parseArgs({
   options: {
@@ -23,7 +24,7 @@ const { values } = parseArgs({
 const maxFailures = 5;
 
 process.on('unhandledRejection', (error) => {
-  console.error('unhandled rejection', error);
+  say(`a promise was lost: ${String(error)}`);
   process.exit(3);
 });
 
@@ -41,7 +42,7 @@ async function main(): Promise<number> {
     coverage.add(result.coverage);
     if (result.violation !== undefined) {
       failed.push(seed);
-      if (values.quiet) console.log(`seed ${seed}: ${result.violation.message}`);
+      if (values.quiet) say(`seed ${seed}: ${result.violation.message}`);
       else await explain(result);
       continue;
     }
@@ -49,26 +50,26 @@ async function main(): Promise<number> {
     const again = await runSeed(seed);
     if (again.hash === result.hash) continue;
     failed.push(seed);
-    console.log(`seed ${seed} is not repeatable: ${result.hash} and ${again.hash}`);
+    say(`seed ${seed} is not repeatable: ${result.hash} and ${again.hash}`);
   }
   const ran = seed - from;
   const seconds = (performance.now() - startMs) / 1000;
-  console.log(`${ran} seeds in ${seconds.toFixed(1)} s, ${(ran / seconds).toFixed(1)} a second`);
-  console.log(JSON.stringify(coverage));
+  say(`${ran} seeds in ${seconds.toFixed(1)} s, ${(ran / seconds).toFixed(1)} a second`);
+  say(JSON.stringify(coverage));
   const missing = ran >= 100 ? coverage.missing(ran) : [];
-  for (const line of missing) console.log(`not enough of ${line}`);
-  if (failed.length > 0) console.log(`failed: ${failed.join(' ')}`);
+  for (const line of missing) say(`not enough of ${line}`);
+  if (failed.length > 0) say(`failed: ${failed.join(' ')}`);
   return failed.length > 0 || missing.length > 0 ? 1 : 0;
 }
 
 async function explain(result: RunResult): Promise<void> {
   const { seed, violation, profile } = result;
   const { trace } = result.trace.length > 0 ? result : await runSeed(seed, true);
-  console.log(trace.join('\n'));
-  console.log(result.members.join('\n'));
-  console.log(JSON.stringify(profile));
-  console.log(`seed ${seed}: ${violation?.message}`);
-  console.log(`npm run sim -- --seed ${seed} --trace`);
+  say(trace.join('\n'));
+  say(result.members.join('\n'));
+  say(JSON.stringify(profile));
+  say(`seed ${seed}: ${violation?.message}`);
+  say(`npm run sim -- --seed ${seed} --trace`);
 }
 
 process.exitCode = await main();

@@ -13,13 +13,13 @@ import { readWhole } from '../src/storage/disk.ts';
 import { Log } from '../src/storage/log.ts';
 import type { LogRecord } from '../src/storage/log-types.ts';
 import { type DiskFault, type DiskOperation, MemoryDisk } from '../src/storage/memory-disk.ts';
-import { recoverLog } from '../src/storage/recover.ts';
 import { snapshotName } from '../src/storage/snapshot-file.ts';
 import type { Coverage } from './coverage.ts';
 import { type Kernel, Process } from './kernel.ts';
 import { Registers } from './machine.ts';
 import type { Network, Station } from './network.ts';
 import type { Profile } from './profile.ts';
+import { Promises } from './promises.ts';
 import type { Trace } from './trace.ts';
 import type { Truth } from './truth.ts';
 import { check, Violation } from './violation.ts';
@@ -77,9 +77,7 @@ export class Member implements Station {
   #running: Running | undefined;
   #ended = Promise.withResolvers<never>();
   readonly #takes = new Set<(taken: boolean) => void>();
-  /** The last vote given, and the last entries attested, over all its processes. */
-  #granted = { term: 0, to: 0 };
-  #attested = { term: 0, index: 0, entryTerm: 0 };
+  readonly #promises: Promises;
   #term = 0;
   #commit = 0;
   #applied = 0;
@@ -91,6 +89,7 @@ export class Member implements Station {
     this.#random = random;
     this.#rate = clock.rate;
     this.#skewMs = clock.skewMs;
+    this.#promises = new Promises({ directory: logDirectory, clusterId, logId: id });
     this.#disk = this.#newDisk();
   }
 
@@ -244,28 +243,25 @@ export class Member implements Station {
     );
   }
 
-  /** I11: what is promised is on the disk at the moment it leaves. */
-  promises(message: Message): void {
+  /** What leaves must be true: of the disk at this moment, and of the member it is for. */
+  leaves(message: Message): void {
     const { from, to, term, type } = message;
     const running = this.#running;
     if (from !== this.id || running === undefined) return;
-    if (type === 'requestVoteReply' && message.granted && !message.preVote) {
-      this.#granted = { term, to };
-      this.#world.truth.voted(this.id, term, to);
-      this.#checkImage(message);
-    }
+    const { log } = running;
+    const { truth, member, kernel } = this.#world;
     if (type === 'timeoutNow') {
-      const last = running.log.lastIndex;
-      const isReady = this.#world.member(to)?.holds(last, running.log.term(last)) ?? true;
+      const last = log.lastIndex;
+      const isReady = member(to)?.holds(last, log.term(last)) ?? true;
       check(isReady, () => `member ${from} hands over to ${to}, which lacks entry ${last}`);
     }
-    if (type === 'appendEntriesReply' && !message.rejected && message.index > 0) {
-      const { index } = message;
-      const entryTerm = running.log.term(index) ?? 0;
-      if (running.log.hardState.term !== term) return;
-      const isFurther = term > this.#attested.term || index >= this.#attested.index;
-      if (isFurther) this.#attested = { term, index, entryTerm };
-      if (this.#world.kernel.count % 16 === 0) this.#checkImage(message);
+    const promised = this.#promises.note(message, log);
+    if (promised === 'vote') truth.voted(this.id, term, to);
+    // Reading the disk takes a while: of entries some are looked at.
+    if (promised === 'vote' || (promised === 'entry' && kernel.count % 16 === 0)) {
+      this.#promises.checkDisk(message, log, this.#disk).catch((error: unknown) => {
+        this.#violated(`member ${this.id} promised`, error);
+      });
     }
   }
 
@@ -314,7 +310,8 @@ export class Member implements Station {
     if (this.#isLogCreated && log.tornBytes > 0) coverage.tornTails++;
     this.#isLogCreated = true;
     const watched = new WatchedLog(log, (record) => this.#onRecord(watched, record));
-    this.#checkRecovered(watched);
+    this.#promises.checkRecovered(watched, (index) => watched.term(index));
+    this.#world.truth.voted(this.id, watched.hardState.term, watched.hardState.vote);
     this.#term = watched.hardState.term;
     this.#led = 0;
     this.#commit = 0;
@@ -340,25 +337,6 @@ export class Member implements Station {
     const running = { process, log: watched, node, machine, state: replica };
     this.#running = running;
     await node.start(this.#watchedState(running));
-  }
-
-  /** A log that was read back keeps every promise that was made. */
-  #checkRecovered(log: WatchedLog): void {
-    const { term, vote } = log.hardState;
-    const { id } = this;
-    const { truth } = this.#world;
-    const [granted, attested] = [this.#granted, this.#attested];
-    check(
-      term > granted.term || (term === granted.term && vote === granted.to) || granted.term === 0,
-      () => `member ${id} forgot its vote for ${granted.to} in term ${granted.term}`,
-    );
-    check(term >= attested.term, () => `member ${id} forgot term ${attested.term}`);
-    truth.voted(id, term, vote);
-    if (term !== attested.term || attested.index <= log.compacted.index) return;
-    check(
-      log.lastIndex >= attested.index && log.term(attested.index) === attested.entryTerm,
-      () => `member ${id} forgot entry ${attested.index} that it said to have`,
-    );
   }
 
   /** Every apply is compared with what the log says. */
@@ -434,7 +412,6 @@ export class Member implements Station {
 
   /** The process ends by itself. Only a disk that fails may cause that. */
   #failed(error: unknown): void {
-    const why = error instanceof Error ? error : new Error(String(error));
     const code = (error as { code?: string }).code;
     if (code === 'ETL_STORAGE_FAILED' && this.diskFails) {
       this.#world.coverage.diskFailures++;
@@ -444,7 +421,7 @@ export class Member implements Station {
       this.#world.coverage.rots++;
       return this.wipe();
     }
-    this.#world.violated(new Violation(`member ${this.id} ended: ${why.stack ?? why.message}`));
+    this.#violated(`member ${this.id} ended`, error);
   }
 
   async #copySnapshot({ snapshot }: SnapshotShipment, from: MemoryDisk): Promise<boolean> {
@@ -465,31 +442,10 @@ export class Member implements Station {
     return true;
   }
 
-  #checkImage(message: Message): void {
-    const { log } = this.#running as Running;
-    const present = { term: log.hardState.term, at: (index: number) => log.term(index) };
-    const entryTerm = message.type === 'appendEntriesReply' ? present.at(message.index) : undefined;
-    const image = { disk: this.#disk.durableCopy(), directory: logDirectory, clusterId };
-    recoverLog({ ...image, logId: this.id }).then(
-      ({ view }) =>
-        this.#guard(() => {
-          const { term, vote } = view.hardState;
-          if (message.type === 'requestVoteReply') {
-            const isKept = term > message.term || (term === message.term && vote === message.to);
-            check(isKept, () => `the vote of member ${this.id} for ${message.to} is not durable`);
-          } else if (message.type === 'appendEntriesReply') {
-            const { index } = message;
-            check(
-              term >= message.term &&
-                (index <= view.compacted.index || view.term(index) === entryTerm),
-              () => `entry ${index} that member ${this.id} says to have is not durable`,
-            );
-          }
-        }),
-      (error: unknown) =>
-        this.#world.violated(
-          new Violation(`the disk of member ${this.id} is not readable: ${error}`),
-        ),
+  #violated(what: string, error: unknown): void {
+    const why = error instanceof Error ? error : new Error(String(error));
+    this.#world.violated(
+      why instanceof Violation ? why : new Violation(`${what}: ${why.stack ?? why.message}`),
     );
   }
 

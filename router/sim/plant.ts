@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type PlantedBug, plantedBugs } from './planted.ts';
+import { say } from './say.ts';
 
 /** The folder of the package. */
 const packageDirectory = fileURLToPath(new URL('..', import.meta.url));
@@ -19,7 +20,7 @@ export async function findPlanted(only: string, seeds: number): Promise<number> 
       const found = await find(bug, seeds);
       if (found === undefined) missed++;
       const how = found ?? `NOT FOUND in ${seeds} seeds`;
-      console.log(`${bug.name.padEnd(4)} ${bug.what}: ${how}`);
+      say(`${bug.name.padEnd(4)} ${bug.what}: ${how}`);
     }
   };
   await Promise.all([next(), next()]);

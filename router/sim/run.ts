@@ -59,7 +59,7 @@ class Run {
     const member = (id: number): Member | undefined => this.#members.get(id);
     const network = new Network({
       ...{ kernel, profile, random: randoms.network, station: member },
-      onSend: (message) => member(message.from)?.promises(message),
+      onSend: (message) => member(message.from)?.leaves(message),
       onReceive: ({ type, from, to, term }) => trace.note(type, from, to, term),
     });
     const violated = (violation: Violation): void => {

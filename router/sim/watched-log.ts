@@ -1,6 +1,5 @@
 // The production log with someone who looks over its shoulder: the oracles hear of every record before it is queued.
 
-import type { EtlError } from '@etl-router/core';
 import type { Log } from '../src/storage/log.ts';
 import type {
   AppendDone,
@@ -44,7 +43,7 @@ export class WatchedLog implements RaftLog {
     return this.#log.durable;
   }
 
-  get failure(): EtlError | undefined {
+  get failure(): RaftLog['failure'] {
     return this.#log.failure;
   }
 

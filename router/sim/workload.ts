@@ -136,13 +136,6 @@ export class Workload {
         const cancel = world.kernel.after(500 + random.below(3000), undefined, () =>
           patience.abort(),
         );
-        const began = world.kernel.nowMs;
-        (globalThis as any).asks ??= new Map();
-        const key = {};
-        (globalThis as any).asks.set(key, [began, member.id, ask.toString().slice(0, 50)]);
-        patience.signal.addEventListener('abort', () => {
-          (globalThis as any).asks.get(key)?.push('aborted');
-        });
         try {
           return { member, value: await ask(member, patience.signal) };
         } catch (error) {
