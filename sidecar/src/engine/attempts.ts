@@ -46,7 +46,9 @@ interface History {
   attempts: number;
   firstFailureMs: number | undefined;
   /** The stage's successes at the first failure. */
-  successes: number;
+  readonly successes: number;
+  /** Its successes when the latest call began. */
+  successesAtCall: number;
 }
 
 /** What a batch that failed in its first call came to. */
@@ -78,10 +80,12 @@ export class Attempts {
     failed: Failed,
     output?: RecordBatch,
   ): Promise<RecordBatch | undefined> {
+    const { successes } = this.#context.health(this.#callee.stage);
     const history: History = {
       attempts: 0,
       firstFailureMs: undefined,
-      successes: this.#context.health(this.#callee.stage).successes,
+      successes,
+      successesAtCall: successes,
     };
     const outputs: RecordBatch[] = output === undefined ? [] : [output];
     await this.#settle(batch, { failed, history, outputs });
@@ -94,7 +98,7 @@ export class Attempts {
   ): Promise<void> {
     const { history, outputs } = work;
     let part: RecordBatch | undefined = batch;
-    let failed = work.failed ?? (await this.#call(batch, outputs));
+    let failed = work.failed ?? (await this.#call(batch, work));
     while (failed !== undefined) {
       this.#signal.throwIfAborted();
       history.attempts++;
@@ -113,12 +117,16 @@ export class Attempts {
       }
       if (part === undefined) return;
       this.#context.counters.stage(this.#callee.stage).retried++;
-      failed = await this.#call(part, outputs);
+      failed = await this.#call(part, work);
     }
     this.#context.counters.setFault(this.#callee.stage, undefined);
   }
 
-  async #call(part: RecordBatch, outputs: RecordBatch[]): Promise<Failed | undefined> {
+  async #call(
+    part: RecordBatch,
+    { history, outputs }: { readonly history: History; readonly outputs: RecordBatch[] },
+  ): Promise<Failed | undefined> {
+    history.successesAtCall = this.#context.health(this.#callee.stage).successes;
     try {
       const result = await this.#callee.call(part);
       if (result.output !== undefined) outputs.push(result.output);
@@ -157,7 +165,9 @@ export class Attempts {
     if (half !== undefined) {
       return { kind: 'split', halves: [left.slice(0, half), left.slice(half, left.count)] };
     }
-    if (!refused && !this.#isExhausted(history)) return { kind: 'go', part: left };
+    if (!refused && !this.#isExhausted(history, history.successesAtCall)) {
+      return { kind: 'go', part: left };
+    }
     await this.#buryAll(left, error, history);
     return { kind: 'go', part: undefined };
   }
@@ -191,7 +201,9 @@ export class Attempts {
     const held = transactional ? await this.#callee.remaining(part) : part;
     const passed = part.count - (held?.count ?? 0);
     const isOver = (failure: RecordFailure): boolean =>
-      !failure.retryable || (transactional && failure.index < passed) || this.#isExhausted(history);
+      !failure.retryable ||
+      (transactional && failure.index < passed) ||
+      this.#isExhausted(history, this.#context.health(stage).successes);
     const over = failures.filter(isOver);
     await this.#undertaker.bury(
       part,
@@ -210,9 +222,12 @@ export class Attempts {
     return rest === undefined ? undefined : this.#callee.remaining(rest);
   }
 
-  #isExhausted(history: History): boolean {
-    const works = this.#context.health(this.#callee.stage).successes > history.successes;
-    return isExhausted(this.#context.pipeline.delivery.retry, history.attempts, works);
+  /**
+   * `successes`: those that are evidence. For a call that failed whole they must precede the call: a stage that came back
+   * after it, for another lane, says nothing of why it failed.
+   */
+  #isExhausted({ attempts, successes: atFirst }: History, successes: number): boolean {
+    return isExhausted(this.#context.pipeline.delivery.retry, attempts, successes > atFirst);
   }
 
   #letter(

@@ -207,6 +207,39 @@ test('a transform that is away is waited for, and its failures keep the order of
   );
 });
 
+test('after an outage, what one lane gets through costs the other none of its records', async () => {
+  const table = new MemoryTable();
+  const pipeline = testPipeline({
+    stages: { in: 'source', t: 'transform', out: 'sink' },
+    edges: [
+      ['in', 't'],
+      ['t', 'out'],
+    ],
+  });
+  let isDown = true;
+  const before = (): void => {
+    if (isDown) throw new EtlError('ETL_UNAVAILABLE', 'nobody listens');
+  };
+  const transforms = { t: (payload: string) => [payload] };
+  const world = new World({ pipeline, tables: { out: table }, transforms, before: { t: before } });
+  world.emit(8, 'p0');
+  world.emit(8, 'p1');
+  await world.start();
+  // Small steps, as the lanes wait for times of their own: one is through while the other still waits.
+  const advance = async (ms: number): Promise<void> => {
+    for (let at = 0; at < ms; at += 5) {
+      world.clock.advance(5);
+      await world.pass(5);
+    }
+  };
+  await advance(2000);
+  isDown = false;
+  await advance(1000);
+  assert.equal(world.stage('t').deadLettered, 0);
+  assert.equal(table.payloads.length, 16);
+  assert.equal(world.snapshot.phase, 'completed');
+});
+
 test('a defect in a transform costs the record it trips over, not the pipeline', async () => {
   const table = new MemoryTable();
   const world = new World({
