@@ -9,6 +9,7 @@ import {
   Folder,
   type Generated,
   identities,
+  pipelineState,
   type Running,
   until,
 } from './harness.ts';
@@ -146,28 +147,20 @@ test('what can not be processed is listed and shown, sent again once the cause i
     shown.join('\n'),
   );
   const [poison, venom] = shown[0]?.includes('poison') ? ids : ids.toReversed();
-  const epoch = async (): Promise<number> => {
-    const text = await folder.etlctl(server, 'describe', 'pipeline', 'orders', '-o', 'json');
-    const { result } = JSON.parse(text) as { result: { offsets: { epoch: string }[] } };
-    return Number(result.offsets[0]?.epoch);
-  };
+  const epoch = async (): Promise<number> =>
+    Number((await pipelineState(server, 'orders')).offsets[0]?.epoch);
   const before = await epoch();
   await folder.etlctl(server, 'apply', '-f', 'string.yaml');
   await until('the change to be taken', async () => (await epoch()) > before);
   await folder.etlctl(server, 'dlq', 'redrive', 'orders', poison as string);
   await until('what was sent again', () => stored().length === 4);
   assert.deepEqual(stored(), [1, 3, 5, 'poison']);
-  let left = '';
-  await until(
-    'the end of its dead letter',
-    async () => {
-      left = (await folder.etlctl(server, 'dlq', 'ls', 'orders', '-o', 'name')).trim();
-      return left === venom;
-    },
-    () => left,
-  );
+  const letters = async (): Promise<number> => (await pipelineState(server, 'orders')).deadLetters;
+  await until('the end of its dead letter', async () => (await letters()) === 1);
+  const left = await folder.etlctl(server, 'dlq', 'ls', 'orders', '-o', 'name');
+  assert.equal(left.trim(), venom);
   await folder.etlctl(server, 'dlq', 'discard', 'orders', venom as string);
-  assert.equal(await folder.etlctl(server, 'dlq', 'ls', 'orders', '-o', 'name'), '');
+  assert.equal(await letters(), 0);
   assert.equal((await running.end('SIGTERM')).code, 0);
   assert.deepEqual(stored(), [1, 3, 5, 'poison']);
 });

@@ -166,6 +166,31 @@ export class Folder {
   }
 }
 
+/** What the router tells of a pipeline, as far as tests wait for it. */
+export interface PipelineState {
+  readonly phase: string;
+  readonly rates: { readonly recordsIn: string; readonly inFlightRecords: string } | null;
+  readonly offsets: readonly { readonly epoch: string }[];
+  readonly deadLetters: number;
+}
+
+const pipelineDocument = `query ($id: ID!) { pipeline(pipelineId: $id) {
+  phase rates { recordsIn inFlightRecords } offsets { epoch } deadLetters
+} }`;
+
+/** Asks over GraphQL, which takes a part of the time that etlctl takes to start: for what is asked again and again. */
+export async function pipelineState(server: string, name: string): Promise<PipelineState> {
+  const response = await fetch(`${server}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query: pipelineDocument, variables: { id: `default/${name}` } }),
+  });
+  const text = await response.text();
+  const { data } = JSON.parse(text) as { readonly data?: { readonly pipeline?: PipelineState } };
+  assert.ok(data?.pipeline, text);
+  return data.pipeline;
+}
+
 /** Asks until it holds. Fails when it does not hold in time; `tell` then says what there is instead. */
 export async function until(
   what: string,
