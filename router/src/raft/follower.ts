@@ -20,7 +20,8 @@ export function stepAsFollower(
     case 'heartbeat':
       // A commit index above what is here is a leader that misjudges this log; it is not believed.
       state.commitTo(Math.min(message.commitIndex, state.log.lastIndex));
-      return state.promise(message.from, {
+      // It promises nothing but the term that was met, and must not wait for a slow disk.
+      return state.send(message.from, {
         type: 'heartbeatReply',
         readContext: message.readContext,
       });

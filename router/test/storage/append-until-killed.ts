@@ -12,6 +12,18 @@ import { nodeDisk } from '../../src/storage/node-disk.ts';
 import { nodeAlone } from '../raft/alone.ts';
 import { FakeState } from '../raft/fake-state.ts';
 
+/** Says a line at once, so that a kill does not take it back; a pipe that is full is tried again until it is read. */
+function say(line: string): void {
+  for (;;) {
+    try {
+      writeSync(1, line);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
+  }
+}
+
 const [, , path = '', together = '1'] = process.argv;
 const disk = nodeDisk;
 const directory = await DataDirectory.open({ disk, path, random: systemRandom, name: '1' });
@@ -35,13 +47,13 @@ const membership = encodeMembership({
   removed: [],
 });
 await node.start(new FakeState(log.compacted, log.compacted.index > 0 ? membership : undefined));
-writeSync(1, `open ${log.lastIndex}\n`);
+say(`open ${log.lastIndex}\n`);
 
 for (;;) {
   const proposals = Array.from({ length: Number(together) }, async (_, at) => {
     const length = 16 + ((log.lastIndex * 7 + at * 131) % 700);
     const { index } = await node.propose(Buffer.alloc(length, log.lastIndex % 251));
-    writeSync(1, `${index} ${length} ${log.term(index) ?? 0}\n`);
+    say(`${index} ${length} ${log.term(index) ?? 0}\n`);
   });
   await Promise.all(proposals);
 }
