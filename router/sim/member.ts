@@ -11,13 +11,14 @@ import { RaftNode } from '../src/raft/node.ts';
 import type { Peer, RaftReceiver, SnapshotShipment } from '../src/raft/transport.ts';
 import { readWhole } from '../src/storage/disk.ts';
 import { Log } from '../src/storage/log.ts';
-import type { LogRecord } from '../src/storage/log-types.ts';
+import type { Entry, LogRecord } from '../src/storage/log-types.ts';
 import { type DiskFault, type DiskOperation, MemoryDisk } from '../src/storage/memory-disk.ts';
 import { snapshotName } from '../src/storage/snapshot-file.ts';
 import type { Coverage } from './coverage.ts';
 import { type Kernel, Process } from './kernel.ts';
 import { Registers } from './machine.ts';
 import type { Network, Station } from './network.ts';
+import { maxProposals, Observer } from './observer.ts';
 import type { Profile } from './profile.ts';
 import { Promises } from './promises.ts';
 import type { Trace } from './trace.ts';
@@ -47,6 +48,7 @@ interface Running {
   readonly node: RaftNode;
   readonly machine: Registers;
   readonly state: ReplicatedState;
+  readonly observer: Observer;
 }
 
 const clusterId = 'simulated';
@@ -78,10 +80,7 @@ export class Member implements Station {
   #ended = Promise.withResolvers<never>();
   readonly #takes = new Set<(taken: boolean) => void>();
   readonly #promises: Promises;
-  #term = 0;
-  #commit = 0;
-  #applied = 0;
-  #led = 0;
+  #lastLog: WatchedLog | undefined;
 
   constructor(id: number, world: World, random: Random, clock: { rate: number; skewMs: number }) {
     this.id = id;
@@ -139,6 +138,15 @@ export class Member implements Station {
   holds(index: number, term: number | undefined): boolean {
     const { log } = this.#running ?? {};
     return log === undefined || index <= log.compacted.index || log.term(index) === term;
+  }
+
+  /** Whether the entry was told to be durable there, by this process or the last one. */
+  keeps({ index, term }: Entry): boolean {
+    const log = this.#lastLog;
+    if (log === undefined) return false;
+    if (index <= log.compacted.index) return true;
+    const { durable } = log;
+    return log.term(index) === term && durable.index >= index && durable.term >= term;
   }
 
   get hasAppliedAll(): boolean {
@@ -267,35 +275,7 @@ export class Member implements Station {
 
   /** Compares it with the truth. */
   inspect(): void {
-    const running = this.#running;
-    if (running === undefined) return;
-    const { node, log } = running;
-    const { role, term, commitIndex, lastApplied, pendingProposals, failure } = node.status();
-    if (failure !== undefined || role === 'starting') return;
-    check(term >= this.#term, () => `member ${this.id} goes back to term ${term}`);
-    this.#term = term;
-    if (role === 'leader' && this.#led < term) {
-      this.#led = term;
-      const isNew = this.#world.truth.leads(this.id, term, log);
-      if (isNew) this.#world.coverage.leaders++;
-      this.#world.trace.note('leader', this.id, term);
-    }
-    this.#observeCommit(running, commitIndex, term);
-    // I10.
-    check(commitIndex <= log.lastIndex, () => `member ${this.id} commits what it has not`);
-    check(lastApplied >= this.#applied, () => `member ${this.id} applies backwards`);
-    this.#applied = lastApplied;
-    check(pendingProposals <= maxProposals, () => `${pendingProposals} proposals wait`);
-  }
-
-  #observeCommit({ log }: Pick<Running, 'log'>, commit: number, term: number): void {
-    check(commit >= this.#commit, () => `member ${this.id} takes back commit ${this.#commit}`);
-    const low = Math.max(this.#commit + 1, log.firstIndex);
-    for (let index = low; index <= commit; index++) {
-      const [entry] = log.entries(index, index + 1, 1);
-      if (entry !== undefined) this.#world.truth.committed(this.id, entry, term);
-    }
-    this.#commit = commit;
+    this.#running?.observer.inspect();
   }
 
   async #open(process: Process, clock: Clock): Promise<void> {
@@ -312,10 +292,8 @@ export class Member implements Station {
     const watched = new WatchedLog(log, (record) => this.#onRecord(watched, record));
     this.#promises.checkRecovered(watched, (index) => watched.term(index));
     this.#world.truth.voted(this.id, watched.hardState.term, watched.hardState.vote);
-    this.#term = watched.hardState.term;
-    this.#led = 0;
-    this.#commit = 0;
-    this.#applied = 0;
+    this.#lastLog = watched;
+    const observer = new Observer(this.id, this.#world, watched);
     const machine = new Registers();
     const snapshots = { disk, directory: snapshotDirectory, clusterId };
     const store = new MemoryStore();
@@ -334,14 +312,15 @@ export class Member implements Station {
     void node.failed.then((error) => {
       if (process.isAlive) kernel.after(0, process, () => this.#failed(error));
     });
-    const running = { process, log: watched, node, machine, state: replica };
+    observer.watch(node);
+    const running = { process, log: watched, node, machine, state: replica, observer };
     this.#running = running;
     await node.start(this.#watchedState(running));
   }
 
   /** Every apply is compared with what the log says. */
   #watchedState(running: Running): ReplicatedState {
-    const { state, machine, node } = running;
+    const { state, machine, observer } = running;
     const { truth, coverage } = this.#world;
     const { id } = this;
     return {
@@ -352,8 +331,7 @@ export class Member implements Station {
         return state.membership;
       },
       apply: async (entries) => {
-        const { commitIndex, term } = node.status();
-        this.#guard(() => this.#observeCommit(running, Math.max(commitIndex, this.#commit), term));
+        this.#guard(() => observer.observeCommit());
         const results = await state.apply(entries);
         this.#guard(() => {
           for (const [at, { index }] of entries.entries())
@@ -492,6 +470,3 @@ export class Member implements Station {
 export function peerOf(id: number): Peer {
   return { id, name: `m${id}`, address: `m${id}:1` };
 }
-
-/** Proposals that may wait on a member. */
-const maxProposals = 256;

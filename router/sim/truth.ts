@@ -101,8 +101,8 @@ export class Truth {
     this.#votes.set(`${id} ${term}`, vote);
   }
 
-  /** LogInv: whoever knows an entry to be committed has the same one there, for ever. */
-  committed(id: number, entry: Entry, inTerm: number): void {
+  /** LogInv: whoever knows an entry to be committed has the same one there, for ever. True: nobody knew before. */
+  committed(id: number, entry: Entry, inTerm: number): boolean {
     const { index, term } = entry;
     const known = this.#committed[index];
     const hash = hashOfEntry(entry);
@@ -112,7 +112,7 @@ export class Truth {
         () =>
           `entry ${index} is committed as one of term ${known.term}, and on member ${id} as one of term ${term}`,
       );
-      return;
+      return false;
     }
     check(
       index === this.#committed.length,
@@ -121,6 +121,7 @@ export class Truth {
     const answerHash = this.#apply(entry);
     const stateHash = this.#model.hash;
     this.#committed.push({ term, hash, inTerm, type: entry.type, stateHash, answerHash });
+    return true;
   }
 
   /** State machine safety: the answer to an entry is the same everywhere. */
