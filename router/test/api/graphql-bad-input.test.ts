@@ -247,13 +247,14 @@ test('bad input of GraphQL is answered soon, with its code and without internals
 });
 
 test('what exists already, is stale or does not fit is an answer with its code', async (t) => {
-  const { running, graphql } = await start(t);
-  await running.router.objects.applyText(allText);
+  const fixture = await start(t);
+  await fixture.running.router.objects.applyText(allText);
   const apply =
     'mutation($m:String!,$v:ID){answer:applyObject(input:{manifest:$m,expectedVersion:$v}){success code}}';
   const codeOf = async (manifest: string, expected?: string): Promise<unknown> => {
-    const { data } = await graphql(apply, { m: manifest, v: expected });
-    const { success, code } = data?.['answer'] as { success: boolean; code: string | null };
+    const { data } = await fixture.graphql(apply, { m: manifest, v: expected });
+    const answers = data as { answer: { success: boolean; code: string | null } };
+    const { success, code } = answers.answer;
     assert.equal(success, code === null);
     return code;
   };
@@ -269,6 +270,6 @@ test('what exists already, is stale or does not fit is an answer with its code',
   ] as const) {
     assert.notEqual(await codeOf(manifest), null, what);
   }
-  const found = running.router.objects.list({ kind: 'EtlPipeline' });
+  const found = fixture.running.router.objects.list({ kind: 'EtlPipeline' });
   assert.equal(found.length, 1, 'nothing of it took effect');
 });
