@@ -1,5 +1,6 @@
 // Runs seeds and says what they found: `npm run sim -- --seeds 1000 --from 1`. One that fails is told with the command
-// that runs it again and its last events.
+// that runs it again and its last events. `--count` says what the seeds went through, `--twice` runs each again and
+// compares, `--planted` looks for planted bugs.
 
 import { parseArgs } from 'node:util';
 import { Coverage } from './coverage.ts';
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     trace: { type: 'boolean', default: false },
     planted: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
+    count: { type: 'boolean', default: false },
     quiet: { type: 'boolean', default: false },
   },
 });
@@ -55,7 +57,7 @@ async function main(): Promise<number> {
   const ran = seed - from;
   const seconds = (performance.now() - startMs) / 1000;
   say(`${ran} seeds in ${seconds.toFixed(1)} s, ${(ran / seconds).toFixed(1)} a second`);
-  say(JSON.stringify(coverage));
+  if (values.count) for (const [name, count] of Object.entries(coverage)) say(`${name}: ${count}`);
   const missing = ran >= 100 ? coverage.missing(ran) : [];
   for (const line of missing) say(`not enough of ${line}`);
   if (failed.length > 0) say(`failed: ${failed.join(' ')}`);

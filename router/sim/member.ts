@@ -307,7 +307,7 @@ export class Member implements Station {
       electionMs: profile.electionMs,
       snapshotInterval: profile.snapshotInterval,
       trailingEntries: profile.trailingEntries,
-      proposals: { maxCount: maxProposals, maxBytes: 1024 * 1024 },
+      proposals: { maxCount: maxProposals, maxBytes: 16 * 1024 * 1024 },
     });
     void node.failed.then((error) => {
       if (process.isAlive) kernel.after(0, process, () => this.#failed(error));

@@ -74,20 +74,22 @@ export function drawProfile(seed: number): Profile {
   const every = (chance: number, ...seconds: readonly number[]): number =>
     random.next() < chance ? one(...seconds) : Number.POSITIVE_INFINITY;
   const isWide = random.next() < 0.3;
+  // So heavy that what a new leader takes over does not fit one append.
+  const isHeavy = seededRandom(seed * 64 + 63).next() < 0.05;
   const members = one(3, 3, 5, 5, 4);
   return {
     members,
     founders: one(1, members, members),
-    clients: one(2, 4, 6),
+    clients: isHeavy ? 8 : one(2, 4, 6),
     keys: one(1, 3, 8),
     heartbeatMs: 100,
     electionMs: one(500, 1000),
-    snapshotInterval: one(20, 50, 200, 100_000),
+    snapshotInterval: isHeavy ? 50 : one(20, 50, 200, 100_000),
     trailingEntries: one(0, 5, 30),
     segmentBytes: one(4096, 16_384, 65_536),
-    paddingBytes: one(0, 0, 40, 700),
-    thinkMs: one(5, 30, 100),
-    readShare: one(0.1, 0.4, 0.7),
+    paddingBytes: isHeavy ? 160_000 : one(0, 0, 40, 700),
+    thinkMs: isHeavy ? 5 : one(5, 30, 100),
+    readShare: isHeavy ? 0.1 : one(0.1, 0.4, 0.7),
     delayMs: isWide ? one(20, 50) : one(0.2, 1),
     jitterMs: isWide ? one(5, 50) : one(0.1, 2, 20),
     loss: one(0, 0, 0.01, 0.1, 0.3),
@@ -105,7 +107,7 @@ export function drawProfile(seed: number): Profile {
     outageS: every(0.2, 20),
     transferS: every(0.4, 3, 10),
     churnS: every(0.5, 3, 10),
-    maxEvents: 10_000,
+    maxEvents: isHeavy ? 3000 : 10_000,
     maxMs: 60_000,
   };
 }
