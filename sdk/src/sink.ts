@@ -11,6 +11,7 @@ import {
 import { fromRecordFailure, toCount, toLane } from '@etl-router/proto';
 import {
   addService,
+  defaultMaxMessageBytes,
   type Implementation,
   type Raw,
   type RawService,
@@ -138,6 +139,7 @@ function sinkHandlers(
       idempotentByKey: capabilities.idempotentByKey ?? false,
       transactionalPosition: capabilities.transactionalPosition ?? false,
       supportsStream: true,
+      maxMessageBytes: defaultMaxMessageBytes,
       recordTypes: [...recordTypes],
       ...(batch === undefined ? {} : { batch: { ...usualBatch, ...batch } }),
     }),

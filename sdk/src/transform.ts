@@ -6,6 +6,7 @@ import { fromFailure, type RawRecordResult } from '@etl-router/proto';
 import {
   addService,
   type CallContext,
+  defaultMaxMessageBytes,
   type Implementation,
   type Raw,
   type RawService,
@@ -72,6 +73,7 @@ export async function serveTransform(options: TransformOptions): Promise<Running
     getCapabilities: () => ({
       deterministic: options.deterministic ?? false,
       supportsStream: true,
+      maxMessageBytes: defaultMaxMessageBytes,
       maxBatchRecords,
       maxConcurrentBatches: batchesAtOnce,
       recordTypes: [...recordTypes],

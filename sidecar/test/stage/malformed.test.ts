@@ -2,66 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import {
-  BatchBuilder,
-  type PartitionReader,
-  positionOfCount,
-  type RecordBatch,
-} from '@etl-router/core';
-import {
-  addService,
-  bindServer,
-  closeServer,
-  createServer,
-  type Implementation,
-} from '@etl-router/proto/grpc';
-import { SinkService } from '@etl-router/proto/sink';
+import { type PartitionReader, positionOfCount } from '@etl-router/core';
+import { addService, type Implementation } from '@etl-router/proto/grpc';
 import { Ordering, SourceService } from '@etl-router/proto/source';
-import { RecordStatus, TransformService } from '@etl-router/proto/transform';
-import { GrpcSink, GrpcSource, type GrpcTarget, GrpcTransform } from '@etl-router/sidecar';
-import { credentials, type Server, ServerCredentials } from '@grpc/grpc-js';
-
-const lane = { pipeline: 'test/pipeline', source: 'in', partition: 'all' };
-const never = new AbortController().signal;
-
-async function listen(t: TestContext, add: (server: Server) => void): Promise<GrpcTarget> {
-  const server = createServer();
-  add(server);
-  const port = await bindServer(server, '127.0.0.1:0', ServerCredentials.createInsecure());
-  t.after(() => closeServer(server, AbortSignal.abort()));
-  return {
-    pipelineId: lane.pipeline,
-    stage: 'mine',
-    address: `127.0.0.1:${port}`,
-    credentials: credentials.createInsecure(),
-    config: {},
-  };
-}
-
-function batchOf(count: number): RecordBatch {
-  const builder = new BatchBuilder();
-  for (let index = 0; index < count; index++)
-    builder.append({ position: positionOfCount(index), payload: Buffer.from(String(index)) });
-  return builder.build({ lane, epoch: 1, firstSequence: 0, watermark: undefined });
-}
+import { RecordStatus } from '@etl-router/proto/transform';
+import { GrpcSource } from '@etl-router/sidecar';
+import { batchOf, lane, listen, never, sinkOf, transformOf } from './fixture.ts';
 
 type Source = Implementation<typeof SourceService>;
-type Transform = Implementation<typeof TransformService>;
-type Sink = Implementation<typeof SinkService>;
-
-async function transformOf(t: TestContext, change: Partial<Transform>): Promise<GrpcTransform> {
-  const target = await listen(t, (server) =>
-    addService(server, TransformService, {
-      getCapabilities: () => ({ maxConcurrentBatches: 2 }),
-      processBatch: () => ({ results: [] }),
-      processStream: async function* () {},
-      ...change,
-    }),
-  );
-  const stage = await GrpcTransform.connect(target);
-  t.after(() => stage.close());
-  return stage;
-}
 
 async function readerOf(
   t: TestContext,
@@ -216,19 +164,9 @@ test('what came under an earlier and larger credit is held until it is asked for
 
 test('a failure of a record that was not written, or twice of one, says nothing certain', async (t) => {
   for (const indexes of [[1], [0, 0]]) {
-    const handlers: Sink = {
-      getCapabilities: () => ({}),
-      openLane: () => ({}),
+    const sink = await sinkOf(t, {
       writeBatch: () => ({ failures: indexes.map((index) => ({ index })) }),
-      writeStream: async function* () {},
-      flush: () => ({}),
-      complete: () => ({}),
-      getCapacity: () => ({}),
-    };
-    const target = await listen(t, (server) => addService(server, SinkService, handlers));
-    const sink = await GrpcSink.connect(target);
-    t.after(() => sink.close());
-    await sink.openLane(lane, 1);
+    });
     await assert.rejects(sink.write(batchOf(1), never), {
       code: 'ETL_CONNECTOR_FAILED',
       retryable: false,

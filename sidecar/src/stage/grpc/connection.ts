@@ -16,6 +16,8 @@ export interface GrpcTarget {
   readonly credentials: ChannelCredentials;
   /** The stage's own settings, passed on as they are. */
   readonly config: JsonObject;
+  /** In place of the deadlines that the proto files promise. */
+  readonly deadlinesMs?: Partial<Deadlines>;
 }
 
 const knownKeys = ['endpoint', 'service', 'tls', 'config', 'proto'];
@@ -66,19 +68,33 @@ export function toStageMessage(target: GrpcTarget): {
   return { pipeline: pipelineId, stage, configJson: Buffer.from(JSON.stringify(config)) };
 }
 
-/** Most bytes of records in one message, so that what stands around them fits into 16 MiB too. */
-export const batchMaxBytes: number = 16 * 1024 * 1024 - 256 * 1024;
+/** Deadlines of the calls, in milliseconds. */
+export interface Deadlines {
+  readonly capabilities: number;
+  readonly partitions: number;
+  readonly acknowledge: number;
+  readonly process: number;
+  readonly openLane: number;
+  readonly write: number;
+  readonly flush: number;
+  readonly complete: number;
+}
 
-/** Deadlines of the calls, as the proto files promise them, in milliseconds. */
-export const deadlinesMs = {
+const promisedDeadlinesMs: Deadlines = {
   capabilities: 10_000,
   partitions: 30_000,
   acknowledge: 10_000,
   process: 30_000,
   openLane: 30_000,
   write: 60_000,
+  flush: 30_000,
   complete: 600_000,
-} as const;
+};
+
+/** The deadline of a call, as the proto files promise it unless the target says otherwise. */
+export function deadlineOf(target: GrpcTarget, call: keyof Deadlines): number {
+  return target.deadlinesMs?.[call] ?? promisedDeadlinesMs[call];
+}
 
 /** Fails a stage that was made for another service than its engine opens it in. */
 export function checkContext(target: GrpcTarget, context: StageContext): void {

@@ -23,7 +23,7 @@ import {
   rawService,
 } from '@etl-router/proto/grpc';
 import { SourceService } from '@etl-router/proto/source';
-import { checkContext, deadlinesMs, type GrpcTarget, toStageMessage } from './connection.ts';
+import { checkContext, deadlineOf, type GrpcTarget, toStageMessage } from './connection.ts';
 
 type Client = GrpcClient<RawService<typeof SourceService>>;
 type Requests = Parameters<Client['pullRecords']>[0];
@@ -57,7 +57,7 @@ export class GrpcSource implements Source {
     try {
       const answer = await client.getCapabilities(
         { stage: toStageMessage(target) },
-        { deadlineMs: deadlinesMs.capabilities },
+        { deadlineMs: deadlineOf(target, 'capabilities') },
       );
       return new GrpcSource(target, client, toSourceCapabilities(answer as never));
     } catch (error) {
@@ -73,7 +73,7 @@ export class GrpcSource implements Source {
   async partitions(signal: AbortSignal): Promise<readonly SourcePartition[]> {
     const { partitions } = await this.#client.listPartitions(
       { stage: toStageMessage(this.#target) },
-      { signal, deadlineMs: deadlinesMs.partitions },
+      { signal, deadlineMs: deadlineOf(this.#target, 'partitions') },
     );
     const names = partitions.map(({ name }) => name);
     const bad = names.find(
@@ -162,7 +162,7 @@ class GrpcReader implements PartitionReader {
         epoch: BigInt(epoch),
         position,
       },
-      { deadlineMs: deadlinesMs.acknowledge },
+      { deadlineMs: deadlineOf(this.#target, 'acknowledge') },
     );
   }
 

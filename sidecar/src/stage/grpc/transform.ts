@@ -1,15 +1,16 @@
 // A transform behind gRPC: ProcessBatch calls, cut to what the service wants in one batch and at once. Records of types
-// that it does not handle are never sent; they go on unchanged.
+// that it does not handle are never sent; they go on unchanged. One larger than a message it takes fails unsent.
 
 import {
   EtlError,
   type RecordBatch,
+  type RecordFailure,
   type StageContext,
   type Transform,
   type TransformCapabilities,
   type TransformResult,
 } from '@etl-router/core';
-import { toTransformCapabilities, toTransformResult } from '@etl-router/proto';
+import { fromFailure, toTransformCapabilities, toTransformResult } from '@etl-router/proto';
 import {
   createClient,
   type GrpcClient,
@@ -18,14 +19,9 @@ import {
   rawService,
 } from '@etl-router/proto/grpc';
 import { type RecordResult, RecordStatus, TransformService } from '@etl-router/proto/transform';
-import {
-  batchMaxBytes,
-  checkContext,
-  deadlinesMs,
-  type GrpcTarget,
-  toStageMessage,
-} from './connection.ts';
+import { checkContext, deadlineOf, type GrpcTarget, toStageMessage } from './connection.ts';
 import { Gate } from './gate.ts';
+import { MessageLimit } from './message-limit.ts';
 
 type Client = GrpcClient<RawService<typeof TransformService>>;
 type Answer = Awaited<ReturnType<Client['getCapabilities']>>;
@@ -47,6 +43,7 @@ export class GrpcTransform implements Transform {
   readonly #client: Client;
   readonly #maxRecords: number;
   readonly #maxBytes: number;
+  readonly #limit: MessageLimit;
   readonly #types: ReadonlySet<string>;
   readonly #gate: Gate;
 
@@ -55,7 +52,9 @@ export class GrpcTransform implements Transform {
     this.#client = client;
     this.capabilities = toTransformCapabilities(answer as never);
     this.#maxRecords = Math.min(answer.maxBatchRecords || recordsMax, recordsMax);
-    this.#maxBytes = Math.min(answer.maxBatchBytes || batchMaxBytes, batchMaxBytes);
+    this.#limit = new MessageLimit(target, answer.maxMessageBytes);
+    const { recordsBytes } = this.#limit;
+    this.#maxBytes = Math.min(answer.maxBatchBytes || recordsBytes, recordsBytes);
     this.#types = new Set(answer.recordTypes);
     this.#gate = new Gate(Math.min(answer.maxConcurrentBatches || 1, concurrentMax));
   }
@@ -66,7 +65,7 @@ export class GrpcTransform implements Transform {
     try {
       const answer = await client.getCapabilities(
         { stage: toStageMessage(target) },
-        { deadlineMs: deadlinesMs.capabilities },
+        { deadlineMs: deadlineOf(target, 'capabilities') },
       );
       return new GrpcTransform(target, client, answer);
     } catch (error) {
@@ -81,7 +80,7 @@ export class GrpcTransform implements Transform {
 
   async process(batch: RecordBatch, signal: AbortSignal): Promise<TransformResult> {
     const results = Array.from({ length: batch.count }, () => passedBy);
-    for (const indexes of this.#parts(batch)) {
+    for (const indexes of this.#parts(batch, results)) {
       const part = indexes.length === batch.count ? batch : batch.select(indexes);
       const answers = await this.#gate.run(() => this.#call(part, signal), signal);
       indexes.forEach((index, at) => {
@@ -95,13 +94,20 @@ export class GrpcTransform implements Transform {
     this.#client.close();
   }
 
-  /** The indexes of the records that are sent, in batches the service likes; a batch of one may be too large for it. */
-  *#parts(batch: RecordBatch): Generator<readonly number[], void> {
+  /**
+   * The indexes of the records that are sent, in batches the service likes; a batch of one may be larger than that. What
+   * fits into no message has its result at once.
+   */
+  *#parts(batch: RecordBatch, results: Raw<RecordResult>[]): Generator<readonly number[], void> {
     let part: number[] = [];
     let bytes = 0;
     for (let index = 0; index < batch.count; index++) {
       if (this.#types.size > 0 && !this.#types.has(batch.type(index))) continue;
-      const size = (batch.spans[2 * index + 1] as number) - (batch.spans[2 * index] as number) + 16;
+      const size = this.#limit.sizeOf(batch, index);
+      if (size > this.#limit.recordsBytes) {
+        results[index] = failed(this.#limit.refuse(index, size));
+        continue;
+      }
       if (part.length >= this.#maxRecords || (part.length > 0 && bytes + size > this.#maxBytes)) {
         yield part;
         part = [];
@@ -116,7 +122,7 @@ export class GrpcTransform implements Transform {
   async #call(batch: RecordBatch, signal: AbortSignal): Promise<Raw<RecordResult>[]> {
     const { results } = await this.#client.processBatch(
       { stage: toStageMessage(this.#target), batch: batch.toBytes() },
-      { signal, deadlineMs: deadlinesMs.process },
+      { signal, deadlineMs: deadlineOf(this.#target, 'process') },
     );
     if (results.length === batch.count) return results;
     throw new EtlError(
@@ -125,4 +131,12 @@ export class GrpcTransform implements Transform {
       { retryable: false },
     );
   }
+}
+
+function failed(failure: RecordFailure): Raw<RecordResult> {
+  return {
+    status: RecordStatus.ERROR,
+    outputs: [],
+    failure: fromFailure(failure),
+  } as unknown as Raw<RecordResult>;
 }

@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file etl/sink/v1/sink.proto.
  */
 export const file_etl_sink_v1_sink: GenFile = /*@__PURE__*/
-  fileDesc("ChZldGwvc2luay92MS9zaW5rLnByb3RvEgtldGwuc2luay52MSJDChZHZXRDYXBhYmlsaXRpZXNSZXF1ZXN0EikKBXN0YWdlGAEgASgLMhouZXRsLnN0YWdlLnYxLlN0YWdlQ29udGV4dCLBAQoXR2V0Q2FwYWJpbGl0aWVzUmVzcG9uc2USDwoHZHVyYWJsZRgBIAEoCBIZChFpZGVtcG90ZW50X2J5X2tleRgCIAEoCBIeChZ0cmFuc2FjdGlvbmFsX3Bvc2l0aW9uGAMgASgIEhcKD3N1cHBvcnRzX3N0cmVhbRgEIAEoCBIrCgViYXRjaBgFIAEoCzIcLmV0bC5zaW5rLnYxLkJhdGNoUHJlZmVyZW5jZRIUCgxyZWNvcmRfdHlwZXMYBiADKAkiTgoPQmF0Y2hQcmVmZXJlbmNlEhMKC21heF9yZWNvcmRzGAEgASgNEhEKCW1heF9ieXRlcxgCIAEoDRITCgttYXhfd2FpdF9tcxgDIAEoDSJuCg9PcGVuTGFuZVJlcXVlc3QSKQoFc3RhZ2UYASABKAsyGi5ldGwuc3RhZ2UudjEuU3RhZ2VDb250ZXh0EiEKBGxhbmUYAiABKAsyEy5ldGwucmVjb3JkLnYxLkxhbmUSDQoFZXBvY2gYAyABKAQiJAoQT3BlbkxhbmVSZXNwb25zZRIQCghwb3NpdGlvbhgBIAEoDCJpChFXcml0ZUJhdGNoUmVxdWVzdBIpCgVzdGFnZRgBIAEoCzIaLmV0bC5zdGFnZS52MS5TdGFnZUNvbnRleHQSKQoFYmF0Y2gYAiABKAsyGi5ldGwucmVjb3JkLnYxLlJlY29yZEJhdGNoIkMKEldyaXRlQmF0Y2hSZXNwb25zZRItCghmYWlsdXJlcxgBIAMoCzIbLmV0bC5zdGFnZS52MS5SZWNvcmRGYWlsdXJlIo4BChJXcml0ZVN0cmVhbVJlcXVlc3QSFAoMYmF0Y2hfbnVtYmVyGAEgASgEEioKBG9wZW4YAiABKAsyGi5ldGwuc3RhZ2UudjEuU3RhZ2VDb250ZXh0SAASKwoFYmF0Y2gYAyABKAsyGi5ldGwucmVjb3JkLnYxLlJlY29yZEJhdGNoSABCCQoHcmVxdWVzdCKCAQoTV3JpdGVTdHJlYW1SZXNwb25zZRIUCgxiYXRjaF9udW1iZXIYASABKAQSLQoIZmFpbHVyZXMYAiADKAsyGy5ldGwuc3RhZ2UudjEuUmVjb3JkRmFpbHVyZRImCgdmYWlsdXJlGAMgASgLMhUuZXRsLnN0YWdlLnYxLkZhaWx1cmUiOQoMRmx1c2hSZXF1ZXN0EikKBXN0YWdlGAEgASgLMhouZXRsLnN0YWdlLnYxLlN0YWdlQ29udGV4dCIPCg1GbHVzaFJlc3BvbnNlIjwKD0NvbXBsZXRlUmVxdWVzdBIpCgVzdGFnZRgBIAEoCzIaLmV0bC5zdGFnZS52MS5TdGFnZUNvbnRleHQiEgoQQ29tcGxldGVSZXNwb25zZSI/ChJHZXRDYXBhY2l0eVJlcXVlc3QSKQoFc3RhZ2UYASABKAsyGi5ldGwuc3RhZ2UudjEuU3RhZ2VDb250ZXh0ItEBChNHZXRDYXBhY2l0eVJlc3BvbnNlEh4KEWF2YWlsYWJsZV9yZWNvcmRzGAEgASgESACIAQESHAoPYXZhaWxhYmxlX2J5dGVzGAIgASgESAGIAQESFgoOcXVldWVkX3JlY29yZHMYAyABKAQSIQoUZXN0aW1hdGVkX2xhdGVuY3lfbXMYBCABKA1IAogBAUIUChJfYXZhaWxhYmxlX3JlY29yZHNCEgoQX2F2YWlsYWJsZV9ieXRlc0IXChVfZXN0aW1hdGVkX2xhdGVuY3lfbXMytAQKC1NpbmtTZXJ2aWNlElwKD0dldENhcGFiaWxpdGllcxIjLmV0bC5zaW5rLnYxLkdldENhcGFiaWxpdGllc1JlcXVlc3QaJC5ldGwuc2luay52MS5HZXRDYXBhYmlsaXRpZXNSZXNwb25zZRJHCghPcGVuTGFuZRIcLmV0bC5zaW5rLnYxLk9wZW5MYW5lUmVxdWVzdBodLmV0bC5zaW5rLnYxLk9wZW5MYW5lUmVzcG9uc2USTQoKV3JpdGVCYXRjaBIeLmV0bC5zaW5rLnYxLldyaXRlQmF0Y2hSZXF1ZXN0Gh8uZXRsLnNpbmsudjEuV3JpdGVCYXRjaFJlc3BvbnNlElQKC1dyaXRlU3RyZWFtEh8uZXRsLnNpbmsudjEuV3JpdGVTdHJlYW1SZXF1ZXN0GiAuZXRsLnNpbmsudjEuV3JpdGVTdHJlYW1SZXNwb25zZSgBMAESPgoFRmx1c2gSGS5ldGwuc2luay52MS5GbHVzaFJlcXVlc3QaGi5ldGwuc2luay52MS5GbHVzaFJlc3BvbnNlEkcKCENvbXBsZXRlEhwuZXRsLnNpbmsudjEuQ29tcGxldGVSZXF1ZXN0Gh0uZXRsLnNpbmsudjEuQ29tcGxldGVSZXNwb25zZRJQCgtHZXRDYXBhY2l0eRIfLmV0bC5zaW5rLnYxLkdldENhcGFjaXR5UmVxdWVzdBogLmV0bC5zaW5rLnYxLkdldENhcGFjaXR5UmVzcG9uc2ViBnByb3RvMw", [file_etl_record_v1_record, file_etl_stage_v1_stage]);
+  fileDesc("ChZldGwvc2luay92MS9zaW5rLnByb3RvEgtldGwuc2luay52MSJDChZHZXRDYXBhYmlsaXRpZXNSZXF1ZXN0EikKBXN0YWdlGAEgASgLMhouZXRsLnN0YWdlLnYxLlN0YWdlQ29udGV4dCLcAQoXR2V0Q2FwYWJpbGl0aWVzUmVzcG9uc2USDwoHZHVyYWJsZRgBIAEoCBIZChFpZGVtcG90ZW50X2J5X2tleRgCIAEoCBIeChZ0cmFuc2FjdGlvbmFsX3Bvc2l0aW9uGAMgASgIEhcKD3N1cHBvcnRzX3N0cmVhbRgEIAEoCBIrCgViYXRjaBgFIAEoCzIcLmV0bC5zaW5rLnYxLkJhdGNoUHJlZmVyZW5jZRIUCgxyZWNvcmRfdHlwZXMYBiADKAkSGQoRbWF4X21lc3NhZ2VfYnl0ZXMYByABKA0iTgoPQmF0Y2hQcmVmZXJlbmNlEhMKC21heF9yZWNvcmRzGAEgASgNEhEKCW1heF9ieXRlcxgCIAEoDRITCgttYXhfd2FpdF9tcxgDIAEoDSJuCg9PcGVuTGFuZVJlcXVlc3QSKQoFc3RhZ2UYASABKAsyGi5ldGwuc3RhZ2UudjEuU3RhZ2VDb250ZXh0EiEKBGxhbmUYAiABKAsyEy5ldGwucmVjb3JkLnYxLkxhbmUSDQoFZXBvY2gYAyABKAQiJAoQT3BlbkxhbmVSZXNwb25zZRIQCghwb3NpdGlvbhgBIAEoDCJpChFXcml0ZUJhdGNoUmVxdWVzdBIpCgVzdGFnZRgBIAEoCzIaLmV0bC5zdGFnZS52MS5TdGFnZUNvbnRleHQSKQoFYmF0Y2gYAiABKAsyGi5ldGwucmVjb3JkLnYxLlJlY29yZEJhdGNoIkMKEldyaXRlQmF0Y2hSZXNwb25zZRItCghmYWlsdXJlcxgBIAMoCzIbLmV0bC5zdGFnZS52MS5SZWNvcmRGYWlsdXJlIo4BChJXcml0ZVN0cmVhbVJlcXVlc3QSFAoMYmF0Y2hfbnVtYmVyGAEgASgEEioKBG9wZW4YAiABKAsyGi5ldGwuc3RhZ2UudjEuU3RhZ2VDb250ZXh0SAASKwoFYmF0Y2gYAyABKAsyGi5ldGwucmVjb3JkLnYxLlJlY29yZEJhdGNoSABCCQoHcmVxdWVzdCKCAQoTV3JpdGVTdHJlYW1SZXNwb25zZRIUCgxiYXRjaF9udW1iZXIYASABKAQSLQoIZmFpbHVyZXMYAiADKAsyGy5ldGwuc3RhZ2UudjEuUmVjb3JkRmFpbHVyZRImCgdmYWlsdXJlGAMgASgLMhUuZXRsLnN0YWdlLnYxLkZhaWx1cmUiOQoMRmx1c2hSZXF1ZXN0EikKBXN0YWdlGAEgASgLMhouZXRsLnN0YWdlLnYxLlN0YWdlQ29udGV4dCIPCg1GbHVzaFJlc3BvbnNlIjwKD0NvbXBsZXRlUmVxdWVzdBIpCgVzdGFnZRgBIAEoCzIaLmV0bC5zdGFnZS52MS5TdGFnZUNvbnRleHQiEgoQQ29tcGxldGVSZXNwb25zZSI/ChJHZXRDYXBhY2l0eVJlcXVlc3QSKQoFc3RhZ2UYASABKAsyGi5ldGwuc3RhZ2UudjEuU3RhZ2VDb250ZXh0ItEBChNHZXRDYXBhY2l0eVJlc3BvbnNlEh4KEWF2YWlsYWJsZV9yZWNvcmRzGAEgASgESACIAQESHAoPYXZhaWxhYmxlX2J5dGVzGAIgASgESAGIAQESFgoOcXVldWVkX3JlY29yZHMYAyABKAQSIQoUZXN0aW1hdGVkX2xhdGVuY3lfbXMYBCABKA1IAogBAUIUChJfYXZhaWxhYmxlX3JlY29yZHNCEgoQX2F2YWlsYWJsZV9ieXRlc0IXChVfZXN0aW1hdGVkX2xhdGVuY3lfbXMytAQKC1NpbmtTZXJ2aWNlElwKD0dldENhcGFiaWxpdGllcxIjLmV0bC5zaW5rLnYxLkdldENhcGFiaWxpdGllc1JlcXVlc3QaJC5ldGwuc2luay52MS5HZXRDYXBhYmlsaXRpZXNSZXNwb25zZRJHCghPcGVuTGFuZRIcLmV0bC5zaW5rLnYxLk9wZW5MYW5lUmVxdWVzdBodLmV0bC5zaW5rLnYxLk9wZW5MYW5lUmVzcG9uc2USTQoKV3JpdGVCYXRjaBIeLmV0bC5zaW5rLnYxLldyaXRlQmF0Y2hSZXF1ZXN0Gh8uZXRsLnNpbmsudjEuV3JpdGVCYXRjaFJlc3BvbnNlElQKC1dyaXRlU3RyZWFtEh8uZXRsLnNpbmsudjEuV3JpdGVTdHJlYW1SZXF1ZXN0GiAuZXRsLnNpbmsudjEuV3JpdGVTdHJlYW1SZXNwb25zZSgBMAESPgoFRmx1c2gSGS5ldGwuc2luay52MS5GbHVzaFJlcXVlc3QaGi5ldGwuc2luay52MS5GbHVzaFJlc3BvbnNlEkcKCENvbXBsZXRlEhwuZXRsLnNpbmsudjEuQ29tcGxldGVSZXF1ZXN0Gh0uZXRsLnNpbmsudjEuQ29tcGxldGVSZXNwb25zZRJQCgtHZXRDYXBhY2l0eRIfLmV0bC5zaW5rLnYxLkdldENhcGFjaXR5UmVxdWVzdBogLmV0bC5zaW5rLnYxLkdldENhcGFjaXR5UmVzcG9uc2ViBnByb3RvMw", [file_etl_record_v1_record, file_etl_stage_v1_stage]);
 
 /**
  * Asks what a sink can promise.
@@ -49,7 +49,8 @@ export const GetCapabilitiesRequestSchema: GenMessage<GetCapabilitiesRequest> = 
  */
 export type GetCapabilitiesResponse = Message<"etl.sink.v1.GetCapabilitiesResponse"> & {
   /**
-   * A write is answered only when its records would survive a crash of process and machine.
+   * A write is answered only when its records would survive a crash of process and machine. Where it is not set, Flush
+   * is called after each write.
    *
    * @generated from field: bool durable = 1;
    */
@@ -70,7 +71,7 @@ export type GetCapabilitiesResponse = Message<"etl.sink.v1.GetCapabilitiesRespon
   transactionalPosition: boolean;
 
   /**
-   * WriteStream is implemented.
+   * WriteStream is implemented. Informs; the sidecar of this version does not read it.
    *
    * @generated from field: bool supports_stream = 4;
    */
@@ -89,6 +90,15 @@ export type GetCapabilitiesResponse = Message<"etl.sink.v1.GetCapabilitiesRespon
    * @generated from field: repeated string record_types = 6;
    */
   recordTypes: string[];
+
+  /**
+   * Largest message it takes, in bytes; 0 means 4 MiB, which every gRPC server takes. 4 MiB to 16 MiB; what is outside
+   * is brought inside. Records of one position that do not fit into one are not sent: they fail with
+   * `RECORD_TOO_LARGE`.
+   *
+   * @generated from field: uint32 max_message_bytes = 7;
+   */
+  maxMessageBytes: number;
 };
 
 /**
@@ -481,7 +491,8 @@ export const SinkService: GenService<{
     output: typeof OpenLaneResponseSchema;
   },
   /**
-   * Stores one batch. The deadline is the pipeline's; 60 s unless it says otherwise.
+   * Stores one batch: what the sidecar calls. Deadline 60 s; after it the lane is opened again, then the batch comes
+   * again.
    *
    * @generated from rpc etl.sink.v1.SinkService.WriteBatch
    */
@@ -491,7 +502,8 @@ export const SinkService: GenService<{
     output: typeof WriteBatchResponseSchema;
   },
   /**
-   * Stores batch after batch on one stream, with less work for each. Used where `supports_stream` is set.
+   * Stores batch after batch on one stream, with less work for each. For clients of your own: the sidecar of this
+   * version calls WriteBatch only, whatever `supports_stream` says.
    *
    * @generated from rpc etl.sink.v1.SinkService.WriteStream
    */
@@ -501,7 +513,9 @@ export const SinkService: GenService<{
     output: typeof WriteStreamResponseSchema;
   },
   /**
-   * Makes durable whatever was answered before. A sink that is `durable` has nothing to do. Deadline 60 s.
+   * Makes durable whatever was answered before. The sidecar calls it after each WriteBatch of a sink that is not
+   * `durable`, and counts the batch as stored, so that its positions may be committed, only when it is answered. An error
+   * is one of the write. UNIMPLEMENTED: there is nothing to make durable, and it is not called again. Deadline 30 s.
    *
    * @generated from rpc etl.sink.v1.SinkService.Flush
    */
@@ -522,7 +536,7 @@ export const SinkService: GenService<{
     output: typeof CompleteResponseSchema;
   },
   /**
-   * How much the sink would take now; informs, binds nobody. Deadline 5 s.
+   * How much the sink would take now; informs people and their tools. The sidecar of this version does not call it.
    *
    * @generated from rpc etl.sink.v1.SinkService.GetCapacity
    */

@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file etl/transform/v1/transform.proto.
  */
 export const file_etl_transform_v1_transform: GenFile = /*@__PURE__*/
-  fileDesc("CiBldGwvdHJhbnNmb3JtL3YxL3RyYW5zZm9ybS5wcm90bxIQZXRsLnRyYW5zZm9ybS52MSJDChZHZXRDYXBhYmlsaXRpZXNSZXF1ZXN0EikKBXN0YWdlGAEgASgLMhouZXRsLnN0YWdlLnYxLlN0YWdlQ29udGV4dCKzAQoXR2V0Q2FwYWJpbGl0aWVzUmVzcG9uc2USFQoNZGV0ZXJtaW5pc3RpYxgBIAEoCBIXCg9zdXBwb3J0c19zdHJlYW0YAiABKAgSGQoRbWF4X2JhdGNoX3JlY29yZHMYAyABKA0SFwoPbWF4X2JhdGNoX2J5dGVzGAQgASgNEh4KFm1heF9jb25jdXJyZW50X2JhdGNoZXMYBSABKA0SFAoMcmVjb3JkX3R5cGVzGAYgAygJImsKE1Byb2Nlc3NCYXRjaFJlcXVlc3QSKQoFc3RhZ2UYASABKAsyGi5ldGwuc3RhZ2UudjEuU3RhZ2VDb250ZXh0EikKBWJhdGNoGAIgASgLMhouZXRsLnJlY29yZC52MS5SZWNvcmRCYXRjaCJHChRQcm9jZXNzQmF0Y2hSZXNwb25zZRIvCgdyZXN1bHRzGAEgAygLMh4uZXRsLnRyYW5zZm9ybS52MS5SZWNvcmRSZXN1bHQijgEKDFJlY29yZFJlc3VsdBIuCgZzdGF0dXMYASABKA4yHi5ldGwudHJhbnNmb3JtLnYxLlJlY29yZFN0YXR1cxImCgdvdXRwdXRzGAIgAygLMhUuZXRsLnJlY29yZC52MS5SZWNvcmQSJgoHZmFpbHVyZRgDIAEoCzIVLmV0bC5zdGFnZS52MS5GYWlsdXJlIpABChRQcm9jZXNzU3RyZWFtUmVxdWVzdBIUCgxiYXRjaF9udW1iZXIYASABKAQSKgoEb3BlbhgCIAEoCzIaLmV0bC5zdGFnZS52MS5TdGFnZUNvbnRleHRIABIrCgViYXRjaBgDIAEoCzIaLmV0bC5yZWNvcmQudjEuUmVjb3JkQmF0Y2hIAEIJCgdyZXF1ZXN0IoYBChVQcm9jZXNzU3RyZWFtUmVzcG9uc2USFAoMYmF0Y2hfbnVtYmVyGAEgASgEEi8KB3Jlc3VsdHMYAiADKAsyHi5ldGwudHJhbnNmb3JtLnYxLlJlY29yZFJlc3VsdBImCgdmYWlsdXJlGAMgASgLMhUuZXRsLnN0YWdlLnYxLkZhaWx1cmUqkQEKDFJlY29yZFN0YXR1cxIdChlSRUNPUkRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASFAoQUkVDT1JEX1NUQVRVU19PSxABEhoKFlJFQ09SRF9TVEFUVVNfRklMVEVSRUQQAhIXChNSRUNPUkRfU1RBVFVTX0VSUk9SEAMSFwoTUkVDT1JEX1NUQVRVU19TUExJVBAEMr8CChBUcmFuc2Zvcm1TZXJ2aWNlEmYKD0dldENhcGFiaWxpdGllcxIoLmV0bC50cmFuc2Zvcm0udjEuR2V0Q2FwYWJpbGl0aWVzUmVxdWVzdBopLmV0bC50cmFuc2Zvcm0udjEuR2V0Q2FwYWJpbGl0aWVzUmVzcG9uc2USXQoMUHJvY2Vzc0JhdGNoEiUuZXRsLnRyYW5zZm9ybS52MS5Qcm9jZXNzQmF0Y2hSZXF1ZXN0GiYuZXRsLnRyYW5zZm9ybS52MS5Qcm9jZXNzQmF0Y2hSZXNwb25zZRJkCg1Qcm9jZXNzU3RyZWFtEiYuZXRsLnRyYW5zZm9ybS52MS5Qcm9jZXNzU3RyZWFtUmVxdWVzdBonLmV0bC50cmFuc2Zvcm0udjEuUHJvY2Vzc1N0cmVhbVJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_etl_record_v1_record, file_etl_stage_v1_stage]);
+  fileDesc("CiBldGwvdHJhbnNmb3JtL3YxL3RyYW5zZm9ybS5wcm90bxIQZXRsLnRyYW5zZm9ybS52MSJDChZHZXRDYXBhYmlsaXRpZXNSZXF1ZXN0EikKBXN0YWdlGAEgASgLMhouZXRsLnN0YWdlLnYxLlN0YWdlQ29udGV4dCLOAQoXR2V0Q2FwYWJpbGl0aWVzUmVzcG9uc2USFQoNZGV0ZXJtaW5pc3RpYxgBIAEoCBIXCg9zdXBwb3J0c19zdHJlYW0YAiABKAgSGQoRbWF4X2JhdGNoX3JlY29yZHMYAyABKA0SFwoPbWF4X2JhdGNoX2J5dGVzGAQgASgNEh4KFm1heF9jb25jdXJyZW50X2JhdGNoZXMYBSABKA0SFAoMcmVjb3JkX3R5cGVzGAYgAygJEhkKEW1heF9tZXNzYWdlX2J5dGVzGAcgASgNImsKE1Byb2Nlc3NCYXRjaFJlcXVlc3QSKQoFc3RhZ2UYASABKAsyGi5ldGwuc3RhZ2UudjEuU3RhZ2VDb250ZXh0EikKBWJhdGNoGAIgASgLMhouZXRsLnJlY29yZC52MS5SZWNvcmRCYXRjaCJHChRQcm9jZXNzQmF0Y2hSZXNwb25zZRIvCgdyZXN1bHRzGAEgAygLMh4uZXRsLnRyYW5zZm9ybS52MS5SZWNvcmRSZXN1bHQijgEKDFJlY29yZFJlc3VsdBIuCgZzdGF0dXMYASABKA4yHi5ldGwudHJhbnNmb3JtLnYxLlJlY29yZFN0YXR1cxImCgdvdXRwdXRzGAIgAygLMhUuZXRsLnJlY29yZC52MS5SZWNvcmQSJgoHZmFpbHVyZRgDIAEoCzIVLmV0bC5zdGFnZS52MS5GYWlsdXJlIpABChRQcm9jZXNzU3RyZWFtUmVxdWVzdBIUCgxiYXRjaF9udW1iZXIYASABKAQSKgoEb3BlbhgCIAEoCzIaLmV0bC5zdGFnZS52MS5TdGFnZUNvbnRleHRIABIrCgViYXRjaBgDIAEoCzIaLmV0bC5yZWNvcmQudjEuUmVjb3JkQmF0Y2hIAEIJCgdyZXF1ZXN0IoYBChVQcm9jZXNzU3RyZWFtUmVzcG9uc2USFAoMYmF0Y2hfbnVtYmVyGAEgASgEEi8KB3Jlc3VsdHMYAiADKAsyHi5ldGwudHJhbnNmb3JtLnYxLlJlY29yZFJlc3VsdBImCgdmYWlsdXJlGAMgASgLMhUuZXRsLnN0YWdlLnYxLkZhaWx1cmUqkQEKDFJlY29yZFN0YXR1cxIdChlSRUNPUkRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASFAoQUkVDT1JEX1NUQVRVU19PSxABEhoKFlJFQ09SRF9TVEFUVVNfRklMVEVSRUQQAhIXChNSRUNPUkRfU1RBVFVTX0VSUk9SEAMSFwoTUkVDT1JEX1NUQVRVU19TUExJVBAEMr8CChBUcmFuc2Zvcm1TZXJ2aWNlEmYKD0dldENhcGFiaWxpdGllcxIoLmV0bC50cmFuc2Zvcm0udjEuR2V0Q2FwYWJpbGl0aWVzUmVxdWVzdBopLmV0bC50cmFuc2Zvcm0udjEuR2V0Q2FwYWJpbGl0aWVzUmVzcG9uc2USXQoMUHJvY2Vzc0JhdGNoEiUuZXRsLnRyYW5zZm9ybS52MS5Qcm9jZXNzQmF0Y2hSZXF1ZXN0GiYuZXRsLnRyYW5zZm9ybS52MS5Qcm9jZXNzQmF0Y2hSZXNwb25zZRJkCg1Qcm9jZXNzU3RyZWFtEiYuZXRsLnRyYW5zZm9ybS52MS5Qcm9jZXNzU3RyZWFtUmVxdWVzdBonLmV0bC50cmFuc2Zvcm0udjEuUHJvY2Vzc1N0cmVhbVJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_etl_record_v1_record, file_etl_stage_v1_stage]);
 
 /**
  * Asks what a transform can promise.
@@ -55,7 +55,7 @@ export type GetCapabilitiesResponse = Message<"etl.transform.v1.GetCapabilitiesR
   deterministic: boolean;
 
   /**
-   * ProcessStream is implemented.
+   * ProcessStream is implemented. Informs; the sidecar of this version does not read it.
    *
    * @generated from field: bool supports_stream = 2;
    */
@@ -88,6 +88,14 @@ export type GetCapabilitiesResponse = Message<"etl.transform.v1.GetCapabilitiesR
    * @generated from field: repeated string record_types = 6;
    */
   recordTypes: string[];
+
+  /**
+   * Largest message it takes, in bytes; 0 means 4 MiB, which every gRPC server takes. 4 MiB to 16 MiB; what is outside
+   * is brought inside. A record that does not fit into one is not sent: it fails with `RECORD_TOO_LARGE`.
+   *
+   * @generated from field: uint32 max_message_bytes = 7;
+   */
+  maxMessageBytes: number;
 };
 
 /**
@@ -333,7 +341,7 @@ export const TransformService: GenService<{
     output: typeof GetCapabilitiesResponseSchema;
   },
   /**
-   * Processes one batch. The deadline is the pipeline's; 30 s unless it says otherwise.
+   * Processes one batch: what the sidecar calls. Deadline 30 s; after it the batch comes again.
    *
    * @generated from rpc etl.transform.v1.TransformService.ProcessBatch
    */
@@ -343,7 +351,8 @@ export const TransformService: GenService<{
     output: typeof ProcessBatchResponseSchema;
   },
   /**
-   * Processes batch after batch on one stream, with less work for each. Used where `supports_stream` is set.
+   * Processes batch after batch on one stream, with less work for each. For clients of your own: the sidecar of this
+   * version calls ProcessBatch only, whatever `supports_stream` says.
    *
    * @generated from rpc etl.transform.v1.TransformService.ProcessStream
    */
