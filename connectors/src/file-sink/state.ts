@@ -2,7 +2,8 @@
 // little endian:
 //   length (4) · CRC-32 of length and payload (4) · payload, a JSON object of type Change
 // A frame is synced before the next is written, so only the last can be torn: it is cut off, for nobody was told of it.
-// Anything else that does not check is refused as corrupt.
+// Anything else that does not check is refused as corrupt: a frame with a whole one behind it, or one whose length alone
+// is damaged. Cutting those off would take back what was acknowledged.
 
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -100,6 +101,8 @@ function wholeChange(state: SinkState): Change {
 }
 
 const headBytes = 8;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
 /** A frame larger than this is none of ours. */
 const frameMaxBytes = 256 * 1024 * 1024;
 /** The log is rewritten when it has grown to this and to four times what it was after the last time. */
@@ -193,22 +196,38 @@ function replay(bytes: Buffer, path: string, onChange: (change: Change) => void)
   while (at + headBytes <= bytes.length) {
     const length = bytes.readUInt32LE(at);
     const end = at + headBytes + length;
-    const isWhole = end <= bytes.length && length <= frameMaxBytes;
-    const payload = isWhole ? bytes.subarray(at + headBytes, end) : undefined;
-    const sum =
-      payload === undefined ? undefined : crc32(payload, crc32(bytes.subarray(at, at + 4)));
-    if (payload === undefined || sum !== bytes.readUInt32LE(at + 4) || length === 0) {
-      if (end >= bytes.length || isZero(bytes.subarray(at))) return at;
+    if (!checks(bytes, at, length)) {
+      if (isTorn(bytes, at, end)) return at;
       throw new EtlError(
         'ETL_STORAGE_CORRUPT',
         `${path}: the frame at ${at} does not check; restore the file, or remove it together with the data it describes`,
         { details: { file: path, offset: at } },
       );
     }
-    onChange(JSON.parse(payload.toString('utf8')) as Change);
+    onChange(JSON.parse(bytes.toString('utf8', at + headBytes, end)) as Change);
     at = end;
   }
   return at;
+}
+
+/** Whether a whole frame with a payload of `length` bytes begins at `at`, whatever its own length field says. */
+function checks(bytes: Buffer, at: number, length: number): boolean {
+  const end = at + headBytes + length;
+  if (length < 2 || length > frameMaxBytes || end > bytes.length) return false;
+  if (bytes[at + headBytes] !== openBrace || bytes[end - 1] !== closeBrace) return false;
+  const head = Buffer.alloc(4);
+  head.writeUInt32LE(length);
+  return crc32(bytes.subarray(at + headBytes, end), crc32(head)) === bytes.readUInt32LE(at + 4);
+}
+
+/** Whether what does not check at `at`, and says that it ends at `end`, is a write that was cut short. */
+function isTorn(bytes: Buffer, at: number, end: number): boolean {
+  if (end < bytes.length && !isZero(bytes.subarray(at))) return false;
+  if (checks(bytes, at, bytes.length - at - headBytes)) return false;
+  for (let next = at + 1; next + headBytes <= bytes.length; next++) {
+    if (checks(bytes, next, bytes.readUInt32LE(next))) return false;
+  }
+  return true;
 }
 
 /** Space that was given to the file but never written. */
