@@ -2,7 +2,7 @@
 // with each call. User code sees nothing but the messages of proto/.
 
 import { readFileSync } from 'node:fs';
-import { EtlError, type StageContext } from '@etl-router/core';
+import { EtlError, type StageContext, toEtlError } from '@etl-router/core';
 import type { JsonObject, Stage } from '@etl-router/pipeline';
 import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 
@@ -94,6 +94,20 @@ const promisedDeadlinesMs: Deadlines = {
 /** The deadline of a call, as the proto files promise it unless the target says otherwise. */
 export function deadlineOf(target: GrpcTarget, call: keyof Deadlines): number {
   return target.deadlinesMs?.[call] ?? promisedDeadlinesMs[call];
+}
+
+/** The answer of a service that is asked for the first time; what it throws names the stage and where it was sought. */
+export async function firstAnswer<T>(target: GrpcTarget, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (cause) {
+    const { code, message, retryable, details } = toEtlError(cause);
+    throw new EtlError(code, `stage ${target.stage} at ${target.address}: ${message}`, {
+      cause,
+      retryable,
+      details,
+    });
+  }
 }
 
 /** Fails a stage that was made for another service than its engine opens it in. */

@@ -23,7 +23,13 @@ import {
 } from '@etl-router/proto';
 import { createClient, type GrpcClient, type RawService, rawService } from '@etl-router/proto/grpc';
 import { SinkService } from '@etl-router/proto/sink';
-import { checkContext, deadlineOf, type GrpcTarget, toStageMessage } from './connection.ts';
+import {
+  checkContext,
+  deadlineOf,
+  firstAnswer,
+  type GrpcTarget,
+  toStageMessage,
+} from './connection.ts';
 import { MessageLimit } from './message-limit.ts';
 
 type Client = GrpcClient<RawService<typeof SinkService>>;
@@ -59,9 +65,11 @@ export class GrpcSink implements Sink {
       statusOverrides: { FAILED_PRECONDITION: 'ETL_FENCED' },
     });
     try {
-      const answer = await client.getCapabilities(
-        { stage: toStageMessage(target) },
-        { deadlineMs: deadlineOf(target, 'capabilities') },
+      const answer = await firstAnswer(target, () =>
+        client.getCapabilities(
+          { stage: toStageMessage(target) },
+          { deadlineMs: deadlineOf(target, 'capabilities') },
+        ),
       );
       return new GrpcSink(target, client, answer);
     } catch (error) {

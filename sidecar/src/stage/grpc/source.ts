@@ -23,7 +23,13 @@ import {
   rawService,
 } from '@etl-router/proto/grpc';
 import { SourceService } from '@etl-router/proto/source';
-import { checkContext, deadlineOf, type GrpcTarget, toStageMessage } from './connection.ts';
+import {
+  checkContext,
+  deadlineOf,
+  firstAnswer,
+  type GrpcTarget,
+  toStageMessage,
+} from './connection.ts';
 
 type Client = GrpcClient<RawService<typeof SourceService>>;
 type Requests = Parameters<Client['pullRecords']>[0];
@@ -55,9 +61,11 @@ export class GrpcSource implements Source {
       statusOverrides: { FAILED_PRECONDITION: 'ETL_FENCED' },
     });
     try {
-      const answer = await client.getCapabilities(
-        { stage: toStageMessage(target) },
-        { deadlineMs: deadlineOf(target, 'capabilities') },
+      const answer = await firstAnswer(target, () =>
+        client.getCapabilities(
+          { stage: toStageMessage(target) },
+          { deadlineMs: deadlineOf(target, 'capabilities') },
+        ),
       );
       return new GrpcSource(target, client, toSourceCapabilities(answer as never));
     } catch (error) {

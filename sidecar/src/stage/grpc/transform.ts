@@ -19,7 +19,13 @@ import {
   rawService,
 } from '@etl-router/proto/grpc';
 import { type RecordResult, RecordStatus, TransformService } from '@etl-router/proto/transform';
-import { checkContext, deadlineOf, type GrpcTarget, toStageMessage } from './connection.ts';
+import {
+  checkContext,
+  deadlineOf,
+  firstAnswer,
+  type GrpcTarget,
+  toStageMessage,
+} from './connection.ts';
 import { Gate } from './gate.ts';
 import { MessageLimit } from './message-limit.ts';
 
@@ -63,9 +69,11 @@ export class GrpcTransform implements Transform {
   static async connect(target: GrpcTarget): Promise<GrpcTransform> {
     const client = createClient(rawService(TransformService), target.address, target.credentials);
     try {
-      const answer = await client.getCapabilities(
-        { stage: toStageMessage(target) },
-        { deadlineMs: deadlineOf(target, 'capabilities') },
+      const answer = await firstAnswer(target, () =>
+        client.getCapabilities(
+          { stage: toStageMessage(target) },
+          { deadlineMs: deadlineOf(target, 'capabilities') },
+        ),
       );
       return new GrpcTransform(target, client, answer);
     } catch (error) {
