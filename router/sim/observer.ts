@@ -1,6 +1,6 @@
 // What one process says of itself, event after event, held against its past and against the truth.
 
-import type { Configuration } from '../src/raft/configuration.ts';
+import { type Configuration, noMembers } from '../src/raft/configuration.ts';
 import type { RaftNode } from '../src/raft/node.ts';
 import type { Entry } from '../src/storage/log-types.ts';
 import type { World } from './member.ts';
@@ -71,7 +71,7 @@ export class Observer {
       const [entry] = log.entries(index, index + 1, 1);
       if (entry === undefined) continue;
       const isNew = this.#world.truth.committed(id, entry, term);
-      if (isNew && counts) this.#checkQuorum(entry, node.membership.configuration);
+      if (isNew && counts) this.#checkQuorum(entry);
     }
     this.#commit = commitIndex;
     this.#countsIn = role === 'leader' ? term : 0;
@@ -81,16 +81,23 @@ export class Observer {
     const { truth, coverage, trace } = this.#world;
     this.#led = term;
     if (truth.leads(this.#id, term, this.#log)) coverage.leaders++;
+    const isElected = this.#isQuorum((id) => truth.hasVoted(id, term, this.#id));
+    check(isElected, () => `member ${this.#id} leads term ${term} without a quorum of votes`);
     trace.note('leader', this.#id, term);
   }
 
-  /** QuorumLogInv: a majority of each half has it on its disk, of the members as they are or were just before. */
-  #checkQuorum(entry: Entry, now: Configuration): void {
-    const has = (id: number): boolean => this.#world.member(id)?.keeps(entry) ?? false;
-    const isHeld = [now, this.#configuration ?? now].some(({ voters, outgoing }) => {
-      return [voters, outgoing].every((half) => isMost(half.filter(has).length, half.length));
-    });
+  /** QuorumLogInv: it is on the disks of a quorum. */
+  #checkQuorum(entry: Entry): void {
+    const isHeld = this.#isQuorum((id) => this.#world.member(id)?.keeps(entry) ?? false);
     check(isHeld, () => `entry ${entry.index} is committed, and no quorum has it on its disks`);
+  }
+
+  /** A majority of each half, of the members as they are or were when it was looked at last. */
+  #isQuorum(counts: (id: number) => boolean): boolean {
+    const now = this.#node?.membership.configuration ?? noMembers;
+    return [now, this.#configuration ?? now].some(({ voters, outgoing }) => {
+      return [voters, outgoing].every((half) => isMost(half.filter(counts).length, half.length));
+    });
   }
 }
 

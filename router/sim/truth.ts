@@ -103,6 +103,11 @@ export class Truth {
     this.#votes.set(`${id} ${term}`, vote);
   }
 
+  /** Whether it gave that vote. */
+  hasVoted(id: number, term: number, vote: number): boolean {
+    return id === vote || this.#votes.get(`${id} ${term}`) === vote;
+  }
+
   /** LogInv: whoever knows an entry to be committed has the same one there, for ever. True: nobody knew before. */
   committed(id: number, entry: Entry, inTerm: number): boolean {
     const { index, term } = entry;
