@@ -11,7 +11,7 @@ import { RaftNode } from '../src/raft/node.ts';
 import type { Peer, RaftReceiver, SnapshotShipment } from '../src/raft/transport.ts';
 import { readWhole } from '../src/storage/disk.ts';
 import { Log } from '../src/storage/log.ts';
-import type { Entry, LogRecord } from '../src/storage/log-types.ts';
+import type { Entry, HardState, LogRecord } from '../src/storage/log-types.ts';
 import { type DiskFault, type DiskOperation, MemoryDisk } from '../src/storage/memory-disk.ts';
 import { snapshotName } from '../src/storage/snapshot-file.ts';
 import type { Coverage } from './coverage.ts';
@@ -354,10 +354,17 @@ export class Member implements Station {
     };
   }
 
-  #onRecord(log: WatchedLog, { hardState, entries = [] }: LogRecord): void {
+  #onRecord(log: WatchedLog, record: LogRecord): void {
+    const { hardState = log.hardState, entries = [], snapshot } = record;
     this.#guard(() => {
       const { truth, coverage } = this.#world;
-      if (hardState !== undefined) truth.begins(this.id, hardState, log.hardState.term);
+      truth.begins(this.id, hardState, log.hardState.term);
+      checkChanges(log, hardState, entries);
+      if (snapshot !== undefined) {
+        const path = `${snapshotDirectory}/${snapshotName(snapshot)}`;
+        const isThere = this.#disk.durableCopy().paths().includes(path);
+        check(isThere, () => `the log of member ${this.id} names ${path}, which is not durable`);
+      }
       for (const [at, entry] of entries.entries()) {
         truth.wrote(this.id, entry, entries[at - 1]?.term ?? log.term(entry.index - 1));
         if (entry.index <= log.lastIndex) coverage.conflicts++;
@@ -469,4 +476,18 @@ export class Member implements Station {
 
 export function peerOf(id: number): Peer {
   return { id, name: `m${id}`, address: `m${id}:1` };
+}
+
+/** Whoever holds two changes of members knows that the first is committed, after a restart too. */
+function checkChanges(log: WatchedLog, { commit }: HardState, entries: readonly Entry[]): void {
+  const low = Math.max(log.firstIndex, commit + 1);
+  const high = entries[0]?.index ?? 0;
+  const held = low < high ? log.entries(low, high, Number.MAX_SAFE_INTEGER) : [];
+  const open = [...held, ...entries].filter(({ type, index }) => {
+    return type === 'configuration' && index > commit;
+  });
+  check(
+    open.length < 2,
+    () => `changes ${open.map(({ index }) => index).join(', ')} are both open`,
+  );
 }
