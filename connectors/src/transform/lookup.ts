@@ -24,6 +24,8 @@ interface LookupSettings {
   readonly maxRows: number;
   /** Of the rows as JSON. */
   readonly maxBytes: number;
+  /** Which of two rows with one key counts. */
+  readonly onDuplicate: 'error' | 'first' | 'last';
   readonly keys: readonly { readonly field: string; readonly column: string }[];
   /** Target field to column; empty: all columns. */
   readonly fields: readonly (readonly [string, string])[];
@@ -63,13 +65,19 @@ export const lookupTransform: AnyConnector = defineConnector<LookupSettings>({
       name: 'table.maxRows',
       type: 'number',
       fallback: '1000000',
-      help: 'More rows are refused: the table is in memory. Of rows with one key the last counts; rows without are left out.',
+      help: 'More rows are refused: the table is in memory. Rows without a key are left out.',
     },
     {
       name: 'table.maxBytes',
       type: 'size',
       fallback: '256Mi',
       help: 'A table with more bytes, counted as JSON, is refused. In memory it takes a few times as much.',
+    },
+    {
+      name: 'table.onDuplicate',
+      type: 'error, first or last',
+      fallback: 'last',
+      help: 'Which of several rows with one key counts. error: such a table is refused.',
     },
     {
       name: 'keys',
@@ -133,6 +141,8 @@ function readLookup(fields: Fields): LookupSettings {
   }
   const maxRows = table?.integer('maxRows', 1_000_000, { min: 1, max: 10_000_000 }) ?? 1;
   const maxBytes = table?.bytes('maxBytes', 268_435_456, { min: 1, max: 2 ** 40 }) ?? 1;
+  const onDuplicate =
+    table?.oneOf('onDuplicate', ['error', 'first', 'last'] as const, 'last') ?? 'last';
   table?.end();
   const markField = fields.text('markField');
   const fault = markField === undefined ? undefined : pathFault(markField);
@@ -142,6 +152,7 @@ function readLookup(fields: Fields): LookupSettings {
     exclude: readExclude(fields, exclude),
     maxRows,
     maxBytes,
+    onDuplicate,
     keys: readKeys(fields),
     fields: readPathMap(fields, 'fields', () => undefined),
     merge: fields.oneOf('merge', ['merge', 'nest', 'replace'] as const, 'merge'),
@@ -296,6 +307,13 @@ function tooLarge(bound: string, setting: string): EtlError {
   return new EtlError('ETL_LIMIT_EXCEEDED', message);
 }
 
+function duplicate({ keys }: LookupSettings, key: string): EtlError {
+  const columns = keys.map(({ column }) => column).join(', ');
+  const shown = key.length > 100 ? `${key.slice(0, 100)}…` : key;
+  const message = `more than one row has the key ${JSON.stringify(shown)} in ${columns}; remove all but one, or set table.onDuplicate to first or last`;
+  return new EtlError('ETL_CONFIG_INVALID', message);
+}
+
 function describeFile({ file }: LookupSettings, context: StageContext): string {
   const { path } = file as { readonly path?: string };
   return resolve(context.baseDirectory, String(path));
@@ -310,6 +328,10 @@ function addRow(settings: LookupSettings, rows: Map<string, JsonMap>, row: unkno
   }
   const key = keyOf(settings.keys.map(({ column }) => columnOf(row, column)));
   if (key === undefined) return false;
+  if (settings.onDuplicate !== 'last' && rows.has(key)) {
+    if (settings.onDuplicate === 'first') return false;
+    throw duplicate(settings, key);
+  }
   rows.set(key, settings.fields.length === 0 ? row : pick(settings, row));
   return true;
 }

@@ -115,6 +115,29 @@ for (const [type, config, payload, expected] of cases) {
   });
 }
 
+for (const [onDuplicate, expected] of [
+  [undefined, 'new'],
+  ['last', 'new'],
+  ['first', 'old'],
+] as const) {
+  test(`of rows with one key, onDuplicate ${onDuplicate} takes the ${expected} one`, async () => {
+    writeFileSync(join(directory, 'twice.csv'), 'id,name\n1,old\n2,b\n1,new\n');
+    const table = { file: { path: 'twice.csv' }, ...(onDuplicate && { onDuplicate }) };
+    const config = { table, keys: [{ field: 'id' }], fields: { name: 'name' } };
+    deepEqual(await result('lookup', config, '{"id":1}'), `{"id":1,"name":"${expected}"}`);
+  });
+}
+
+test('onDuplicate error refuses a table that has a key twice, and names the key', async () => {
+  writeFileSync(join(directory, 'twice.csv'), 'id,name\n1,old\n2,b\n1,new\n');
+  const table = { file: { path: 'twice.csv' }, onDuplicate: 'error' };
+  await rejects(result('lookup', { table, keys: [{ field: 'id' }] }, '{"id":2}'), {
+    code: 'ETL_CONFIG_INVALID',
+    retryable: false,
+    message: /twice\.csv can not be read: more than one row has the key "1" in id; .*onDuplicate/,
+  });
+});
+
 for (const [table, code] of [
   [{ file: { path: 'missing.csv' } }, 'ETL_CONNECTOR_FAILED'],
   [{ file: { path: 't.csv' }, maxRows: 1 }, 'ETL_LIMIT_EXCEEDED'],
