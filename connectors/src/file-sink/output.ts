@@ -154,10 +154,12 @@ export class Output {
     const path = join(this.#directory, file.name + (isSeries ? partialSuffix : ''));
     const size = await files.size(path);
     if (size === undefined || size < file.length) {
+      const state = this.#log.path;
+      const isGone = size === undefined;
       throw new EtlError(
         'ETL_STORAGE_CORRUPT',
-        `${path}: ${size === undefined ? 'is missing' : `has ${size} bytes`}, but ${file.length} were stored; restore it, or remove it and its state in ${stateDirectory}/ to start over`,
-        { details: { file: path, bytes: file.length } },
+        `${path}: ${isGone ? 'is missing' : `has ${size} bytes`}, but ${file.length} bytes were stored; restore it, or remove ${isGone ? '' : 'it and '}its state ${state} to start over`,
+        { details: { file: path, bytes: file.length, state } },
       );
     }
     this.#data = await files.open(path, 'r+');
