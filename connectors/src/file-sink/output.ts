@@ -155,10 +155,11 @@ export class Output {
     const size = await files.size(path);
     if (size === undefined || size < file.length) {
       const state = this.#log.path;
-      const isGone = size === undefined;
+      const found = size === undefined ? 'is missing' : `has ${size} bytes`;
+      const rest = size === undefined ? 'its state' : 'it and its state';
       throw new EtlError(
         'ETL_STORAGE_CORRUPT',
-        `${path}: ${isGone ? 'is missing' : `has ${size} bytes`}, but ${file.length} bytes were stored; restore it, or remove ${isGone ? '' : 'it and '}its state ${state} to start over`,
+        `${path}: ${found}, but ${file.length} bytes were stored; restore it, or remove ${rest} ${state} to start over`,
         { details: { file: path, bytes: file.length, state } },
       );
     }

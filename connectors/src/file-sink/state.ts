@@ -111,9 +111,10 @@ const compactBytes = 1024 * 1024;
 /** The log and the state it adds up to. */
 export class StateLog {
   readonly state: SinkState;
+  /** The log's file. */
+  readonly path: string;
   readonly #files: FileSystem;
   readonly #directory: string;
-  readonly #path: string;
   #file: StoredFile;
   #length: number;
   #compacted: number;
@@ -124,7 +125,7 @@ export class StateLog {
   ) {
     this.#files = place.files;
     this.#directory = place.directory;
-    this.#path = place.path;
+    this.path = place.path;
     this.#file = opened.file;
     this.state = opened.state;
     this.#length = opened.length;
@@ -166,12 +167,12 @@ export class StateLog {
 
   async #compact(): Promise<void> {
     const frame = encodeFrame(wholeChange(this.state));
-    const temporary = `${this.#path}.new`;
+    const temporary = `${this.path}.new`;
     await this.#files.remove(temporary);
     const file = await this.#files.open(temporary, 'wx+');
     await writeFully(file, frame, 0);
     await file.sync();
-    await this.#files.rename(temporary, this.#path);
+    await this.#files.rename(temporary, this.path);
     await syncDirectory(this.#files, this.#directory);
     const before = this.#file;
     this.#file = file;

@@ -161,7 +161,7 @@ describe('file: recovery', () => {
         (error) =>
           isEtlError(error) &&
           error.code === 'ETL_STORAGE_CORRUPT' &&
-          /start over/.test(error.message),
+          /\.etl\/out\.jsonl\.state to start over/.test(error.message),
       );
     }
   });

@@ -4,7 +4,7 @@
 import type { RecordBatch, RecordFailure } from '@etl-router/core';
 import type { GrpcTarget } from './connection.ts';
 
-/** What a service takes that says nothing: the default of every gRPC server. */
+/** What a service takes that says nothing: the default of every gRPC server. Settings are part of a manifest (1 MiB). */
 const leastBytes = 4 * 1024 * 1024;
 /** What a client of ours sends at most. */
 const mostBytes = 16 * 1024 * 1024;
