@@ -120,7 +120,7 @@ const shapes: { readonly [Name in OperationName]: Shape } = {
   commitGroupPosition: {
     in: { partition: 'text', generation: 'count', position: 'position' },
     done: {},
-    errors: { conflict: { position: 'position' }, fenced: { generation: 'count' } },
+    errors: { conflict: { position: 'position' }, fenced: { generation: 'count?' } },
   },
   getGroupPosition: {
     in: { partition: 'text' },

@@ -96,7 +96,7 @@ export interface Operations {
     readonly out: Out<
       object,
       | { readonly error: 'conflict'; readonly position: string }
-      | { readonly error: 'fenced'; readonly generation: number }
+      | { readonly error: 'fenced'; readonly generation?: number }
     >;
   };
   readonly getGroupPosition: {
@@ -158,4 +158,16 @@ export function keyOf(operation: Operation): string {
     case 'readRegister':
       return `register ${operation.in.register}`;
   }
+}
+
+/** Operations are sorted by key before they come to a model. */
+export function wrongKey({ op, id }: Operation): never {
+  throw new Error(`operation ${id}, ${op}, came to the model of another key`);
+}
+
+/** Whether it was told what only one that changed nothing is told: a read, or one that failed. */
+export function isPassive({ op, out }: Operation): boolean {
+  if (out === null) return false;
+  if (out.error !== undefined || ('done' in out && !out.done)) return true;
+  return op === 'get' || op === 'getLane' || op === 'getGroupPosition' || op === 'readRegister';
 }
