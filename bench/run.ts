@@ -9,6 +9,7 @@ import { allHold, formatRatios, outcomeOf, saveResult } from './lib/report.ts';
 const benches: { readonly [name: string]: () => Promise<{ readonly bench: Bench }> } = {
   codec: () => import('./codec.ts'),
   engine: () => import('./engine.ts'),
+  raft: () => import('./raft.ts'),
   'raft-core': () => import('./raft-core.ts'),
 };
 
