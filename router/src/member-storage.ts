@@ -15,7 +15,9 @@ import { decodeMembership } from './raft/membership.ts';
 import type { Message } from './raft/messages.ts';
 import { RaftNode } from './raft/node.ts';
 import { noTransport, type Peer } from './raft/transport.ts';
+import { nsOfMs } from './server/numbers.ts';
 import { StateHost } from './server/state-host.ts';
+import { restampProposal } from './state/proposal.ts';
 import { DataDirectory, type Identity, mintClusterId } from './storage/data-directory.ts';
 import { defaultSegmentBytes, Log, type SyncEvent } from './storage/log.ts';
 import { nodeDisk } from './storage/node-disk.ts';
@@ -110,6 +112,8 @@ async function open(
     logQuotaBytes: options.logQuotaBytes,
     founders: foundersOf(directory, network),
     transport: transport ?? noTransport,
+    restamp: (command) => restampProposal(command, nsOfMs(clock.wallMs())),
+    ...(transport && { forwarder: transport.forwarder }),
   });
   opened.add(() => consensus.close());
   transport?.start(participationOf(directory, { log, consensus }));

@@ -5,6 +5,7 @@ import { EtlError } from '@etl-router/core';
 import type { LogPosition } from '../storage/log-types.ts';
 import { abandoned } from './aborted.ts';
 import type { Proposed } from './consensus.ts';
+import { unknownOutcome } from './outcome.ts';
 
 /** How many proposals may wait, and how many bytes of commands. */
 export interface ProposalBounds {
@@ -24,6 +25,7 @@ export interface PendingProposal {
 /** Waiting proposals. */
 export class PendingProposals {
   readonly #bounds: ProposalBounds;
+  readonly #maxTicksAway: number;
   readonly #placed = new Map<
     number,
     { readonly term: number; readonly proposal: PendingProposal }
@@ -31,9 +33,12 @@ export class PendingProposals {
   readonly #all = new Set<PendingProposal>();
   #queued: PendingProposal[] = [];
   #bytes = 0;
+  #ticksAway = 0;
 
-  constructor(bounds: ProposalBounds) {
+  /** `maxTicksAway`: how long proposals wait for their fate once the member ceased to lead. */
+  constructor(bounds: ProposalBounds, maxTicksAway: number = Number.POSITIVE_INFINITY) {
     this.#bounds = bounds;
+    this.#maxTicksAway = maxTicksAway;
   }
 
   get count(): number {
@@ -107,9 +112,12 @@ export class PendingProposals {
     return left;
   }
 
-  /** A proposal got its place in the log. One that waited there is lost: its entry was replaced. */
+  /**
+   * A proposal got its place in the log. One that waited there was replaced in this log alone: it is lost only once
+   * another entry is committed in its place.
+   */
   place(proposal: PendingProposal, { index, term }: LogPosition): void {
-    this.#placed.get(index)?.proposal.reject(superseded());
+    this.#placed.get(index)?.proposal.reject(unknownOutcome('leadership changed'));
     this.#placed.set(index, { term, proposal });
   }
 
@@ -122,14 +130,25 @@ export class PendingProposals {
     else placed.proposal.reject(superseded());
   }
 
+  /**
+   * To be called regularly. A member that was cut off while it led may not learn for long what became of its entries:
+   * who waits is told so in time.
+   */
+  tick(leads: boolean): void {
+    this.#ticksAway = leads ? 0 : this.#ticksAway + 1;
+    if (this.#placed.size === 0 || this.#ticksAway < this.#maxTicksAway) return;
+    for (const { proposal } of this.#placed.values()) {
+      proposal.reject(unknownOutcome('leadership was lost, and no other member has told more'));
+    }
+    this.#placed.clear();
+  }
+
   /** The state up to `index` came by a snapshot: what became of the proposals up to there is not known. */
   forgetTo(index: number): void {
     for (const [at, { proposal }] of this.#placed) {
       if (at > index) continue;
       this.#placed.delete(at);
-      proposal.reject(
-        new EtlError('ETL_TIMEOUT', 'leadership changed; the command may have taken effect'),
-      );
+      proposal.reject(unknownOutcome('leadership changed'));
     }
   }
 
@@ -145,6 +164,6 @@ function superseded(): EtlError {
   return new EtlError(
     'ETL_UNAVAILABLE',
     'leadership changed before the command was committed; it did not take effect, send it again',
-    { retryable: true },
+    { retryable: true, details: { outcome: 'refused' } },
   );
 }

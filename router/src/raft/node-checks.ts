@@ -1,8 +1,11 @@
-// What a member refuses before anything is done: commands that fit no entry, and a state that belongs to another log.
+// What a member refuses before anything is done: commands that fit no entry, a state that belongs to another log, and
+// calls while it does not serve.
 
 import { EtlError } from '@etl-router/core';
-import type { ReplicatedState } from '../consensus/consensus.ts';
+import { closedError } from '../consensus/aborted.ts';
+import type { ConsensusRole, ReplicatedState } from '../consensus/consensus.ts';
 import { maxEntryBytes, type RaftLog } from '../storage/log-types.ts';
+import type { Raft } from './raft.ts';
 
 /** Throws ETL_INVALID_ARGUMENT or ETL_LIMIT_EXCEEDED. */
 export function checkCommand(command: Uint8Array): void {
@@ -28,4 +31,34 @@ export function checkApplied(log: RaftLog, state: ReplicatedState): void {
     `the applied state ends with entry ${index} of term ${term}, which the log (entries ${log.firstIndex} to ${log.lastIndex}) does not have; delete the directory applied/ to rebuild it, or restore a backup`,
     { details: { index, term } },
   );
+}
+
+/** What a driver is in, for {@link checkServing}. */
+export interface DriverState {
+  readonly failure: EtlError | undefined;
+  readonly isClosing: boolean;
+  readonly raft: Raft | undefined;
+}
+
+/** The core of a driver that serves. Throws what ended it, ETL_UNAVAILABLE before it started, or that the caller left. */
+export function checkServing(
+  { failure, isClosing, raft }: DriverState,
+  signal: AbortSignal | undefined,
+): Raft {
+  if (failure !== undefined) throw failure;
+  if (isClosing) throw closedError();
+  if (raft === undefined)
+    throw new EtlError('ETL_UNAVAILABLE', 'the router is reading its log; try again in a moment');
+  if (signal?.aborted !== true) return raft;
+  throw new EtlError('ETL_CANCELLED', 'the caller left before the command was sent', {
+    cause: signal.reason,
+  });
+}
+
+/** The role of a driver for those above. */
+export function roleOf({ failure, isClosing, raft }: DriverState): ConsensusRole {
+  if (failure !== undefined) return 'failed';
+  if (isClosing) return 'closed';
+  if (raft === undefined) return 'starting';
+  return raft.role === 'preCandidate' ? 'candidate' : raft.role;
 }

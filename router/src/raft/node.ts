@@ -2,33 +2,25 @@
 // docs/specs/0007-raft.md demands; nothing here decides anything about consensus. Everything between two awaits of the
 // callers happens in turns: inputs are collected, then the core's effects are carried out until there are none.
 
-import {
-  assert,
-  type Cancel,
-  type Clock,
-  EtlError,
-  isEtlError,
-  type Logger,
-  type Random,
-  toEtlError,
-} from '@etl-router/core';
+import { assert, type Cancel, EtlError, isEtlError, toEtlError } from '@etl-router/core';
 import { closedError, untilAborted } from '../consensus/aborted.ts';
 import type {
   CommittedEntry,
   Consensus,
-  ConsensusRole,
   ConsensusStatus,
   ProposalOptions,
   Proposed,
   ReplicatedState,
 } from '../consensus/consensus.ts';
 import { LogQuota } from '../consensus/log-quota.ts';
-import { PendingProposals, type ProposalBounds } from '../consensus/pending-proposals.ts';
-import type { Entry, RaftLog } from '../storage/log-types.ts';
+import { type Outcome, outcomeOf, withOutcome } from '../consensus/outcome.ts';
+import { PendingProposals } from '../consensus/pending-proposals.ts';
+import type { Entry } from '../storage/log-types.ts';
 import { Applier } from './applier.ts';
 import { isJoint } from './configuration.ts';
 import type { Ready, SnapshotWish } from './core-state.ts';
 import { DurableQueue } from './durable-queue.ts';
+import { Forwarding } from './forwarding.ts';
 import { writeFounders } from './founding.ts';
 import { Leadership } from './leadership.ts';
 import {
@@ -42,40 +34,28 @@ import {
   noMembership,
 } from './membership.ts';
 import type { Message } from './messages.ts';
-import { checkApplied, checkCommand } from './node-checks.ts';
-import { type MemberProgress, Raft, type RaftStatus } from './raft.ts';
+import {
+  checkApplied,
+  checkCommand,
+  checkServing,
+  type DriverState,
+  roleOf,
+} from './node-checks.ts';
+import type { RaftNodeOptions } from './node-options.ts';
+import { type MemberProgress, Raft } from './raft.ts';
 import { ReadWaiters } from './read-waiters.ts';
-import { type SnapshotRules, Snapshots } from './snapshots.ts';
-import type { Peer, RaftReceiver, RaftTransport } from './transport.ts';
+import { Snapshots } from './snapshots.ts';
+import type { RaftReceiver } from './transport.ts';
 
-export interface RaftNodeOptions extends SnapshotRules {
-  /** Open, and this object's from now on. */
-  readonly log: RaftLog & { readonly bytes: number; readonly diskBytes: number };
-  readonly clusterId: string;
-  readonly nodeId: number;
-  /**
-   * Who the cluster begins with, if this member is to write that down: in an empty log it becomes the first entry, for
-   * every member the same. None: the log has it, or it comes from others.
-   */
-  readonly founders: readonly Peer[];
-  readonly transport: RaftTransport;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  /** Default 100. */
-  readonly heartbeatMs?: number;
-  /** Shortest time without a leader before an election. Default 1,000. */
-  readonly electionMs?: number;
-  /** What the log's files may take. Default: no bound. */
-  readonly logQuotaBytes?: number;
-  /** Default 4,096 proposals and 64 MiB. */
-  readonly proposals?: ProposalBounds;
-}
+export type { RaftNodeOptions } from './node-options.ts';
 
 /** Ticks of one heartbeat: elections are timed twice as finely. */
 const ticksPerHeartbeat = 2;
-/** How long a read waits for a quorum, in elections. */
+/** How long a read waits for a quorum, and a command for a leader that takes it, in elections. */
 const readElections = 5;
+const waitElections = 3;
+/** Neither waits longer: what there is to say is said within 5 s. */
+const waitMaxMs = 4500;
 
 export class RaftNode implements Consensus {
   readonly failed: Promise<EtlError>;
@@ -90,6 +70,7 @@ export class RaftNode implements Consensus {
   readonly #durable = new DurableQueue();
   readonly #failWith: (error: EtlError) => void;
   readonly #leadership = new Leadership();
+  readonly #forwarding: Forwarding;
   #raft: Raft | undefined;
   #applier: Applier | undefined;
   #snapshots: Snapshots | undefined;
@@ -102,7 +83,7 @@ export class RaftNode implements Consensus {
   #closing: Promise<void> | undefined;
 
   constructor(options: RaftNodeOptions) {
-    const { log, heartbeatMs = 100, electionMs = 1000, proposals } = options;
+    const { log, heartbeatMs = 100, electionMs = 1000 } = options;
     const failed = Promise.withResolvers<EtlError>();
     this.failed = failed.promise;
     this.#failWith = failed.resolve;
@@ -110,16 +91,30 @@ export class RaftNode implements Consensus {
     this.#log = log;
     this.#tickMs = heartbeatMs / ticksPerHeartbeat;
     this.#electionTicks = Math.ceil(electionMs / this.#tickMs);
-    this.#pending = new PendingProposals(
-      proposals ?? { maxCount: 4096, maxBytes: 64 * 1024 * 1024 },
-    );
+    const bounds = options.proposals ?? { maxCount: 4096, maxBytes: 64 * 1024 * 1024 };
+    const maxTicksAway = this.#electionTicks * readElections;
+    this.#pending = new PendingProposals(bounds, maxTicksAway);
     this.#reads = new ReadWaiters({
       namesAfter: options.random.below(2 ** 20) * 2 ** 32,
       retryTicks: ticksPerHeartbeat * 2,
-      timeoutTicks: this.#electionTicks * readElections,
+      timeoutTicks: Math.min(
+        this.#electionTicks * readElections,
+        Math.ceil(waitMaxMs / this.#tickMs),
+      ),
     });
     this.#quota = new LogQuota(log, options.logQuotaBytes);
+    this.#forwarding = new Forwarding({
+      self: options.nodeId,
+      forwarder: options.forwarder,
+      restamp: options.restamp,
+      here: (command, how) => this.#proposeHere(command, how),
+      applied: (index, signal) => (this.#applier as Applier).until(index, signal),
+      clock: options.clock,
+      waitMs: Math.min(waitMaxMs, electionMs * waitElections),
+      bounds,
+    });
     this.receiver = {
+      propose: (command, how) => this.#forwarding.receive(command, how),
       receive: (message) => this.#input((raft) => raft.step(message)),
       unreachable: (id) => this.#input((raft) => raft.reportUnreachable(id)),
       snapshotSent: (id, arrived) => this.#input((raft) => raft.reportSnapshot(id, arrived)),
@@ -172,20 +167,31 @@ export class RaftNode implements Consensus {
     this.#turn();
   }
 
-  async propose(command: Uint8Array, options: ProposalOptions = {}): Promise<Proposed> {
-    const { signal } = options;
-    const raft = this.#serving(signal);
-    checkCommand(command);
-    raft.checkProposing();
-    const refusal =
-      this.#pending.refusal(command.length) ?? this.#quota.refusal(options.frees === true);
-    if (refusal !== undefined) {
-      this.#snapshots?.makeWhenDue();
-      throw refusal;
+  propose(command: Uint8Array, options: ProposalOptions = {}): Promise<Proposed> {
+    return this.#forwarding.propose(command, options);
+  }
+
+  /** Into the own log, where this member leads. */
+  async #proposeHere(command: Uint8Array, options: ProposalOptions): Promise<Proposed> {
+    const { signal, frees = false } = options;
+    let outcome: Outcome = 'refused';
+    try {
+      this.#serving(signal).checkProposing();
+      checkCommand(command);
+      const refusal = this.#pending.refusal(command.length) ?? this.#quota.refusal(frees);
+      if (refusal !== undefined) {
+        this.#snapshots?.makeWhenDue();
+        throw refusal;
+      }
+      outcome = 'unknown';
+      const answer = this.#pending.add(command, signal);
+      this.#schedule();
+      return await answer;
+    } catch (error) {
+      throw isEtlError(error) && outcomeOf(error) !== undefined
+        ? error
+        : withOutcome(error, outcome);
     }
-    const answer = this.#pending.add(command, signal);
-    this.#schedule();
-    return await answer;
   }
 
   async readIndex(options: ProposalOptions = {}): Promise<number> {
@@ -246,7 +252,7 @@ export class RaftNode implements Consensus {
     return {
       clusterId,
       nodeId,
-      role: this.#roleOf(raft),
+      role: roleOf(this.#state),
       term: raft?.term ?? hardState.term,
       leaderId: leader === 0 ? undefined : leader,
       commitIndex: raft?.commitIndex ?? hardState.commit,
@@ -288,24 +294,12 @@ export class RaftNode implements Consensus {
       await this.#applier?.until(this.#nextToApply().through, undefined);
   }
 
-  #roleOf(raft: RaftStatus | undefined): ConsensusRole {
-    if (this.#failure !== undefined) return 'failed';
-    if (this.#closing !== undefined) return 'closed';
-    if (raft === undefined) return 'starting';
-    return raft.role === 'preCandidate' ? 'candidate' : raft.role;
+  get #state(): DriverState {
+    return { failure: this.#failure, isClosing: this.#closing !== undefined, raft: this.#raft };
   }
 
   #serving(signal: AbortSignal | undefined): Raft {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (this.#closing !== undefined) throw closedError();
-    if (this.#raft === undefined)
-      throw new EtlError('ETL_UNAVAILABLE', 'the router is reading its log; try again in a moment');
-    if (signal?.aborted === true) {
-      throw new EtlError('ETL_CANCELLED', 'the caller left before the command was sent', {
-        cause: signal.reason,
-      });
-    }
-    return this.#raft;
+    return checkServing(this.#state, signal);
   }
 
   // Turns
@@ -344,6 +338,7 @@ export class RaftNode implements Consensus {
         lastIndex: this.#log.lastIndex,
         applied: this.#applier?.applied ?? 0,
       });
+      this.#forwarding.note(raft.leader);
       this.#applier?.wake();
     } catch (error) {
       this.#fail(error);
@@ -360,7 +355,7 @@ export class RaftNode implements Consensus {
       for (const [at, proposal] of queued.entries())
         this.#pending.place(proposal, { index: index + at, term });
     } catch (error) {
-      for (const { reject } of queued) reject(error);
+      for (const { reject } of queued) reject(withOutcome(error, 'refused'));
     }
   }
 
@@ -410,6 +405,7 @@ export class RaftNode implements Consensus {
   #tick(): void {
     if (this.#closing !== undefined || this.#failure !== undefined) return;
     this.#input((raft) => raft.tick());
+    this.#pending.tick(this.#raft?.role === 'leader');
     if (this.#reads.tick()) this.#schedule();
     this.#scheduleTick();
   }

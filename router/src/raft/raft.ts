@@ -250,6 +250,11 @@ export class Raft {
     return this.#state.role;
   }
 
+  /** Who leads as far as is known; 0: nobody. */
+  get leader(): number {
+    return this.#state.leader;
+  }
+
   /** Whom leadership is being handed to; 0: nobody. */
   get transferee(): number {
     return this.#state.transferee;

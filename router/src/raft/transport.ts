@@ -1,6 +1,7 @@
 // What the driver asks of a network, and what it hears from it. The network of processes is grpc/; the simulator has
 // one of its own.
 
+import type { ProposalOptions, Proposed } from '../consensus/consensus.ts';
 import type { Configuration } from './configuration.ts';
 import type { SnapshotWish } from './core-state.ts';
 import type { Message } from './messages.ts';
@@ -29,6 +30,11 @@ export interface RaftTransport {
 }
 
 export interface RaftReceiver {
+  /**
+   * A command that another member handed over: proposed here and nowhere else. Every error says what became of it
+   * (consensus/outcome.ts).
+   */
+  propose(command: Uint8Array, options: ProposalOptions): Promise<Proposed>;
   /** A message for this member, or the word that a snapshot's file is durable in the snapshot directory. */
   receive(message: Message): void;
   /** A message to a member was lost for certain. */

@@ -6,6 +6,7 @@ import {
   type CommandResult,
   CommandResultSchema,
   CommandSchema,
+  type Proposal,
   ProposalSchema,
 } from '@etl-router/proto';
 
@@ -35,6 +36,27 @@ export function encodeProposal(body: CommandBody, stamps: ProposalStamps): Uint8
       ...stamps.request,
     }),
   );
+}
+
+/**
+ * A proposal of another member with this one's time: of several clocks in one log the one that is furthest ahead would
+ * rule them all. What a repeat of a request is known by stays. Throws ETL_INVALID_ARGUMENT for what is no proposal, and
+ * ETL_UNSUPPORTED for one that members of this release would stop at.
+ */
+export function restampProposal(bytes: Uint8Array, proposedAtNs: bigint): Uint8Array {
+  let proposal: Proposal;
+  try {
+    proposal = fromBinary(ProposalSchema, bytes);
+  } catch (cause) {
+    throw new EtlError('ETL_INVALID_ARGUMENT', 'command: is no proposal', { cause });
+  }
+  if (proposal.version > commandVersion) {
+    throw new EtlError(
+      'ETL_UNSUPPORTED',
+      `command: is of version ${proposal.version}, the leader knows ${commandVersion}; run a later release there, then send it again`,
+    );
+  }
+  return toBinary(ProposalSchema, { ...proposal, proposedAtNs });
 }
 
 /** The answer in an applied entry's result. */

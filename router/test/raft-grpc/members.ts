@@ -11,7 +11,7 @@ import {
   type Participation,
 } from '../../src/raft/grpc/transport.ts';
 import type { Message, MessageBody } from '../../src/raft/messages.ts';
-import type { Peer } from '../../src/raft/transport.ts';
+import type { Peer, RaftReceiver } from '../../src/raft/transport.ts';
 import { nodeDisk } from '../../src/storage/node-disk.ts';
 
 export const clusterId = 'test-cluster';
@@ -23,7 +23,11 @@ export class Heard {
   readonly shipped: { readonly id: number; readonly arrived: boolean }[] = [];
   #waiters: { readonly isDone: () => boolean; readonly done: () => void }[] = [];
 
-  readonly receiver = {
+  /** What it does with commands that others hand over. */
+  take: RaftReceiver['propose'] = () => Promise.reject(new Error('it takes no commands'));
+
+  readonly receiver: RaftReceiver = {
+    propose: (command, options) => this.take(command, options),
     receive: (message: Message): void => {
       this.messages.push(message);
       this.#look();

@@ -84,6 +84,7 @@ export async function addReader(
       }
     },
     installSnapshot: () => Promise.reject(new Error('takes none')),
+    propose: () => Promise.reject(new Error('takes none')),
   });
   const port = await bindServer(server, '127.0.0.1:0', ServerCredentials.createInsecure());
   members.onClose(() => closeServer(server, AbortSignal.abort()));

@@ -46,10 +46,13 @@ const channelOptions = {
 export class Dialer {
   readonly #tls: PeerTls;
   readonly #self: () => Greeting;
+  readonly #onMember: (member: PeerIdentity) => void;
 
-  constructor(tls: PeerTls, self: () => Greeting) {
+  /** `onMember` is told what each member of the cluster that is dialled says of itself. */
+  constructor(tls: PeerTls, self: () => Greeting, onMember: (member: PeerIdentity) => void) {
     this.#tls = tls;
     this.#self = self;
+    this.#onMember = onMember;
   }
 
   /** Asks who answers at an address. */
@@ -64,6 +67,7 @@ export class Dialer {
     const { client, greeting } = await this.#open(peer.address, signal);
     try {
       checkExpected(greeting.from, peer, this.#self().from.clusterId);
+      this.#onMember(greeting.from);
       return client;
     } catch (error) {
       client.close();

@@ -4,6 +4,7 @@
 import { create } from '@bufbuild/protobuf';
 import { EtlError } from '@etl-router/core';
 import { type MemberIdentity, MemberIdentitySchema } from '@etl-router/proto/raft';
+import type { ApiAddresses } from './contacts.ts';
 
 /** Version of the messages that this release speaks. */
 export const protocolVersion = 1;
@@ -15,6 +16,8 @@ export interface PeerIdentity {
   readonly id: number;
   readonly name: string;
   readonly address: string;
+  /** Where clients reach it. Default: it does not say. */
+  readonly api?: ApiAddresses;
 }
 
 /** Why a member was refused; also the labels of the counter. */
@@ -51,13 +54,21 @@ const codes = {
   tooMany: 'ETL_LIMIT_EXCEEDED',
 } as const;
 
-export function encodeIdentity({ clusterId, id, name, address }: PeerIdentity): MemberIdentity {
+export function encodeIdentity({
+  clusterId,
+  id,
+  name,
+  address,
+  api = {},
+}: PeerIdentity): MemberIdentity {
   return create(MemberIdentitySchema, {
     clusterId,
     raftId: BigInt(id),
     name,
     address,
     protocolVersion,
+    grpcAddress: api.grpcAddress ?? '',
+    httpAddress: api.httpAddress ?? '',
   });
 }
 
@@ -75,9 +86,15 @@ export function decodeIdentity(wire: MemberIdentity | undefined): PeerIdentity {
   }
   checkText(wire.name, 'from.name', 64);
   checkText(wire.address, 'from.address', 255);
-  if (wire.clusterId !== '') checkText(wire.clusterId, 'from.cluster_id', 64);
-  const { clusterId, name, address } = wire;
-  return { clusterId, id: Number(wire.raftId), name, address };
+  const { clusterId, name, address, grpcAddress, httpAddress } = wire;
+  if (clusterId !== '') checkText(clusterId, 'from.cluster_id', 64);
+  if (grpcAddress !== '') checkText(grpcAddress, 'from.grpc_address', 255);
+  if (httpAddress !== '') checkText(httpAddress, 'from.http_address', 255);
+  const api = {
+    ...(grpcAddress !== '' && { grpcAddress }),
+    ...(httpAddress !== '' && { httpAddress }),
+  };
+  return { clusterId, id: Number(wire.raftId), name, address, api };
 }
 
 /** Names as a greeting lists them. Throws {@link RefusedPeer}. */

@@ -1,14 +1,7 @@
 // The network between the members of a router: one port to listen on, two streams to every member (appends, and
 // everything else, so that a large append never delays a heartbeat), and snapshots one at a time.
 
-import {
-  type Clock,
-  EtlError,
-  isEtlError,
-  type Logger,
-  type Random,
-  toEtlError,
-} from '@etl-router/core';
+import { type Clock, EtlError, type Logger, type Random } from '@etl-router/core';
 import {
   addService,
   bindServer,
@@ -24,7 +17,9 @@ import type { SnapshotPlace } from '../../storage/snapshot-file.ts';
 import { compareNames } from '../bootstrap.ts';
 import type { Message } from '../messages.ts';
 import type { Peer, RaftReceiver, RaftTransport, SnapshotShipment } from '../transport.ts';
+import { type ApiAddresses, type Contact, Contacts } from './contacts.ts';
 import { Dialer, encodeGreeting, type Greeting, maxMessageBytes } from './dialer.ts';
+import { GrpcForwarder, takeProposal } from './forwarder.ts';
 import { type BootstrapResult, type GivenPeer, greetPeers } from './greet-peers.ts';
 import {
   checkCluster,
@@ -36,6 +31,7 @@ import {
 } from './identity.ts';
 import { Inbound } from './inbound.ts';
 import { Link, type LinkParts, type LinkState } from './link.ts';
+import { Refusals } from './refusals.ts';
 import { type PeerSecurity, PeerTls } from './security.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
@@ -104,10 +100,10 @@ const appendLimits = { maxMessages: 4096, maxBytes: 16 * 1024 * 1024 };
 const otherLimits = { maxMessages: 4096, maxBytes: 1024 * 1024 };
 /** Senders that are no members yet: a leader may be one that this member has not heard of. */
 const maxGuests = 9;
-/** A refusal of one kind is logged at most this often. */
-const logEveryMs = 10_000;
 
 export class GrpcTransport implements RaftTransport {
+  /** Hands commands to other members. */
+  readonly forwarder: GrpcForwarder;
   readonly #options: GrpcTransportOptions;
   readonly #tls: PeerTls;
   readonly #dialer: Dialer;
@@ -115,12 +111,12 @@ export class GrpcTransport implements RaftTransport {
   readonly #sender: SnapshotSender;
   readonly #snapshots: SnapshotReceiver;
   readonly #server: Server;
+  readonly #contacts = new Contacts();
   readonly #members = new Map<number, Links>();
   readonly #guests = new Map<number, Links>();
   readonly #closing = new Set<Promise<void>>();
   readonly #names = new Map<string, string>();
-  readonly #refused = new Map<Refusal, number>();
-  readonly #loggedAtMs = new Map<Refusal, number>();
+  readonly #refusals: Refusals;
   readonly #unreachable = new Set<number>();
   readonly #over = new AbortController();
   #clusterId: string;
@@ -147,10 +143,15 @@ export class GrpcTransport implements RaftTransport {
   private constructor(options: GrpcTransportOptions, tls: PeerTls) {
     const { clock, random, logger } = options;
     this.#options = options;
+    this.#refusals = new Refusals(clock, logger);
     this.#tls = tls;
     this.#clusterId = options.self.clusterId;
     this.#address = options.self.address ?? formatAddress(options.listenAddress);
-    this.#dialer = new Dialer(tls, () => this.#greeting());
+    this.#dialer = new Dialer(
+      tls,
+      () => this.#greeting(),
+      (member) => this.#contacts.learn(member),
+    );
     const self = (): PeerIdentity => this.#self();
     const admit = (from: MemberIdentity | undefined, context: CallContext): PeerIdentity =>
       this.#admit(from, context);
@@ -184,8 +185,14 @@ export class GrpcTransport implements RaftTransport {
       self,
       peerOf: (id) => this.#linksTo(id)?.peer,
       onDone: (id, arrived) => this.#participation?.receiver.snapshotSent(id, arrived),
-      onError: (error) => this.#count(error),
+      onError: (error) => this.#refusals.note(error),
       maxBytesPerS: options.snapshotBytesPerS ?? 32 * 1024 * 1024,
+    });
+    this.forwarder = new GrpcForwarder({
+      dialer: this.#dialer,
+      self,
+      peerOf: (id) => this.#linksTo(id)?.peer,
+      onError: (error) => this.#refusals.note(error),
     });
     this.#server = createServer({
       maxMessageBytes,
@@ -259,12 +266,28 @@ export class GrpcTransport implements RaftTransport {
     const removed = new EtlError('ETL_PERMISSION_DENIED', 'the member was removed');
     this.#inbound.endOthers(({ id }) => isRemoved?.(id) !== true, removed);
     this.#sender.dropOthers((id) => wanted.has(id));
+    this.#contacts.keep(peers);
+    this.forwarder.dropOthers((peer) => isSame(peer, wanted.get(peer.id)));
+  }
+
+  /** Where clients reach the other members, as far as they said. */
+  get contacts(): readonly Contact[] {
+    return this.#contacts.all;
+  }
+
+  /** Says from now on where clients reach this member; to those that are connected, at once. */
+  announce(own: ApiAddresses): void {
+    this.#contacts.own = own;
+    for (const { peer } of this.#members.values()) {
+      // Whoever is not reached greets this member, or is greeted by it, before they exchange anything.
+      this.#dialer.greet(peer.address, this.#over.signal).catch(() => undefined);
+    }
   }
 
   stats(): TransportStats {
     const links = [...this.#members.values(), ...this.#guests.values()];
     return {
-      refused: Object.fromEntries(this.#refused),
+      refused: this.#refusals.counts,
       lost: this.#lost,
       links: links.flatMap(({ peer, appends, others }) => [
         { id: peer.id, carries: 'appends', state: appends.state, queuedBytes: appends.queuedBytes },
@@ -276,6 +299,7 @@ export class GrpcTransport implements RaftTransport {
   async close(): Promise<void> {
     this.#over.abort(new EtlError('ETL_CANCELLED', 'this member stops'));
     this.#tls.close();
+    this.forwarder.close();
     for (const links of [...this.#members.values(), ...this.#guests.values()]) {
       this.#closeLinks(links);
     }
@@ -291,15 +315,21 @@ export class GrpcTransport implements RaftTransport {
 
   async #bind(): Promise<void> {
     const { listenAddress, clock, logger, self } = this.#options;
+    const taker = {
+      admit: (from: MemberIdentity | undefined, context: CallContext) =>
+        this.#refusals.during(() => this.#admit(from, context)),
+      receiver: () => this.#started().receiver,
+    };
     addService(
       this.#server,
       RaftService,
       {
-        greet: (request, context) => this.#counted(() => this.#greet(request, context)),
+        greet: (request, context) => this.#refusals.during(() => this.#greet(request, context)),
         exchange: (requests, context) =>
-          this.#countedAll(this.#inbound.exchange(requests, context)),
+          this.#refusals.reading(this.#inbound.exchange(requests, context)),
         installSnapshot: (requests, context) =>
-          this.#countedLater(this.#snapshots.install(requests, context)),
+          this.#refusals.awaiting(this.#snapshots.install(requests, context)),
+        propose: (request, context) => takeProposal(request, context, taker),
       },
       { onDefect: (error, method) => logger.error({ err: error, method }, 'a call failed') },
     );
@@ -323,7 +353,8 @@ export class GrpcTransport implements RaftTransport {
 
   #self(): PeerIdentity {
     const { id, name } = this.#options.self;
-    return { clusterId: this.#clusterId, id, name, address: this.#address };
+    const api = this.#contacts.own;
+    return { clusterId: this.#clusterId, id, name, address: this.#address, api };
   }
 
   #greeting(): Greeting {
@@ -342,9 +373,12 @@ export class GrpcTransport implements RaftTransport {
     { from, peers }: GreetRequest,
     context: CallContext,
   ): ReturnType<typeof encodeGreeting> & { initialised: boolean } {
-    const { name, clusterId } = decodeIdentity(from);
+    const peer = decodeIdentity(from);
+    const { id, name, clusterId } = peer;
     checkNames(peers);
     this.#tls.checkCaller(context.certificate(), name, clusterId);
+    const isMember = clusterId === this.#clusterId && this.#members.get(id)?.peer.name === name;
+    if (isMember) this.#contacts.learn(peer);
     const greeting = this.#greeting();
     return { ...encodeGreeting(greeting), initialised: greeting.initialised };
   }
@@ -365,6 +399,7 @@ export class GrpcTransport implements RaftTransport {
       );
     }
     const known = this.#members.get(id)?.peer;
+    if (known?.name === name) this.#contacts.learn(peer);
     if (known === undefined || known.name === name) return peer;
     throw new RefusedPeer('name', `member ${id} is named ${known.name}, not ${name}`);
   }
@@ -404,7 +439,7 @@ export class GrpcTransport implements RaftTransport {
       logger,
       self: () => this.#self(),
       onLost: (id, count) => this.#onLost(id, count),
-      onError: (error) => this.#count(error),
+      onError: (error) => this.#refusals.note(error),
     };
     return {
       peer,
@@ -430,50 +465,8 @@ export class GrpcTransport implements RaftTransport {
       if (!this.#over.signal.aborted) this.#participation?.receiver.unreachable(id);
     });
   }
-
-  #counted<Result>(run: () => Result): Result {
-    try {
-      return run();
-    } catch (error) {
-      this.#count(error);
-      throw error;
-    }
-  }
-
-  async #countedLater<Result>(answer: Promise<Result>): Promise<Result> {
-    try {
-      return await answer;
-    } catch (error) {
-      this.#count(error);
-      throw error;
-    }
-  }
-
-  async *#countedAll<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item, void> {
-    try {
-      yield* items;
-    } catch (error) {
-      this.#count(error);
-      throw error;
-    }
-  }
-
-  #count(thrown: unknown): void {
-    if (!isEtlError(thrown)) return;
-    const error = toEtlError(thrown);
-    const isMalformed = error.code === 'ETL_INVALID_ARGUMENT';
-    const refusal =
-      error instanceof RefusedPeer ? error.refusal : isMalformed ? 'malformed' : undefined;
-    if (refusal === undefined) return;
-    this.#refused.set(refusal, (this.#refused.get(refusal) ?? 0) + 1);
-    const { clock, logger } = this.#options;
-    const nowMs = clock.monotonicMs();
-    if (nowMs - (this.#loggedAtMs.get(refusal) ?? Number.NEGATIVE_INFINITY) < logEveryMs) return;
-    this.#loggedAtMs.set(refusal, nowMs);
-    logger.warn({ refusal }, `a member was refused: ${error.message}`);
-  }
 }
 
-function isSame(a: Peer, b: Peer): boolean {
-  return a.name === b.name && a.address === b.address;
+function isSame(a: Peer, b: Peer | undefined): boolean {
+  return a.name === b?.name && a.address === b.address;
 }

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file etl/raft/v1/raft.proto.
  */
 export const file_etl_raft_v1_raft: GenFile = /*@__PURE__*/
-  fileDesc("ChZldGwvcmFmdC92MS9yYWZ0LnByb3RvEgtldGwucmFmdC52MSJuCg5NZW1iZXJJZGVudGl0eRISCgpjbHVzdGVyX2lkGAEgASgJEg8KB3JhZnRfaWQYAiABKAQSDAoEbmFtZRgDIAEoCRIPCgdhZGRyZXNzGAQgASgJEhgKEHByb3RvY29sX3ZlcnNpb24YBSABKA0iSAoMR3JlZXRSZXF1ZXN0EikKBGZyb20YASABKAsyGy5ldGwucmFmdC52MS5NZW1iZXJJZGVudGl0eRINCgVwZWVycxgCIAMoCSJeCg1HcmVldFJlc3BvbnNlEikKBGZyb20YASABKAsyGy5ldGwucmFmdC52MS5NZW1iZXJJZGVudGl0eRINCgVwZWVycxgCIAMoCRITCgtpbml0aWFsaXNlZBgDIAEoCCJoCg9FeGNoYW5nZVJlcXVlc3QSKQoEZnJvbRgBIAEoCzIbLmV0bC5yYWZ0LnYxLk1lbWJlcklkZW50aXR5EioKCG1lc3NhZ2VzGAIgAygLMhguZXRsLnJhZnQudjEuUmFmdE1lc3NhZ2UiJwoQRXhjaGFuZ2VSZXNwb25zZRITCgtmcmFtZXNfcmVhZBgBIAEoBCLXBAoLUmFmdE1lc3NhZ2USDAoEZnJvbRgBIAEoBBIKCgJ0bxgCIAEoBBIMCgR0ZXJtGAMgASgEEjAKDHJlcXVlc3Rfdm90ZRgEIAEoCzIYLmV0bC5yYWZ0LnYxLlJlcXVlc3RWb3RlSAASOwoScmVxdWVzdF92b3RlX3JlcGx5GAUgASgLMh0uZXRsLnJhZnQudjEuUmVxdWVzdFZvdGVSZXBseUgAEjQKDmFwcGVuZF9lbnRyaWVzGAYgASgLMhouZXRsLnJhZnQudjEuQXBwZW5kRW50cmllc0gAEj8KFGFwcGVuZF9lbnRyaWVzX3JlcGx5GAcgASgLMh8uZXRsLnJhZnQudjEuQXBwZW5kRW50cmllc1JlcGx5SAASKwoJaGVhcnRiZWF0GAggASgLMhYuZXRsLnJhZnQudjEuSGVhcnRiZWF0SAASNgoPaGVhcnRiZWF0X3JlcGx5GAkgASgLMhsuZXRsLnJhZnQudjEuSGVhcnRiZWF0UmVwbHlIABIuCgt0aW1lb3V0X25vdxgKIAEoCzIXLmV0bC5yYWZ0LnYxLlRpbWVvdXROb3dIABIsCgpyZWFkX2luZGV4GAsgASgLMhYuZXRsLnJhZnQudjEuUmVhZEluZGV4SAASNwoQcmVhZF9pbmRleF9yZXBseRgMIAEoCzIbLmV0bC5yYWZ0LnYxLlJlYWRJbmRleFJlcGx5SAASNgoPc25hcHNob3Rfc3RhdHVzGA0gASgLMhsuZXRsLnJhZnQudjEuU25hcHNob3RTdGF0dXNIAEIGCgRib2R5ImAKC1JlcXVlc3RWb3RlEhAKCHByZV92b3RlGAEgASgIEhYKDmxhc3RfbG9nX2luZGV4GAIgASgEEhUKDWxhc3RfbG9nX3Rlcm0YAyABKAQSEAoIdHJhbnNmZXIYBCABKAgiNQoQUmVxdWVzdFZvdGVSZXBseRIQCghwcmVfdm90ZRgBIAEoCBIPCgdncmFudGVkGAIgASgIInkKDUFwcGVuZEVudHJpZXMSFgoOcHJldmlvdXNfaW5kZXgYASABKAQSFQoNcHJldmlvdXNfdGVybRgCIAEoBBIjCgdlbnRyaWVzGAMgAygLMhIuZXRsLnJhZnQudjEuRW50cnkSFAoMY29tbWl0X2luZGV4GAQgASgEIlgKBUVudHJ5EgwKBHRlcm0YASABKAQSDQoFaW5kZXgYAiABKAQSJAoEdHlwZRgDIAEoDjIWLmV0bC5yYWZ0LnYxLkVudHJ5VHlwZRIMCgRkYXRhGAQgASgMInUKDUNvbmZpZ3VyYXRpb24SDgoGdm90ZXJzGAEgAygEEhcKD291dGdvaW5nX3ZvdGVycxgCIAMoBBIQCghsZWFybmVycxgDIAMoBBIVCg1uZXh0X2xlYXJuZXJzGAQgAygEEhIKCmF1dG9fbGVhdmUYBSABKAgibAoMTWVtYmVyQ2hhbmdlEiwKBHN0ZXAYASABKA4yHi5ldGwucmFmdC52MS5Db25maWd1cmF0aW9uU3RlcBIPCgdyYWZ0X2lkGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHYWRkcmVzcxgEIAEoCSI4CgZNZW1iZXISDwoHcmFmdF9pZBgBIAEoBBIMCgRuYW1lGAIgASgJEg8KB2FkZHJlc3MYAyABKAkidgoKTWVtYmVyc2hpcBIxCg1jb25maWd1cmF0aW9uGAEgASgLMhouZXRsLnJhZnQudjEuQ29uZmlndXJhdGlvbhIkCgdtZW1iZXJzGAIgAygLMhMuZXRsLnJhZnQudjEuTWVtYmVyEg8KB3JlbW92ZWQYAyADKAQiVQoTQ29uZmlndXJhdGlvbkNoYW5nZRIqCgdjaGFuZ2VzGAEgAygLMhkuZXRsLnJhZnQudjEuTWVtYmVyQ2hhbmdlEhIKCmF1dG9fbGVhdmUYAiABKAgiXAoSQXBwZW5kRW50cmllc1JlcGx5EhAKCHJlamVjdGVkGAEgASgIEg0KBWluZGV4GAIgASgEEhIKCmhpbnRfaW5kZXgYAyABKAQSEQoJaGludF90ZXJtGAQgASgEIjcKCUhlYXJ0YmVhdBIUCgxjb21taXRfaW5kZXgYASABKAQSFAoMcmVhZF9jb250ZXh0GAIgASgEIiYKDkhlYXJ0YmVhdFJlcGx5EhQKDHJlYWRfY29udGV4dBgBIAEoBCIMCgpUaW1lb3V0Tm93IhwKCVJlYWRJbmRleBIPCgdjb250ZXh0GAEgASgEIjAKDlJlYWRJbmRleFJlcGx5Eg8KB2NvbnRleHQYASABKAQSDQoFaW5kZXgYAiABKAQiLwoOU25hcHNob3RTdGF0dXMSDQoFaW5kZXgYASABKAQSDgoGZmFpbGVkGAIgASgIIoEBChZJbnN0YWxsU25hcHNob3RSZXF1ZXN0EisKBmhlYWRlchgBIAEoCzIbLmV0bC5yYWZ0LnYxLlNuYXBzaG90SGVhZGVyEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEg4KBmNyYzMyYxgEIAEoBxIMCgRsYXN0GAUgASgIItwBCg5TbmFwc2hvdEhlYWRlchIpCgRmcm9tGAEgASgLMhsuZXRsLnJhZnQudjEuTWVtYmVySWRlbnRpdHkSDAoEdGVybRgCIAEoBBINCgVpbmRleBgDIAEoBBISCgppbmRleF90ZXJtGAQgASgEEjEKDWNvbmZpZ3VyYXRpb24YBSABKAsyGi5ldGwucmFmdC52MS5Db25maWd1cmF0aW9uEhMKC3RvdGFsX2J5dGVzGAYgASgEEg4KBnNoYTI1NhgHIAEoDBIWCg5mb3JtYXRfdmVyc2lvbhgIIAEoDSI+ChdJbnN0YWxsU25hcHNob3RSZXNwb25zZRIMCgR0ZXJtGAEgASgEEhUKDXJlc3VtZV9vZmZzZXQYAiABKAQqXAoJRW50cnlUeXBlEhoKFkVOVFJZX1RZUEVfVU5TUEVDSUZJRUQQABIVChFFTlRSWV9UWVBFX05PUk1BTBABEhwKGEVOVFJZX1RZUEVfQ09ORklHVVJBVElPThACKpwBChFDb25maWd1cmF0aW9uU3RlcBIiCh5DT05GSUdVUkFUSU9OX1NURVBfVU5TUEVDSUZJRUQQABIgChxDT05GSUdVUkFUSU9OX1NURVBfQUREX1ZPVEVSEAESIgoeQ09ORklHVVJBVElPTl9TVEVQX0FERF9MRUFSTkVSEAISHQoZQ09ORklHVVJBVElPTl9TVEVQX1JFTU9WRRADMvoBCgtSYWZ0U2VydmljZRI+CgVHcmVldBIZLmV0bC5yYWZ0LnYxLkdyZWV0UmVxdWVzdBoaLmV0bC5yYWZ0LnYxLkdyZWV0UmVzcG9uc2USSwoIRXhjaGFuZ2USHC5ldGwucmFmdC52MS5FeGNoYW5nZVJlcXVlc3QaHS5ldGwucmFmdC52MS5FeGNoYW5nZVJlc3BvbnNlKAEwARJeCg9JbnN0YWxsU25hcHNob3QSIy5ldGwucmFmdC52MS5JbnN0YWxsU25hcHNob3RSZXF1ZXN0GiQuZXRsLnJhZnQudjEuSW5zdGFsbFNuYXBzaG90UmVzcG9uc2UoAWIGcHJvdG8z");
+  fileDesc("ChZldGwvcmFmdC92MS9yYWZ0LnByb3RvEgtldGwucmFmdC52MSKaAQoOTWVtYmVySWRlbnRpdHkSEgoKY2x1c3Rlcl9pZBgBIAEoCRIPCgdyYWZ0X2lkGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHYWRkcmVzcxgEIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAUgASgNEhQKDGdycGNfYWRkcmVzcxgGIAEoCRIUCgxodHRwX2FkZHJlc3MYByABKAkiSAoMR3JlZXRSZXF1ZXN0EikKBGZyb20YASABKAsyGy5ldGwucmFmdC52MS5NZW1iZXJJZGVudGl0eRINCgVwZWVycxgCIAMoCSJeCg1HcmVldFJlc3BvbnNlEikKBGZyb20YASABKAsyGy5ldGwucmFmdC52MS5NZW1iZXJJZGVudGl0eRINCgVwZWVycxgCIAMoCRITCgtpbml0aWFsaXNlZBgDIAEoCCJoCg9FeGNoYW5nZVJlcXVlc3QSKQoEZnJvbRgBIAEoCzIbLmV0bC5yYWZ0LnYxLk1lbWJlcklkZW50aXR5EioKCG1lc3NhZ2VzGAIgAygLMhguZXRsLnJhZnQudjEuUmFmdE1lc3NhZ2UiJwoQRXhjaGFuZ2VSZXNwb25zZRITCgtmcmFtZXNfcmVhZBgBIAEoBCLXBAoLUmFmdE1lc3NhZ2USDAoEZnJvbRgBIAEoBBIKCgJ0bxgCIAEoBBIMCgR0ZXJtGAMgASgEEjAKDHJlcXVlc3Rfdm90ZRgEIAEoCzIYLmV0bC5yYWZ0LnYxLlJlcXVlc3RWb3RlSAASOwoScmVxdWVzdF92b3RlX3JlcGx5GAUgASgLMh0uZXRsLnJhZnQudjEuUmVxdWVzdFZvdGVSZXBseUgAEjQKDmFwcGVuZF9lbnRyaWVzGAYgASgLMhouZXRsLnJhZnQudjEuQXBwZW5kRW50cmllc0gAEj8KFGFwcGVuZF9lbnRyaWVzX3JlcGx5GAcgASgLMh8uZXRsLnJhZnQudjEuQXBwZW5kRW50cmllc1JlcGx5SAASKwoJaGVhcnRiZWF0GAggASgLMhYuZXRsLnJhZnQudjEuSGVhcnRiZWF0SAASNgoPaGVhcnRiZWF0X3JlcGx5GAkgASgLMhsuZXRsLnJhZnQudjEuSGVhcnRiZWF0UmVwbHlIABIuCgt0aW1lb3V0X25vdxgKIAEoCzIXLmV0bC5yYWZ0LnYxLlRpbWVvdXROb3dIABIsCgpyZWFkX2luZGV4GAsgASgLMhYuZXRsLnJhZnQudjEuUmVhZEluZGV4SAASNwoQcmVhZF9pbmRleF9yZXBseRgMIAEoCzIbLmV0bC5yYWZ0LnYxLlJlYWRJbmRleFJlcGx5SAASNgoPc25hcHNob3Rfc3RhdHVzGA0gASgLMhsuZXRsLnJhZnQudjEuU25hcHNob3RTdGF0dXNIAEIGCgRib2R5ImAKC1JlcXVlc3RWb3RlEhAKCHByZV92b3RlGAEgASgIEhYKDmxhc3RfbG9nX2luZGV4GAIgASgEEhUKDWxhc3RfbG9nX3Rlcm0YAyABKAQSEAoIdHJhbnNmZXIYBCABKAgiNQoQUmVxdWVzdFZvdGVSZXBseRIQCghwcmVfdm90ZRgBIAEoCBIPCgdncmFudGVkGAIgASgIInkKDUFwcGVuZEVudHJpZXMSFgoOcHJldmlvdXNfaW5kZXgYASABKAQSFQoNcHJldmlvdXNfdGVybRgCIAEoBBIjCgdlbnRyaWVzGAMgAygLMhIuZXRsLnJhZnQudjEuRW50cnkSFAoMY29tbWl0X2luZGV4GAQgASgEIlgKBUVudHJ5EgwKBHRlcm0YASABKAQSDQoFaW5kZXgYAiABKAQSJAoEdHlwZRgDIAEoDjIWLmV0bC5yYWZ0LnYxLkVudHJ5VHlwZRIMCgRkYXRhGAQgASgMInUKDUNvbmZpZ3VyYXRpb24SDgoGdm90ZXJzGAEgAygEEhcKD291dGdvaW5nX3ZvdGVycxgCIAMoBBIQCghsZWFybmVycxgDIAMoBBIVCg1uZXh0X2xlYXJuZXJzGAQgAygEEhIKCmF1dG9fbGVhdmUYBSABKAgibAoMTWVtYmVyQ2hhbmdlEiwKBHN0ZXAYASABKA4yHi5ldGwucmFmdC52MS5Db25maWd1cmF0aW9uU3RlcBIPCgdyYWZ0X2lkGAIgASgEEgwKBG5hbWUYAyABKAkSDwoHYWRkcmVzcxgEIAEoCSI4CgZNZW1iZXISDwoHcmFmdF9pZBgBIAEoBBIMCgRuYW1lGAIgASgJEg8KB2FkZHJlc3MYAyABKAkidgoKTWVtYmVyc2hpcBIxCg1jb25maWd1cmF0aW9uGAEgASgLMhouZXRsLnJhZnQudjEuQ29uZmlndXJhdGlvbhIkCgdtZW1iZXJzGAIgAygLMhMuZXRsLnJhZnQudjEuTWVtYmVyEg8KB3JlbW92ZWQYAyADKAQiVQoTQ29uZmlndXJhdGlvbkNoYW5nZRIqCgdjaGFuZ2VzGAEgAygLMhkuZXRsLnJhZnQudjEuTWVtYmVyQ2hhbmdlEhIKCmF1dG9fbGVhdmUYAiABKAgiXAoSQXBwZW5kRW50cmllc1JlcGx5EhAKCHJlamVjdGVkGAEgASgIEg0KBWluZGV4GAIgASgEEhIKCmhpbnRfaW5kZXgYAyABKAQSEQoJaGludF90ZXJtGAQgASgEIjcKCUhlYXJ0YmVhdBIUCgxjb21taXRfaW5kZXgYASABKAQSFAoMcmVhZF9jb250ZXh0GAIgASgEIiYKDkhlYXJ0YmVhdFJlcGx5EhQKDHJlYWRfY29udGV4dBgBIAEoBCIMCgpUaW1lb3V0Tm93IhwKCVJlYWRJbmRleBIPCgdjb250ZXh0GAEgASgEIjAKDlJlYWRJbmRleFJlcGx5Eg8KB2NvbnRleHQYASABKAQSDQoFaW5kZXgYAiABKAQiWwoOUHJvcG9zZVJlcXVlc3QSKQoEZnJvbRgBIAEoCzIbLmV0bC5yYWZ0LnYxLk1lbWJlcklkZW50aXR5Eg8KB2NvbW1hbmQYAiABKAwSDQoFZnJlZXMYAyABKAgiPgoPUHJvcG9zZVJlc3BvbnNlEg0KBWluZGV4GAEgASgEEgwKBHRlcm0YAiABKAQSDgoGcmVzdWx0GAMgASgMIi8KDlNuYXBzaG90U3RhdHVzEg0KBWluZGV4GAEgASgEEg4KBmZhaWxlZBgCIAEoCCKBAQoWSW5zdGFsbFNuYXBzaG90UmVxdWVzdBIrCgZoZWFkZXIYASABKAsyGy5ldGwucmFmdC52MS5TbmFwc2hvdEhlYWRlchIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDBIOCgZjcmMzMmMYBCABKAcSDAoEbGFzdBgFIAEoCCLcAQoOU25hcHNob3RIZWFkZXISKQoEZnJvbRgBIAEoCzIbLmV0bC5yYWZ0LnYxLk1lbWJlcklkZW50aXR5EgwKBHRlcm0YAiABKAQSDQoFaW5kZXgYAyABKAQSEgoKaW5kZXhfdGVybRgEIAEoBBIxCg1jb25maWd1cmF0aW9uGAUgASgLMhouZXRsLnJhZnQudjEuQ29uZmlndXJhdGlvbhITCgt0b3RhbF9ieXRlcxgGIAEoBBIOCgZzaGEyNTYYByABKAwSFgoOZm9ybWF0X3ZlcnNpb24YCCABKA0iPgoXSW5zdGFsbFNuYXBzaG90UmVzcG9uc2USDAoEdGVybRgBIAEoBBIVCg1yZXN1bWVfb2Zmc2V0GAIgASgEKlwKCUVudHJ5VHlwZRIaChZFTlRSWV9UWVBFX1VOU1BFQ0lGSUVEEAASFQoRRU5UUllfVFlQRV9OT1JNQUwQARIcChhFTlRSWV9UWVBFX0NPTkZJR1VSQVRJT04QAiqcAQoRQ29uZmlndXJhdGlvblN0ZXASIgoeQ09ORklHVVJBVElPTl9TVEVQX1VOU1BFQ0lGSUVEEAASIAocQ09ORklHVVJBVElPTl9TVEVQX0FERF9WT1RFUhABEiIKHkNPTkZJR1VSQVRJT05fU1RFUF9BRERfTEVBUk5FUhACEh0KGUNPTkZJR1VSQVRJT05fU1RFUF9SRU1PVkUQAzLAAgoLUmFmdFNlcnZpY2USPgoFR3JlZXQSGS5ldGwucmFmdC52MS5HcmVldFJlcXVlc3QaGi5ldGwucmFmdC52MS5HcmVldFJlc3BvbnNlEksKCEV4Y2hhbmdlEhwuZXRsLnJhZnQudjEuRXhjaGFuZ2VSZXF1ZXN0Gh0uZXRsLnJhZnQudjEuRXhjaGFuZ2VSZXNwb25zZSgBMAESXgoPSW5zdGFsbFNuYXBzaG90EiMuZXRsLnJhZnQudjEuSW5zdGFsbFNuYXBzaG90UmVxdWVzdBokLmV0bC5yYWZ0LnYxLkluc3RhbGxTbmFwc2hvdFJlc3BvbnNlKAESRAoHUHJvcG9zZRIbLmV0bC5yYWZ0LnYxLlByb3Bvc2VSZXF1ZXN0GhwuZXRsLnJhZnQudjEuUHJvcG9zZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Who a member is.
@@ -57,6 +57,20 @@ export type MemberIdentity = Message<"etl.raft.v1.MemberIdentity"> & {
    * @generated from field: uint32 protocol_version = 5;
    */
   protocolVersion: number;
+
+  /**
+   * Where clients reach its gRPC port, `host:port`; empty: not known yet, or not to be told.
+   *
+   * @generated from field: string grpc_address = 6;
+   */
+  grpcAddress: string;
+
+  /**
+   * Where clients reach its HTTP port, `host:port`; empty: closed, not known yet, or not to be told.
+   *
+   * @generated from field: string http_address = 7;
+   */
+  httpAddress: string;
 };
 
 /**
@@ -799,6 +813,76 @@ export const ReadIndexReplySchema: GenMessage<ReadIndexReply> = /*@__PURE__*/
   messageDesc(file_etl_raft_v1_raft, 20);
 
 /**
+ * A command on its way to the leader.
+ *
+ * @generated from message etl.raft.v1.ProposeRequest
+ */
+export type ProposeRequest = Message<"etl.raft.v1.ProposeRequest"> & {
+  /**
+   * Who sends.
+   *
+   * @generated from field: etl.raft.v1.MemberIdentity from = 1;
+   */
+  from?: MemberIdentity | undefined;
+
+  /**
+   * A serialised etl.router.v1.Proposal, at most 1 MiB. The server stamps it with its own time.
+   *
+   * @generated from field: bytes command = 2;
+   */
+  command: Uint8Array;
+
+  /**
+   * It makes the state smaller or stops work: taken also while the log is at its quota.
+   *
+   * @generated from field: bool frees = 3;
+   */
+  frees: boolean;
+};
+
+/**
+ * Describes the message etl.raft.v1.ProposeRequest.
+ * Use `create(ProposeRequestSchema)` to create a new message.
+ */
+export const ProposeRequestSchema: GenMessage<ProposeRequest> = /*@__PURE__*/
+  messageDesc(file_etl_raft_v1_raft, 21);
+
+/**
+ * A command that is committed and applied.
+ *
+ * @generated from message etl.raft.v1.ProposeResponse
+ */
+export type ProposeResponse = Message<"etl.raft.v1.ProposeResponse"> & {
+  /**
+   * Index of its entry.
+   *
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+
+  /**
+   * Term of its entry.
+   *
+   * @generated from field: uint64 term = 2;
+   */
+  term: bigint;
+
+  /**
+   * What the state machine answered.
+   *
+   * @generated from field: bytes result = 3;
+   */
+  result: Uint8Array;
+};
+
+/**
+ * Describes the message etl.raft.v1.ProposeResponse.
+ * Use `create(ProposeResponseSchema)` to create a new message.
+ */
+export const ProposeResponseSchema: GenMessage<ProposeResponse> = /*@__PURE__*/
+  messageDesc(file_etl_raft_v1_raft, 22);
+
+/**
  * What became of a snapshot.
  *
  * @generated from message etl.raft.v1.SnapshotStatus
@@ -824,7 +908,7 @@ export type SnapshotStatus = Message<"etl.raft.v1.SnapshotStatus"> & {
  * Use `create(SnapshotStatusSchema)` to create a new message.
  */
 export const SnapshotStatusSchema: GenMessage<SnapshotStatus> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 21);
+  messageDesc(file_etl_raft_v1_raft, 23);
 
 /**
  * A chunk of a snapshot. Chunks come in order; one that does not continue the last ends the call.
@@ -873,7 +957,7 @@ export type InstallSnapshotRequest = Message<"etl.raft.v1.InstallSnapshotRequest
  * Use `create(InstallSnapshotRequestSchema)` to create a new message.
  */
 export const InstallSnapshotRequestSchema: GenMessage<InstallSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 22);
+  messageDesc(file_etl_raft_v1_raft, 24);
 
 /**
  * What a snapshot is.
@@ -943,7 +1027,7 @@ export type SnapshotHeader = Message<"etl.raft.v1.SnapshotHeader"> & {
  * Use `create(SnapshotHeaderSchema)` to create a new message.
  */
 export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 23);
+  messageDesc(file_etl_raft_v1_raft, 25);
 
 /**
  * How far a snapshot was taken.
@@ -971,7 +1055,7 @@ export type InstallSnapshotResponse = Message<"etl.raft.v1.InstallSnapshotRespon
  * Use `create(InstallSnapshotResponseSchema)` to create a new message.
  */
 export const InstallSnapshotResponseSchema: GenMessage<InstallSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_etl_raft_v1_raft, 24);
+  messageDesc(file_etl_raft_v1_raft, 26);
 
 /**
  * What an entry holds.
@@ -1098,6 +1182,18 @@ export const RaftService: GenService<{
     methodKind: "client_streaming";
     input: typeof InstallSnapshotRequestSchema;
     output: typeof InstallSnapshotResponseSchema;
+  },
+  /**
+   * A command of one of the caller's clients, for the log of the server, which leads. It answers once the command is
+   * applied there, and hands it to nobody else. Every error says in its details what became of the command, `outcome`:
+   * `refused` (in no log, and never will be) or `unknown`.
+   *
+   * @generated from rpc etl.raft.v1.RaftService.Propose
+   */
+  propose: {
+    methodKind: "unary";
+    input: typeof ProposeRequestSchema;
+    output: typeof ProposeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_etl_raft_v1_raft, 0);

@@ -1,0 +1,153 @@
+// Commands on their way to the member that leads, one call each over a connection of their own, and the commands that
+// come that way. Whatever goes wrong says what became of the command: what was not sent is refused, what was sent and
+// not answered is unknown, and all else is in the other member's own words.
+
+import { EtlError, toEtlError } from '@etl-router/core';
+import type { CallContext } from '@etl-router/proto/grpc';
+import type { ProposeRequest } from '@etl-router/proto/raft';
+import { abandoned, untilAborted } from '../../consensus/aborted.ts';
+import type { ProposalOptions, Proposed } from '../../consensus/consensus.ts';
+import { outcomeOf, unknownOutcome, withOutcome } from '../../consensus/outcome.ts';
+import type { Forwarder } from '../forwarding.ts';
+import type { Peer, RaftReceiver } from '../transport.ts';
+import type { Dialer, RaftClient } from './dialer.ts';
+import { encodeIdentity, type PeerIdentity } from './identity.ts';
+
+/** How long a command may take, once it was sent. */
+const deadlineMs = 5000;
+/** How grpc-js words that there was no connection to send anything over. */
+const notSent = /^No connection established/;
+
+export interface ForwarderParts {
+  readonly dialer: Dialer;
+  readonly self: () => PeerIdentity;
+  readonly peerOf: (id: number) => Peer | undefined;
+  readonly onError: (error: EtlError) => void;
+}
+
+/** A connection to a member, shared by all commands for it. */
+interface Line {
+  readonly peer: Peer;
+  readonly client: Promise<RaftClient>;
+}
+
+export class GrpcForwarder implements Forwarder {
+  readonly #parts: ForwarderParts;
+  readonly #lines = new Map<number, Line>();
+  readonly #over = new AbortController();
+
+  constructor(parts: ForwarderParts) {
+    this.#parts = parts;
+  }
+
+  async forward(
+    to: number,
+    command: Uint8Array,
+    { signal, frees = false }: ProposalOptions,
+  ): Promise<Proposed> {
+    const line = this.#lineTo(to);
+    const client = await reached(line, signal);
+    const from = encodeIdentity(this.#parts.self());
+    const request = { from, command: Uint8Array.from(command), frees };
+    try {
+      const options = signal === undefined ? { deadlineMs } : { deadlineMs, signal };
+      const { index, term, result } = await client.propose(request, options);
+      return { index: Number(index), term: Number(term), result };
+    } catch (error) {
+      if (signal?.aborted === true) throw withOutcome(abandoned(signal), 'unknown');
+      const failure = toEtlError(error);
+      if (outcomeOf(failure) !== undefined) throw failure;
+      this.#hangUp(line);
+      throw sayOutcome(failure, line.peer);
+    }
+  }
+
+  /** Ends the connections to whom `stays` is false for. */
+  dropOthers(stays: (peer: Peer) => boolean): void {
+    for (const line of [...this.#lines.values()]) if (!stays(line.peer)) this.#hangUp(line);
+  }
+
+  close(): void {
+    this.#over.abort();
+    this.dropOthers(() => false);
+  }
+
+  #lineTo(id: number): Line {
+    const { dialer, peerOf, onError } = this.#parts;
+    const known = this.#lines.get(id);
+    if (known !== undefined) return known;
+    const peer = peerOf(id);
+    if (peer === undefined || this.#over.signal.aborted) {
+      throw new EtlError('ETL_UNAVAILABLE', `member ${id} leads, and is not known here yet`, {
+        details: { outcome: 'refused' },
+      });
+    }
+    const line = { peer, client: dialer.connect(peer, this.#over.signal) };
+    this.#lines.set(id, line);
+    line.client.catch((error: unknown) => {
+      onError(toEtlError(error));
+      this.#hangUp(line);
+    });
+    return line;
+  }
+
+  #hangUp(line: Line): void {
+    if (this.#lines.get(line.peer.id) === line) this.#lines.delete(line.peer.id);
+    line.client.then(
+      (client) => client.close(),
+      () => undefined,
+    );
+  }
+}
+
+/** The client of a line. Nothing was sent where it throws. */
+async function reached(
+  { peer, client }: Line,
+  signal: AbortSignal | undefined,
+): Promise<RaftClient> {
+  try {
+    return await untilAborted(client, signal, () => undefined);
+  } catch (error) {
+    if (signal?.aborted === true) throw withOutcome(error, 'refused');
+    const { message } = toEtlError(error);
+    throw new EtlError(
+      'ETL_UNAVAILABLE',
+      `member ${peer.name} (id ${peer.id}) leads, and can not be reached from here: ${message}`,
+      { retryable: true, details: { outcome: 'refused' }, cause: error },
+    );
+  }
+}
+
+/** What a call came to that ended without a word of the other member's on the command. */
+function sayOutcome(failure: EtlError, { name, id }: Peer): EtlError {
+  // It knows no such call: a release of before.
+  if (failure.code === 'ETL_UNSUPPORTED' || notSent.test(failure.message))
+    return withOutcome(failure, 'refused');
+  return unknownOutcome(
+    `member ${name} (id ${id}) was given the command and has not answered (${failure.message})`,
+    failure,
+  );
+}
+
+/** The handler of the call Propose. */
+export async function takeProposal(
+  { from, command, frees }: ProposeRequest,
+  context: CallContext,
+  {
+    admit,
+    receiver,
+  }: {
+    readonly admit: (from: ProposeRequest['from'], context: CallContext) => PeerIdentity;
+    readonly receiver: () => Pick<RaftReceiver, 'propose'>;
+  },
+): Promise<{ index: bigint; term: bigint; result: Uint8Array<ArrayBuffer> }> {
+  let taker: Pick<RaftReceiver, 'propose'>;
+  try {
+    admit(from, context);
+    taker = receiver();
+  } catch (error) {
+    throw withOutcome(error, 'refused');
+  }
+  const { index, term, result } = await taker.propose(command, { signal: context.signal, frees });
+  return { index: BigInt(index), term: BigInt(term), result: Uint8Array.from(result) };
+}
