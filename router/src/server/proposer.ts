@@ -1,9 +1,10 @@
 // The one way from the server's objects into the log: stamps a command, waits until it is applied, and turns a
-// refusal back into the error it was.
+// refusal back into the error it was. Nothing is sent twice unless it applies once.
 
 import type { Clock, Random } from '@etl-router/core';
-import { EtlError, isEtlError } from '@etl-router/core';
+import { EtlError, isEtlError, toEtlError } from '@etl-router/core';
 import type { CommandResult } from '@etl-router/proto';
+import { outcomeOf } from '../consensus/outcome.ts';
 import {
   acceptedResult,
   type CommandBody,
@@ -11,6 +12,7 @@ import {
   type ProposalStamps,
 } from '../state/proposal.ts';
 import type { ServerConsensus } from './cluster.ts';
+import { withHint } from './leader-hint.ts';
 import { nsOfMs } from './numbers.ts';
 
 export interface ProposeOptions {
@@ -30,6 +32,7 @@ export type Answer<Case extends CommandResult['outcome']['case']> =
 
 /** What makes the state smaller or stops work, and the session that a repeat of it is remembered in. */
 const freeing: ReadonlySet<CommandBody['case']> = new Set<CommandBody['case']>([
+  'abortRestore',
   'deleteObject',
   'deregisterService',
   'deregisterSidecar',
@@ -41,6 +44,9 @@ const freeing: ReadonlySet<CommandBody['case']> = new Set<CommandBody['case']>([
   'revokePipeline',
   'setPipelineState',
 ]);
+
+/** How often a command is sent whose outcome stays unknown; each time waits for a leader. */
+const attemptsMax = 3;
 
 /** Session of the requests that name none. */
 const sharedSession = 'shared';
@@ -102,17 +108,30 @@ export class Proposer {
     return this.#append(body, { uid: mintUid(this.#random), ...(request && { request }) }, signal);
   }
 
+  /** Sends a command again while what became of it is not known, where it takes effect once however often it comes. */
   async #append(
     body: CommandBody,
     stamps: Omit<ProposalStamps, 'proposedAtNs'>,
     signal: AbortSignal | undefined,
   ): Promise<CommandResult> {
-    const proposedAtNs = nsOfMs(this.#clock.wallMs());
-    const { result } = await this.#log.propose(encodeProposal(body, { proposedAtNs, ...stamps }), {
-      signal,
-      frees: freeing.has(body.case),
-    });
-    return acceptedResult(result);
+    const appliesOnce = stamps.request !== undefined || stamps.uid === sharedSession;
+    let unknown: EtlError | undefined;
+    for (let attempt = 1; ; attempt++) {
+      let result: Uint8Array;
+      try {
+        const proposedAtNs = nsOfMs(this.#clock.wallMs());
+        const command = encodeProposal(body, { proposedAtNs, ...stamps });
+        ({ result } = await this.#log.propose(command, { signal, frees: freeing.has(body.case) }));
+      } catch (thrown) {
+        const error = toEtlError(thrown);
+        if (outcomeOf(error) !== 'refused') unknown = error;
+        if (unknown === undefined) throw withHint(error, this.#log);
+        const isPassing = error.code === 'ETL_UNAVAILABLE' || error.code === 'ETL_NOT_LEADER';
+        if (appliesOnce && isPassing && attempt < attemptsMax) continue;
+        throw appliesOnce ? repeatable(unknown) : unknown;
+      }
+      return acceptedResult(result);
+    }
   }
 
   async #openSharedSession(signal: AbortSignal | undefined): Promise<void> {
@@ -123,6 +142,15 @@ export class Proposer {
       if (!isEtlError(error) || error.code !== 'ETL_CONFLICT') throw error;
     }
   }
+}
+
+/** Whoever sends the request again under its id does no harm. */
+function repeatable({ code, message, details, cause }: EtlError): EtlError {
+  return new EtlError(code, `${message}; send it again under its request id`, {
+    retryable: true,
+    details,
+    cause,
+  });
 }
 
 function isMissingSession(error: unknown): boolean {

@@ -4,6 +4,7 @@ import { unreachable } from '@etl-router/core';
 import type { Command } from '@etl-router/proto';
 import { assignPipeline, revokePipeline } from './assignments.ts';
 import { saveServiceCheckpoint } from './checkpoints.ts';
+import { reportDigest, takeDigest } from './digests.ts';
 import {
   assignPartitions,
   commitGroupPositions,
@@ -15,10 +16,26 @@ import { advanceWatermarks, commitPositions, dropLanes, openLanes, setPositions 
 import { invalid } from './names.ts';
 import { deleteObject, putObject, setPipelineState } from './objects.ts';
 import { done, type Outcome } from './refusal.ts';
+import { abortRestore, beginRestore, commitRestore, putRestoreChunk } from './restore.ts';
 import { deregisterService, registerService, updateServiceHealth } from './services.ts';
 import { expireSession, keepSession, openSession } from './sessions.ts';
 import { deregisterSidecar, registerSidecar, updateSidecarHealth } from './sidecars.ts';
 import type { Context } from './tables.ts';
+
+/** Bodies of {@link dispatchWhole}, none among them. */
+type WholeBody = Extract<
+  Command['body'],
+  {
+    case?:
+      | 'beginRestore'
+      | 'putRestoreChunk'
+      | 'commitRestore'
+      | 'abortRestore'
+      | 'takeDigest'
+      | 'reportDigest'
+      | undefined;
+  }
+>;
 
 /** Runs one command against the rows. Throws an EtlError to refuse it. */
 export function dispatch(context: Context, { body }: Command): Outcome {
@@ -75,6 +92,34 @@ export function dispatch(context: Context, { body }: Command): Outcome {
       return keepSession(context, body.value);
     case 'expireSession':
       return expireSession(context, body.value);
+    case 'beginRestore':
+    case 'putRestoreChunk':
+    case 'commitRestore':
+    case 'abortRestore':
+    case 'takeDigest':
+    case 'reportDigest':
+    case undefined:
+      return dispatchWhole(context, body);
+    default:
+      return unreachable(body, 'command');
+  }
+}
+
+/** Commands that concern the whole state. */
+function dispatchWhole(context: Context, body: WholeBody): Outcome {
+  switch (body.case) {
+    case 'beginRestore':
+      return beginRestore(context, body.value);
+    case 'putRestoreChunk':
+      return putRestoreChunk(context, body.value);
+    case 'commitRestore':
+      return commitRestore(context, body.value);
+    case 'abortRestore':
+      return abortRestore(context, body.value);
+    case 'takeDigest':
+      return takeDigest(context);
+    case 'reportDigest':
+      return reportDigest(context, body.value);
     case undefined:
       throw invalid('command', 'must have exactly one body');
     default:

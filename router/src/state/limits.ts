@@ -51,6 +51,18 @@ export const maxTtlMs: number = 24 * 60 * 60 * 1000;
 /** Shortest lease and session silence. */
 export const minTtlMs = 1000;
 
+/** Rows of a backup that is restored. */
+export const maxRestoreBytes: number = 256 * 1024 * 1024;
+/** One chunk of them. */
+export const maxRestoreChunkBytes: number = 512 * 1024;
+export const maxRestoreChunks = 512;
+/** Silence after which a restore may be dropped for another one. */
+export const restoreIdleMs = 60_000;
+/** What a restore adds to the revision: more than anyone can have been given since the backup was made. */
+export const restoreLeap: bigint = 2n ** 20n;
+/** Revision of a backup, so that what follows it stays within 2^53. */
+export const maxRestoredRevision: bigint = 2n ** 52n;
+
 /** Most rows of each kind. */
 export const maxRows = {
   objects: 10_000,

@@ -20,7 +20,7 @@ import { commandVersion } from './proposal.ts';
 import { type Outcome, toRefusal } from './refusal.ts';
 import { earlierAnswer, keepAnswer } from './sessions.ts';
 import type { Change, Touched } from './table.ts';
-import { Context, metaKey, Tables } from './tables.ts';
+import { Context, metaKey, type Note, Tables } from './tables.ts';
 
 /** What one entry did. */
 export interface Applied {
@@ -30,6 +30,8 @@ export interface Applied {
   readonly changes: readonly Change[];
   /** The same rows, for those who watch. */
   readonly touched: readonly Touched[];
+  /** What the entry says to those who keep the rows. */
+  readonly note?: Note | undefined;
 }
 
 /** One row as stored. */
@@ -130,7 +132,9 @@ export class StateMachine {
       const { nowNs: timeNs } = context;
       meta.put(metaKey, create(StoredMetaSchema, { timeNs, revision: answer.revision }));
     }
-    return { result: toBinary(CommandResultSchema, answer), ...journal.commit() };
+    const result = toBinary(CommandResultSchema, answer);
+    const { note } = context;
+    return { result, ...journal.commit(), ...(note && { note }) };
   }
 }
 

@@ -10,8 +10,18 @@ import {
   ProposalSchema,
 } from '@etl-router/proto';
 
-/** The version of the commands' meaning that this code applies. */
-export const commandVersion = 1;
+/** The latest version of the commands' meaning that this code applies. */
+export const commandVersion = 2;
+
+/** Commands that came with version 2. All others mean what they meant in version 1. */
+const sinceVersion2: ReadonlySet<CommandBody['case']> = new Set<CommandBody['case']>([
+  'abortRestore',
+  'beginRestore',
+  'commitRestore',
+  'putRestoreChunk',
+  'reportDigest',
+  'takeDigest',
+]);
 
 /** One of the commands, as it is written in code: `{ case: 'noop', value: {} }`. */
 export type CommandBody = NonNullable<MessageInitShape<typeof CommandSchema>['body']>;
@@ -29,7 +39,7 @@ export function encodeProposal(body: CommandBody, stamps: ProposalStamps): Uint8
   return toBinary(
     ProposalSchema,
     create(ProposalSchema, {
-      version: commandVersion,
+      version: sinceVersion2.has(body.case) ? 2 : 1,
       proposedAtNs: stamps.proposedAtNs,
       uid: stamps.uid,
       command: toBinary(CommandSchema, create(CommandSchema, { body })),

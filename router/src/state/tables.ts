@@ -12,6 +12,8 @@ import {
   StoredMetaSchema,
   StoredObjectSchema,
   StoredRequestSchema,
+  StoredRestoreChunkSchema,
+  StoredRestoreSchema,
   StoredServiceSchema,
   StoredSessionSchema,
   StoredSidecarSchema,
@@ -96,6 +98,18 @@ export class Tables {
     schema: StoredRequestSchema,
     groupParts: 1,
   });
+  /** The one under way, and the last. */
+  readonly restores: Table<typeof StoredRestoreSchema> = new Table(this.journal, {
+    name: 'restores',
+    tag: 'k',
+    schema: StoredRestoreSchema,
+  });
+  /** By number. */
+  readonly restoreChunks: Table<typeof StoredRestoreChunkSchema> = new Table(this.journal, {
+    name: 'restoreChunks',
+    tag: 'l',
+    schema: StoredRestoreChunkSchema,
+  });
 
   /** Every table, in the order of their tags. */
   readonly all: readonly AnyTable[] = [
@@ -110,6 +124,8 @@ export class Tables {
     this.groupPositions,
     this.sessions,
     this.requests,
+    this.restores,
+    this.restoreChunks,
   ];
 
   /** The clock and the counter; both 0 before the first command. */
@@ -129,6 +145,19 @@ export interface AnyTable {
   valueBytes(key: string): Uint8Array | undefined;
 }
 
+/**
+ * What a command says to those who keep the rows: take the digest of all of them as of this entry, or what some member's
+ * was. It changes no row.
+ */
+export type Note =
+  | { readonly kind: 'take' }
+  | {
+      readonly kind: 'report';
+      readonly index: bigint;
+      readonly raftId: bigint;
+      readonly sha256: Uint8Array;
+    };
+
 /** What a handler may use: the rows, and the stamps of the present command. Nothing else exists for it. */
 export class Context {
   readonly tables: Tables;
@@ -136,6 +165,8 @@ export class Context {
   readonly nowNs: bigint;
   /** Minted by the proposer, for what the command creates. */
   readonly uid: string;
+  /** What the command says to others than the state. */
+  note: Note | undefined;
   #revision: bigint;
   #revised = false;
 
@@ -151,6 +182,14 @@ export class Context {
   /** The revision that the command makes; one and the same however often a handler asks. */
   revise(): bigint {
     if (!this.#revised) this.#revision += 1n;
+    this.#revised = true;
+    return this.#revision;
+  }
+
+  /** Like {@link Context.revise}, and leaves everything behind that was given out here or until `revision` elsewhere. */
+  leap(revision: bigint, by: bigint): bigint {
+    if (revision > this.#revision) this.#revision = revision;
+    this.#revision += by;
     this.#revised = true;
     return this.#revision;
   }

@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file etl/router/v1/command.proto.
  */
 export const file_etl_router_v1_command: GenFile = /*@__PURE__*/
-  fileDesc("ChtldGwvcm91dGVyL3YxL2NvbW1hbmQucHJvdG8SDWV0bC5yb3V0ZXIudjEieQoIUHJvcG9zYWwSDwoHdmVyc2lvbhgBIAEoDRIWCg5wcm9wb3NlZF9hdF9ucxgCIAEoAxILCgN1aWQYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRISCgpyZXF1ZXN0X2lkGAUgASgJEg8KB2NvbW1hbmQYBiABKAwi4wsKB0NvbW1hbmQSIwoEbm9vcBgBIAEoCzITLmV0bC5yb3V0ZXIudjEuTm9vcEgAEi4KCnB1dF9vYmplY3QYAiABKAsyGC5ldGwucm91dGVyLnYxLlB1dE9iamVjdEgAEjQKDWRlbGV0ZV9vYmplY3QYAyABKAsyGy5ldGwucm91dGVyLnYxLkRlbGV0ZU9iamVjdEgAEj0KEnNldF9waXBlbGluZV9zdGF0ZRgEIAEoCzIfLmV0bC5yb3V0ZXIudjEuU2V0UGlwZWxpbmVTdGF0ZUgAEjoKEHJlZ2lzdGVyX3NlcnZpY2UYBSABKAsyHi5ldGwucm91dGVyLnYxLlJlZ2lzdGVyU2VydmljZUgAEj4KEmRlcmVnaXN0ZXJfc2VydmljZRgGIAEoCzIgLmV0bC5yb3V0ZXIudjEuRGVyZWdpc3RlclNlcnZpY2VIABJDChV1cGRhdGVfc2VydmljZV9oZWFsdGgYByABKAsyIi5ldGwucm91dGVyLnYxLlVwZGF0ZVNlcnZpY2VIZWFsdGhIABI6ChByZWdpc3Rlcl9zaWRlY2FyGAggASgLMh4uZXRsLnJvdXRlci52MS5SZWdpc3RlclNpZGVjYXJIABI+ChJkZXJlZ2lzdGVyX3NpZGVjYXIYCSABKAsyIC5ldGwucm91dGVyLnYxLkRlcmVnaXN0ZXJTaWRlY2FySAASQwoVdXBkYXRlX3NpZGVjYXJfaGVhbHRoGAogASgLMiIuZXRsLnJvdXRlci52MS5VcGRhdGVTaWRlY2FySGVhbHRoSAASOAoPYXNzaWduX3BpcGVsaW5lGAsgASgLMh0uZXRsLnJvdXRlci52MS5Bc3NpZ25QaXBlbGluZUgAEjgKD3Jldm9rZV9waXBlbGluZRgMIAEoCzIdLmV0bC5yb3V0ZXIudjEuUmV2b2tlUGlwZWxpbmVIABIuCgpvcGVuX2xhbmVzGA0gASgLMhguZXRsLnJvdXRlci52MS5PcGVuTGFuZXNIABI6ChBjb21taXRfcG9zaXRpb25zGA4gASgLMh4uZXRsLnJvdXRlci52MS5Db21taXRQb3NpdGlvbnNIABI0Cg1zZXRfcG9zaXRpb25zGA8gASgLMhsuZXRsLnJvdXRlci52MS5TZXRQb3NpdGlvbnNIABIuCgpkcm9wX2xhbmVzGBAgASgLMhguZXRsLnJvdXRlci52MS5Ecm9wTGFuZXNIABI+ChJhZHZhbmNlX3dhdGVybWFya3MYESABKAsyIC5ldGwucm91dGVyLnYxLkFkdmFuY2VXYXRlcm1hcmtzSAASRwoXc2F2ZV9zZXJ2aWNlX2NoZWNrcG9pbnQYEiABKAsyJC5ldGwucm91dGVyLnYxLlNhdmVTZXJ2aWNlQ2hlY2twb2ludEgAEi4KCmpvaW5fZ3JvdXAYEyABKAsyGC5ldGwucm91dGVyLnYxLkpvaW5Hcm91cEgAEjAKC2xlYXZlX2dyb3VwGBQgASgLMhkuZXRsLnJvdXRlci52MS5MZWF2ZUdyb3VwSAASPAoRYXNzaWduX3BhcnRpdGlvbnMYFSABKAsyHy5ldGwucm91dGVyLnYxLkFzc2lnblBhcnRpdGlvbnNIABJFChZjb21taXRfZ3JvdXBfcG9zaXRpb25zGBYgASgLMiMuZXRsLnJvdXRlci52MS5Db21taXRHcm91cFBvc2l0aW9uc0gAEi4KCmRyb3BfZ3JvdXAYFyABKAsyGC5ldGwucm91dGVyLnYxLkRyb3BHcm91cEgAEjIKDG9wZW5fc2Vzc2lvbhgYIAEoCzIaLmV0bC5yb3V0ZXIudjEuT3BlblNlc3Npb25IABIyCgxrZWVwX3Nlc3Npb24YGSABKAsyGi5ldGwucm91dGVyLnYxLktlZXBTZXNzaW9uSAASNgoOZXhwaXJlX3Nlc3Npb24YGiABKAsyHC5ldGwucm91dGVyLnYxLkV4cGlyZVNlc3Npb25IAEIGCgRib2R5IgYKBE5vb3AikwIKCVB1dE9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIMCgRuYW1lGAMgASgJEikKBmxhYmVscxgEIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIuCgthbm5vdGF0aW9ucxgFIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIMCgRzcGVjGAYgASgMEjoKDnBpcGVsaW5lX3N0YXRlGAcgASgOMiIuZXRsLnJvdXRlci52MS5TdG9yZWRQaXBlbGluZVN0YXRlEh0KEGV4cGVjdGVkX3ZlcnNpb24YCCABKARIAIgBAUITChFfZXhwZWN0ZWRfdmVyc2lvbiJxCgxEZWxldGVPYmplY3QSDAoEa2luZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSDAoEbmFtZRgDIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAQgASgESACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24imgEKEFNldFBpcGVsaW5lU3RhdGUSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSMQoFc3RhdGUYAyABKA4yIi5ldGwucm91dGVyLnYxLlN0b3JlZFBpcGVsaW5lU3RhdGUSHQoQZXhwZWN0ZWRfdmVyc2lvbhgEIAEoBEgAiAEBQhMKEV9leHBlY3RlZF92ZXJzaW9uIkkKD1JlZ2lzdGVyU2VydmljZRI2CgtkZXNjcmlwdGlvbhgBIAEoCzIhLmV0bC5yb3V0ZXIudjEuU2VydmljZURlc2NyaXB0aW9uIkAKEURlcmVnaXN0ZXJTZXJ2aWNlEhIKCnNlcnZpY2VfaWQYASABKAkSFwoPcmVnaXN0cmF0aW9uX2lkGAIgASgEIoABChNVcGRhdGVTZXJ2aWNlSGVhbHRoEhIKCnNlcnZpY2VfaWQYASABKAkSFwoPcmVnaXN0cmF0aW9uX2lkGAIgASgEEisKBmhlYWx0aBgDIAEoDjIbLmV0bC5yb3V0ZXIudjEuU3RvcmVkSGVhbHRoEg8KB21lc3NhZ2UYBCABKAkiSQoPUmVnaXN0ZXJTaWRlY2FyEjYKC2Rlc2NyaXB0aW9uGAEgASgLMiEuZXRsLnJvdXRlci52MS5TaWRlY2FyRGVzY3JpcHRpb24iQAoRRGVyZWdpc3RlclNpZGVjYXISEgoKc2lkZWNhcl9pZBgBIAEoCRIXCg9yZWdpc3RyYXRpb25faWQYAiABKAQibwoTVXBkYXRlU2lkZWNhckhlYWx0aBISCgpzaWRlY2FyX2lkGAEgASgJEhcKD3JlZ2lzdHJhdGlvbl9pZBgCIAEoBBIrCgZoZWFsdGgYAyABKA4yGy5ldGwucm91dGVyLnYxLlN0b3JlZEhlYWx0aCLMAQoOQXNzaWduUGlwZWxpbmUSEAoIcGlwZWxpbmUYASABKAkSEgoKc2lkZWNhcl9pZBgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgEEhUKDXBpcGVsaW5lX2pzb24YBCABKAwSGAoQcHJldmlvdXNfdmVyc2lvbhgFIAEoBBIbChNvYnNlcnZlZF9nZW5lcmF0aW9uGAYgASgEEjIKCnBsYWNlbWVudHMYByADKAsyHi5ldGwucm91dGVyLnYxLlN0b3JlZFBsYWNlbWVudCI4Cg5SZXZva2VQaXBlbGluZRIQCghwaXBlbGluZRgBIAEoCRIUCgxwbGFuX3ZlcnNpb24YAiABKAQiLQoITGFuZU5hbWUSDgoGc291cmNlGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoCSJvCglPcGVuTGFuZXMSEAoIcGlwZWxpbmUYASABKAkSEgoKc2lkZWNhcl9pZBgCIAEoCRIUCgxwbGFuX3ZlcnNpb24YAyABKAQSJgoFbGFuZXMYBCADKAsyFy5ldGwucm91dGVyLnYxLkxhbmVOYW1lIoEBCgxMYW5lUG9zaXRpb24SIQoEbGFuZRgBIAEoCzITLmV0bC5yZWNvcmQudjEuTGFuZRINCgVlcG9jaBgCIAEoBBIQCghwb3NpdGlvbhgDIAEoDBItCgl3YXRlcm1hcmsYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIj0KD0NvbW1pdFBvc2l0aW9ucxIqCgVpdGVtcxgBIAMoCzIbLmV0bC5yb3V0ZXIudjEuTGFuZVBvc2l0aW9uIlIKDFNldFBvc2l0aW9ucxIQCghwaXBlbGluZRgBIAEoCRIwCglwb3NpdGlvbnMYAiADKAsyHS5ldGwucm91dGVyLnYxLlNvdXJjZVBvc2l0aW9uIkUKCURyb3BMYW5lcxIQCghwaXBlbGluZRgBIAEoCRImCgVsYW5lcxgCIAMoCzIXLmV0bC5yb3V0ZXIudjEuTGFuZU5hbWUicAoNTGFuZVdhdGVybWFyaxIhCgRsYW5lGAEgASgLMhMuZXRsLnJlY29yZC52MS5MYW5lEg0KBWVwb2NoGAIgASgEEi0KCXdhdGVybWFyaxgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiQAoRQWR2YW5jZVdhdGVybWFya3MSKwoFaXRlbXMYASADKAsyHC5ldGwucm91dGVyLnYxLkxhbmVXYXRlcm1hcmsiggEKFVNhdmVTZXJ2aWNlQ2hlY2twb2ludBISCgpzZXJ2aWNlX2lkGAEgASgJEhUKDWNoZWNrcG9pbnRfaWQYAiABKAkSDAoEZGF0YRgDIAEoDBIwCglwb3NpdGlvbnMYBCADKAsyHS5ldGwucm91dGVyLnYxLlNvdXJjZVBvc2l0aW9uIj8KCUpvaW5Hcm91cBIQCghncm91cF9pZBgBIAEoCRIRCgltZW1iZXJfaWQYAiABKAkSDQoFc3RhZ2UYAyABKAkiMQoKTGVhdmVHcm91cBIQCghncm91cF9pZBgBIAEoCRIRCgltZW1iZXJfaWQYAiABKAkicgoQQXNzaWduUGFydGl0aW9ucxIQCghncm91cF9pZBgBIAEoCRIgChNleHBlY3RlZF9nZW5lcmF0aW9uGAIgASgESACIAQESEgoKcGFydGl0aW9ucxgDIAMoCUIWChRfZXhwZWN0ZWRfZ2VuZXJhdGlvbiKBAQoUQ29tbWl0R3JvdXBQb3NpdGlvbnMSEAoIZ3JvdXBfaWQYASABKAkSEQoJbWVtYmVyX2lkGAIgASgJEhIKCmdlbmVyYXRpb24YAyABKAQSMAoJcG9zaXRpb25zGAQgAygLMh0uZXRsLnJvdXRlci52MS5Tb3VyY2VQb3NpdGlvbiIdCglEcm9wR3JvdXASEAoIZ3JvdXBfaWQYASABKAkiLQoLT3BlblNlc3Npb24SDgoGY2xpZW50GAEgASgJEg4KBnR0bF9tcxgCIAEoDSIhCgtLZWVwU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJIjwKDUV4cGlyZVNlc3Npb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRIXCg9sYXN0X3NlZW5fYXRfbnMYAiABKAMiVAoHUmVmdXNhbBIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSKgoHZGV0YWlscxgDIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpciKQBAoNQ29tbWFuZFJlc3VsdBIQCghyZXZpc2lvbhgBIAEoBBIpCgdyZWZ1c2FsGAIgASgLMhYuZXRsLnJvdXRlci52MS5SZWZ1c2FsSAASNAoKcHV0X29iamVjdBgDIAEoCzIeLmV0bC5yb3V0ZXIudjEuUHV0T2JqZWN0UmVzdWx0SAASOgoNZHJvcHBlZF9sYW5lcxgEIAEoCzIhLmV0bC5yb3V0ZXIudjEuRHJvcHBlZExhbmVzUmVzdWx0SAASOQoMcmVnaXN0cmF0aW9uGAUgASgLMiEuZXRsLnJvdXRlci52MS5SZWdpc3RyYXRpb25SZXN1bHRIABI+Cg9hc3NpZ25fcGlwZWxpbmUYBiABKAsyIy5ldGwucm91dGVyLnYxLkFzc2lnblBpcGVsaW5lUmVzdWx0SAASNAoKb3Blbl9sYW5lcxgHIAEoCzIeLmV0bC5yb3V0ZXIudjEuT3BlbkxhbmVzUmVzdWx0SAASLQoGY29tbWl0GAggASgLMhsuZXRsLnJvdXRlci52MS5Db21taXRSZXN1bHRIABIrCgVncm91cBgJIAEoCzIaLmV0bC5yb3V0ZXIudjEuR3JvdXBSZXN1bHRIABI4CgxvcGVuX3Nlc3Npb24YCiABKAsyIC5ldGwucm91dGVyLnYxLk9wZW5TZXNzaW9uUmVzdWx0SABCCQoHb3V0Y29tZSJuCg9QdXRPYmplY3RSZXN1bHQSCwoDdWlkGAEgASgJEhgKEHJlc291cmNlX3ZlcnNpb24YAiABKAQSEgoKZ2VuZXJhdGlvbhgDIAEoBBIPCgdjcmVhdGVkGAQgASgIEg8KB2NoYW5nZWQYBSABKAgiIwoSRHJvcHBlZExhbmVzUmVzdWx0Eg0KBWxhbmVzGAEgASgNIi0KElJlZ2lzdHJhdGlvblJlc3VsdBIXCg9yZWdpc3RyYXRpb25faWQYASABKAQiLAoUQXNzaWduUGlwZWxpbmVSZXN1bHQSFAoMcGxhbl92ZXJzaW9uGAEgASgEIlwKCk9wZW5lZExhbmUSDQoFZXBvY2gYASABKAQSEAoIcG9zaXRpb24YAiABKAwSLQoJd2F0ZXJtYXJrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI7Cg9PcGVuTGFuZXNSZXN1bHQSKAoFbGFuZXMYASADKAsyGS5ldGwucm91dGVyLnYxLk9wZW5lZExhbmUiSwoLUmVmdXNlZEl0ZW0SDQoFaW5kZXgYASABKA0SDAoEY29kZRgCIAEoCRINCgVlcG9jaBgDIAEoBBIQCghwb3NpdGlvbhgEIAEoDCI7CgxDb21taXRSZXN1bHQSKwoHcmVmdXNlZBgBIAMoCzIaLmV0bC5yb3V0ZXIudjEuUmVmdXNlZEl0ZW0iNQoLR3JvdXBSZXN1bHQSEgoKZ2VuZXJhdGlvbhgBIAEoBBISCgpwYXJ0aXRpb25zGAIgAygJIicKEU9wZW5TZXNzaW9uUmVzdWx0EhIKCnNlc3Npb25faWQYASABKAliBnByb3RvMw", [file_etl_record_v1_record, file_etl_router_v1_state, file_google_protobuf_timestamp]);
+  fileDesc("ChtldGwvcm91dGVyL3YxL2NvbW1hbmQucHJvdG8SDWV0bC5yb3V0ZXIudjEieQoIUHJvcG9zYWwSDwoHdmVyc2lvbhgBIAEoDRIWCg5wcm9wb3NlZF9hdF9ucxgCIAEoAxILCgN1aWQYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRISCgpyZXF1ZXN0X2lkGAUgASgJEg8KB2NvbW1hbmQYBiABKAwirA4KB0NvbW1hbmQSIwoEbm9vcBgBIAEoCzITLmV0bC5yb3V0ZXIudjEuTm9vcEgAEi4KCnB1dF9vYmplY3QYAiABKAsyGC5ldGwucm91dGVyLnYxLlB1dE9iamVjdEgAEjQKDWRlbGV0ZV9vYmplY3QYAyABKAsyGy5ldGwucm91dGVyLnYxLkRlbGV0ZU9iamVjdEgAEj0KEnNldF9waXBlbGluZV9zdGF0ZRgEIAEoCzIfLmV0bC5yb3V0ZXIudjEuU2V0UGlwZWxpbmVTdGF0ZUgAEjoKEHJlZ2lzdGVyX3NlcnZpY2UYBSABKAsyHi5ldGwucm91dGVyLnYxLlJlZ2lzdGVyU2VydmljZUgAEj4KEmRlcmVnaXN0ZXJfc2VydmljZRgGIAEoCzIgLmV0bC5yb3V0ZXIudjEuRGVyZWdpc3RlclNlcnZpY2VIABJDChV1cGRhdGVfc2VydmljZV9oZWFsdGgYByABKAsyIi5ldGwucm91dGVyLnYxLlVwZGF0ZVNlcnZpY2VIZWFsdGhIABI6ChByZWdpc3Rlcl9zaWRlY2FyGAggASgLMh4uZXRsLnJvdXRlci52MS5SZWdpc3RlclNpZGVjYXJIABI+ChJkZXJlZ2lzdGVyX3NpZGVjYXIYCSABKAsyIC5ldGwucm91dGVyLnYxLkRlcmVnaXN0ZXJTaWRlY2FySAASQwoVdXBkYXRlX3NpZGVjYXJfaGVhbHRoGAogASgLMiIuZXRsLnJvdXRlci52MS5VcGRhdGVTaWRlY2FySGVhbHRoSAASOAoPYXNzaWduX3BpcGVsaW5lGAsgASgLMh0uZXRsLnJvdXRlci52MS5Bc3NpZ25QaXBlbGluZUgAEjgKD3Jldm9rZV9waXBlbGluZRgMIAEoCzIdLmV0bC5yb3V0ZXIudjEuUmV2b2tlUGlwZWxpbmVIABIuCgpvcGVuX2xhbmVzGA0gASgLMhguZXRsLnJvdXRlci52MS5PcGVuTGFuZXNIABI6ChBjb21taXRfcG9zaXRpb25zGA4gASgLMh4uZXRsLnJvdXRlci52MS5Db21taXRQb3NpdGlvbnNIABI0Cg1zZXRfcG9zaXRpb25zGA8gASgLMhsuZXRsLnJvdXRlci52MS5TZXRQb3NpdGlvbnNIABIuCgpkcm9wX2xhbmVzGBAgASgLMhguZXRsLnJvdXRlci52MS5Ecm9wTGFuZXNIABI+ChJhZHZhbmNlX3dhdGVybWFya3MYESABKAsyIC5ldGwucm91dGVyLnYxLkFkdmFuY2VXYXRlcm1hcmtzSAASRwoXc2F2ZV9zZXJ2aWNlX2NoZWNrcG9pbnQYEiABKAsyJC5ldGwucm91dGVyLnYxLlNhdmVTZXJ2aWNlQ2hlY2twb2ludEgAEi4KCmpvaW5fZ3JvdXAYEyABKAsyGC5ldGwucm91dGVyLnYxLkpvaW5Hcm91cEgAEjAKC2xlYXZlX2dyb3VwGBQgASgLMhkuZXRsLnJvdXRlci52MS5MZWF2ZUdyb3VwSAASPAoRYXNzaWduX3BhcnRpdGlvbnMYFSABKAsyHy5ldGwucm91dGVyLnYxLkFzc2lnblBhcnRpdGlvbnNIABJFChZjb21taXRfZ3JvdXBfcG9zaXRpb25zGBYgASgLMiMuZXRsLnJvdXRlci52MS5Db21taXRHcm91cFBvc2l0aW9uc0gAEi4KCmRyb3BfZ3JvdXAYFyABKAsyGC5ldGwucm91dGVyLnYxLkRyb3BHcm91cEgAEjIKDG9wZW5fc2Vzc2lvbhgYIAEoCzIaLmV0bC5yb3V0ZXIudjEuT3BlblNlc3Npb25IABIyCgxrZWVwX3Nlc3Npb24YGSABKAsyGi5ldGwucm91dGVyLnYxLktlZXBTZXNzaW9uSAASNgoOZXhwaXJlX3Nlc3Npb24YGiABKAsyHC5ldGwucm91dGVyLnYxLkV4cGlyZVNlc3Npb25IABI0Cg1iZWdpbl9yZXN0b3JlGBsgASgLMhsuZXRsLnJvdXRlci52MS5CZWdpblJlc3RvcmVIABI7ChFwdXRfcmVzdG9yZV9jaHVuaxgcIAEoCzIeLmV0bC5yb3V0ZXIudjEuUHV0UmVzdG9yZUNodW5rSAASNgoOY29tbWl0X3Jlc3RvcmUYHSABKAsyHC5ldGwucm91dGVyLnYxLkNvbW1pdFJlc3RvcmVIABI0Cg1hYm9ydF9yZXN0b3JlGB4gASgLMhsuZXRsLnJvdXRlci52MS5BYm9ydFJlc3RvcmVIABIwCgt0YWtlX2RpZ2VzdBgfIAEoCzIZLmV0bC5yb3V0ZXIudjEuVGFrZURpZ2VzdEgAEjQKDXJlcG9ydF9kaWdlc3QYICABKAsyGy5ldGwucm91dGVyLnYxLlJlcG9ydERpZ2VzdEgAQgYKBGJvZHkiBgoETm9vcCKTAgoJUHV0T2JqZWN0EgwKBGtpbmQYASABKAkSEQoJbmFtZXNwYWNlGAIgASgJEgwKBG5hbWUYAyABKAkSKQoGbGFiZWxzGAQgAygLMhkuZXRsLnJvdXRlci52MS5TdG9yZWRQYWlyEi4KC2Fubm90YXRpb25zGAUgAygLMhkuZXRsLnJvdXRlci52MS5TdG9yZWRQYWlyEgwKBHNwZWMYBiABKAwSOgoOcGlwZWxpbmVfc3RhdGUYByABKA4yIi5ldGwucm91dGVyLnYxLlN0b3JlZFBpcGVsaW5lU3RhdGUSHQoQZXhwZWN0ZWRfdmVyc2lvbhgIIAEoBEgAiAEBQhMKEV9leHBlY3RlZF92ZXJzaW9uInEKDERlbGV0ZU9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIMCgRuYW1lGAMgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YBCABKARIAIgBAUITChFfZXhwZWN0ZWRfdmVyc2lvbiKaAQoQU2V0UGlwZWxpbmVTdGF0ZRIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIxCgVzdGF0ZRgDIAEoDjIiLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGlwZWxpbmVTdGF0ZRIdChBleHBlY3RlZF92ZXJzaW9uGAQgASgESACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iSQoPUmVnaXN0ZXJTZXJ2aWNlEjYKC2Rlc2NyaXB0aW9uGAEgASgLMiEuZXRsLnJvdXRlci52MS5TZXJ2aWNlRGVzY3JpcHRpb24iQAoRRGVyZWdpc3RlclNlcnZpY2USEgoKc2VydmljZV9pZBgBIAEoCRIXCg9yZWdpc3RyYXRpb25faWQYAiABKAQigAEKE1VwZGF0ZVNlcnZpY2VIZWFsdGgSEgoKc2VydmljZV9pZBgBIAEoCRIXCg9yZWdpc3RyYXRpb25faWQYAiABKAQSKwoGaGVhbHRoGAMgASgOMhsuZXRsLnJvdXRlci52MS5TdG9yZWRIZWFsdGgSDwoHbWVzc2FnZRgEIAEoCSJJCg9SZWdpc3RlclNpZGVjYXISNgoLZGVzY3JpcHRpb24YASABKAsyIS5ldGwucm91dGVyLnYxLlNpZGVjYXJEZXNjcmlwdGlvbiJAChFEZXJlZ2lzdGVyU2lkZWNhchISCgpzaWRlY2FyX2lkGAEgASgJEhcKD3JlZ2lzdHJhdGlvbl9pZBgCIAEoBCJvChNVcGRhdGVTaWRlY2FySGVhbHRoEhIKCnNpZGVjYXJfaWQYASABKAkSFwoPcmVnaXN0cmF0aW9uX2lkGAIgASgEEisKBmhlYWx0aBgDIAEoDjIbLmV0bC5yb3V0ZXIudjEuU3RvcmVkSGVhbHRoIswBCg5Bc3NpZ25QaXBlbGluZRIQCghwaXBlbGluZRgBIAEoCRISCgpzaWRlY2FyX2lkGAIgASgJEhIKCmdlbmVyYXRpb24YAyABKAQSFQoNcGlwZWxpbmVfanNvbhgEIAEoDBIYChBwcmV2aW91c192ZXJzaW9uGAUgASgEEhsKE29ic2VydmVkX2dlbmVyYXRpb24YBiABKAQSMgoKcGxhY2VtZW50cxgHIAMoCzIeLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGxhY2VtZW50IjgKDlJldm9rZVBpcGVsaW5lEhAKCHBpcGVsaW5lGAEgASgJEhQKDHBsYW5fdmVyc2lvbhgCIAEoBCItCghMYW5lTmFtZRIOCgZzb3VyY2UYASABKAkSEQoJcGFydGl0aW9uGAIgASgJIm8KCU9wZW5MYW5lcxIQCghwaXBlbGluZRgBIAEoCRISCgpzaWRlY2FyX2lkGAIgASgJEhQKDHBsYW5fdmVyc2lvbhgDIAEoBBImCgVsYW5lcxgEIAMoCzIXLmV0bC5yb3V0ZXIudjEuTGFuZU5hbWUigQEKDExhbmVQb3NpdGlvbhIhCgRsYW5lGAEgASgLMhMuZXRsLnJlY29yZC52MS5MYW5lEg0KBWVwb2NoGAIgASgEEhAKCHBvc2l0aW9uGAMgASgMEi0KCXdhdGVybWFyaxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPQoPQ29tbWl0UG9zaXRpb25zEioKBWl0ZW1zGAEgAygLMhsuZXRsLnJvdXRlci52MS5MYW5lUG9zaXRpb24iUgoMU2V0UG9zaXRpb25zEhAKCHBpcGVsaW5lGAEgASgJEjAKCXBvc2l0aW9ucxgCIAMoCzIdLmV0bC5yb3V0ZXIudjEuU291cmNlUG9zaXRpb24iRQoJRHJvcExhbmVzEhAKCHBpcGVsaW5lGAEgASgJEiYKBWxhbmVzGAIgAygLMhcuZXRsLnJvdXRlci52MS5MYW5lTmFtZSJwCg1MYW5lV2F0ZXJtYXJrEiEKBGxhbmUYASABKAsyEy5ldGwucmVjb3JkLnYxLkxhbmUSDQoFZXBvY2gYAiABKAQSLQoJd2F0ZXJtYXJrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJAChFBZHZhbmNlV2F0ZXJtYXJrcxIrCgVpdGVtcxgBIAMoCzIcLmV0bC5yb3V0ZXIudjEuTGFuZVdhdGVybWFyayKCAQoVU2F2ZVNlcnZpY2VDaGVja3BvaW50EhIKCnNlcnZpY2VfaWQYASABKAkSFQoNY2hlY2twb2ludF9pZBgCIAEoCRIMCgRkYXRhGAMgASgMEjAKCXBvc2l0aW9ucxgEIAMoCzIdLmV0bC5yb3V0ZXIudjEuU291cmNlUG9zaXRpb24iPwoJSm9pbkdyb3VwEhAKCGdyb3VwX2lkGAEgASgJEhEKCW1lbWJlcl9pZBgCIAEoCRINCgVzdGFnZRgDIAEoCSIxCgpMZWF2ZUdyb3VwEhAKCGdyb3VwX2lkGAEgASgJEhEKCW1lbWJlcl9pZBgCIAEoCSJyChBBc3NpZ25QYXJ0aXRpb25zEhAKCGdyb3VwX2lkGAEgASgJEiAKE2V4cGVjdGVkX2dlbmVyYXRpb24YAiABKARIAIgBARISCgpwYXJ0aXRpb25zGAMgAygJQhYKFF9leHBlY3RlZF9nZW5lcmF0aW9uIoEBChRDb21taXRHcm91cFBvc2l0aW9ucxIQCghncm91cF9pZBgBIAEoCRIRCgltZW1iZXJfaWQYAiABKAkSEgoKZ2VuZXJhdGlvbhgDIAEoBBIwCglwb3NpdGlvbnMYBCADKAsyHS5ldGwucm91dGVyLnYxLlNvdXJjZVBvc2l0aW9uIh0KCURyb3BHcm91cBIQCghncm91cF9pZBgBIAEoCSItCgtPcGVuU2Vzc2lvbhIOCgZjbGllbnQYASABKAkSDgoGdHRsX21zGAIgASgNIiEKC0tlZXBTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkiPAoNRXhwaXJlU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEhcKD2xhc3Rfc2Vlbl9hdF9ucxgCIAEoAyKdAQoMQmVnaW5SZXN0b3JlEhIKCnJlc3RvcmVfaWQYASABKAkSGQoRc291cmNlX2NsdXN0ZXJfaWQYAiABKAkSFwoPc291cmNlX3JldmlzaW9uGAMgASgEEg0KBWJ5dGVzGAQgASgEEg4KBmNodW5rcxgFIAEoDRIOCgZkaWdlc3QYBiABKAwSFgoOcmVwbGFjZXNfc3RhdGUYByABKAgiQgoPUHV0UmVzdG9yZUNodW5rEhIKCnJlc3RvcmVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SDAoEZGF0YRgDIAEoDCIjCg1Db21taXRSZXN0b3JlEhIKCnJlc3RvcmVfaWQYASABKAkiOwoMQWJvcnRSZXN0b3JlEhIKCnJlc3RvcmVfaWQYASABKAkSFwoPbGFzdF9zZWVuX2F0X25zGAIgASgDIgwKClRha2VEaWdlc3QiPgoMUmVwb3J0RGlnZXN0Eg0KBWluZGV4GAEgASgEEg8KB3JhZnRfaWQYAiABKAQSDgoGc2hhMjU2GAMgASgMIlQKB1JlZnVzYWwSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEioKB2RldGFpbHMYAyADKAsyGS5ldGwucm91dGVyLnYxLlN0b3JlZFBhaXIiwQQKDUNvbW1hbmRSZXN1bHQSEAoIcmV2aXNpb24YASABKAQSKQoHcmVmdXNhbBgCIAEoCzIWLmV0bC5yb3V0ZXIudjEuUmVmdXNhbEgAEjQKCnB1dF9vYmplY3QYAyABKAsyHi5ldGwucm91dGVyLnYxLlB1dE9iamVjdFJlc3VsdEgAEjoKDWRyb3BwZWRfbGFuZXMYBCABKAsyIS5ldGwucm91dGVyLnYxLkRyb3BwZWRMYW5lc1Jlc3VsdEgAEjkKDHJlZ2lzdHJhdGlvbhgFIAEoCzIhLmV0bC5yb3V0ZXIudjEuUmVnaXN0cmF0aW9uUmVzdWx0SAASPgoPYXNzaWduX3BpcGVsaW5lGAYgASgLMiMuZXRsLnJvdXRlci52MS5Bc3NpZ25QaXBlbGluZVJlc3VsdEgAEjQKCm9wZW5fbGFuZXMYByABKAsyHi5ldGwucm91dGVyLnYxLk9wZW5MYW5lc1Jlc3VsdEgAEi0KBmNvbW1pdBgIIAEoCzIbLmV0bC5yb3V0ZXIudjEuQ29tbWl0UmVzdWx0SAASKwoFZ3JvdXAYCSABKAsyGi5ldGwucm91dGVyLnYxLkdyb3VwUmVzdWx0SAASOAoMb3Blbl9zZXNzaW9uGAogASgLMiAuZXRsLnJvdXRlci52MS5PcGVuU2Vzc2lvblJlc3VsdEgAEi8KB3Jlc3RvcmUYCyABKAsyHC5ldGwucm91dGVyLnYxLlJlc3RvcmVSZXN1bHRIAEIJCgdvdXRjb21lIm4KD1B1dE9iamVjdFJlc3VsdBILCgN1aWQYASABKAkSGAoQcmVzb3VyY2VfdmVyc2lvbhgCIAEoBBISCgpnZW5lcmF0aW9uGAMgASgEEg8KB2NyZWF0ZWQYBCABKAgSDwoHY2hhbmdlZBgFIAEoCCIjChJEcm9wcGVkTGFuZXNSZXN1bHQSDQoFbGFuZXMYASABKA0iLQoSUmVnaXN0cmF0aW9uUmVzdWx0EhcKD3JlZ2lzdHJhdGlvbl9pZBgBIAEoBCIsChRBc3NpZ25QaXBlbGluZVJlc3VsdBIUCgxwbGFuX3ZlcnNpb24YASABKAQiXAoKT3BlbmVkTGFuZRINCgVlcG9jaBgBIAEoBBIQCghwb3NpdGlvbhgCIAEoDBItCgl3YXRlcm1hcmsYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjsKD09wZW5MYW5lc1Jlc3VsdBIoCgVsYW5lcxgBIAMoCzIZLmV0bC5yb3V0ZXIudjEuT3BlbmVkTGFuZSJLCgtSZWZ1c2VkSXRlbRINCgVpbmRleBgBIAEoDRIMCgRjb2RlGAIgASgJEg0KBWVwb2NoGAMgASgEEhAKCHBvc2l0aW9uGAQgASgMIjsKDENvbW1pdFJlc3VsdBIrCgdyZWZ1c2VkGAEgAygLMhouZXRsLnJvdXRlci52MS5SZWZ1c2VkSXRlbSI1CgtHcm91cFJlc3VsdBISCgpnZW5lcmF0aW9uGAEgASgEEhIKCnBhcnRpdGlvbnMYAiADKAkiJwoRT3BlblNlc3Npb25SZXN1bHQSEgoKc2Vzc2lvbl9pZBgBIAEoCSI2Cg1SZXN0b3JlUmVzdWx0EhIKCm5leHRfY2h1bmsYASABKA0SEQoJY29tbWl0dGVkGAIgASgIYgZwcm90bzM", [file_etl_record_v1_record, file_etl_router_v1_state, file_google_protobuf_timestamp]);
 
 /**
  * One log entry. What differs between two attempts of the same request stands here, what must not in `command`.
@@ -296,6 +296,54 @@ export type Command = Message<"etl.router.v1.Command"> & {
      */
     value: ExpireSession;
     case: "expireSession";
+  } | {
+    /**
+     * Begins to bring in the rows of a backup. Version 2.
+     *
+     * @generated from field: etl.router.v1.BeginRestore begin_restore = 27;
+     */
+    value: BeginRestore;
+    case: "beginRestore";
+  } | {
+    /**
+     * Brings in some of them. Version 2.
+     *
+     * @generated from field: etl.router.v1.PutRestoreChunk put_restore_chunk = 28;
+     */
+    value: PutRestoreChunk;
+    case: "putRestoreChunk";
+  } | {
+    /**
+     * Puts them in place of the state. Version 2.
+     *
+     * @generated from field: etl.router.v1.CommitRestore commit_restore = 29;
+     */
+    value: CommitRestore;
+    case: "commitRestore";
+  } | {
+    /**
+     * Drops what was brought in. Version 2.
+     *
+     * @generated from field: etl.router.v1.AbortRestore abort_restore = 30;
+     */
+    value: AbortRestore;
+    case: "abortRestore";
+  } | {
+    /**
+     * Asks every member for the digest of its rows as of this entry. Version 2.
+     *
+     * @generated from field: etl.router.v1.TakeDigest take_digest = 31;
+     */
+    value: TakeDigest;
+    case: "takeDigest";
+  } | {
+    /**
+     * Says what the digest of a member was. Version 2.
+     *
+     * @generated from field: etl.router.v1.ReportDigest report_digest = 32;
+     */
+    value: ReportDigest;
+    case: "reportDigest";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1267,6 +1315,205 @@ export const ExpireSessionSchema: GenMessage<ExpireSession> = /*@__PURE__*/
   messageDesc(file_etl_router_v1_command, 30);
 
 /**
+ * Begins a restore, or goes on with the one of that id. One at a time: another one is refused, unless this one was
+ * silent for a minute.
+ *
+ * @generated from message etl.router.v1.BeginRestore
+ */
+export type BeginRestore = Message<"etl.router.v1.BeginRestore"> & {
+  /**
+   * The caller's name of the restore.
+   *
+   * @generated from field: string restore_id = 1;
+   */
+  restoreId: string;
+
+  /**
+   * The cluster the backup is of.
+   *
+   * @generated from field: string source_cluster_id = 2;
+   */
+  sourceClusterId: string;
+
+  /**
+   * Revision of the state in the backup.
+   *
+   * @generated from field: uint64 source_revision = 3;
+   */
+  sourceRevision: bigint;
+
+  /**
+   * Bytes of all chunks; at most 256 MiB.
+   *
+   * @generated from field: uint64 bytes = 4;
+   */
+  bytes: bigint;
+
+  /**
+   * Number of chunks; at most 512.
+   *
+   * @generated from field: uint32 chunks = 5;
+   */
+  chunks: number;
+
+  /**
+   * Digest of the chunks: SHA-256 over the digest of those before and the chunk, 32 zero bytes before the first.
+   *
+   * @generated from field: bytes digest = 6;
+   */
+  digest: Uint8Array;
+
+  /**
+   * The state may hold something already.
+   *
+   * @generated from field: bool replaces_state = 7;
+   */
+  replacesState: boolean;
+};
+
+/**
+ * Describes the message etl.router.v1.BeginRestore.
+ * Use `create(BeginRestoreSchema)` to create a new message.
+ */
+export const BeginRestoreSchema: GenMessage<BeginRestore> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_command, 31);
+
+/**
+ * Brings in a chunk of rows: key length and value length, 4 bytes each in little-endian order, key, value. Rows go on
+ * in the next chunk. One that is there already changes nothing.
+ *
+ * @generated from message etl.router.v1.PutRestoreChunk
+ */
+export type PutRestoreChunk = Message<"etl.router.v1.PutRestoreChunk"> & {
+  /**
+   * The restore.
+   *
+   * @generated from field: string restore_id = 1;
+   */
+  restoreId: string;
+
+  /**
+   * Number of the chunk, from 0.
+   *
+   * @generated from field: uint32 index = 2;
+   */
+  index: number;
+
+  /**
+   * The bytes, 1 to 512 KiB.
+   *
+   * @generated from field: bytes data = 3;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message etl.router.v1.PutRestoreChunk.
+ * Use `create(PutRestoreChunkSchema)` to create a new message.
+ */
+export const PutRestoreChunkSchema: GenMessage<PutRestoreChunk> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_command, 32);
+
+/**
+ * Replaces the state by the rows that were brought in, all of it or nothing.
+ *
+ * @generated from message etl.router.v1.CommitRestore
+ */
+export type CommitRestore = Message<"etl.router.v1.CommitRestore"> & {
+  /**
+   * The restore.
+   *
+   * @generated from field: string restore_id = 1;
+   */
+  restoreId: string;
+};
+
+/**
+ * Describes the message etl.router.v1.CommitRestore.
+ * Use `create(CommitRestoreSchema)` to create a new message.
+ */
+export const CommitRestoreSchema: GenMessage<CommitRestore> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_command, 33);
+
+/**
+ * Drops the rows that were brought in. Without effect where there is no restore of that id.
+ *
+ * @generated from message etl.router.v1.AbortRestore
+ */
+export type AbortRestore = Message<"etl.router.v1.AbortRestore"> & {
+  /**
+   * The restore.
+   *
+   * @generated from field: string restore_id = 1;
+   */
+  restoreId: string;
+
+  /**
+   * When the proposer last saw a command of it. A later one keeps the restore; 0: drop it in any case.
+   *
+   * @generated from field: int64 last_seen_at_ns = 2;
+   */
+  lastSeenAtNs: bigint;
+};
+
+/**
+ * Describes the message etl.router.v1.AbortRestore.
+ * Use `create(AbortRestoreSchema)` to create a new message.
+ */
+export const AbortRestoreSchema: GenMessage<AbortRestore> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_command, 34);
+
+/**
+ * Changes no row. Members compute the digest of their rows as of this entry and report it.
+ *
+ * @generated from message etl.router.v1.TakeDigest
+ */
+export type TakeDigest = Message<"etl.router.v1.TakeDigest"> & {
+};
+
+/**
+ * Describes the message etl.router.v1.TakeDigest.
+ * Use `create(TakeDigestSchema)` to create a new message.
+ */
+export const TakeDigestSchema: GenMessage<TakeDigest> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_command, 35);
+
+/**
+ * Changes no row. Members compare the reports of an entry with each other and with what they computed.
+ *
+ * @generated from message etl.router.v1.ReportDigest
+ */
+export type ReportDigest = Message<"etl.router.v1.ReportDigest"> & {
+  /**
+   * The entry.
+   *
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+
+  /**
+   * Raft id of the member.
+   *
+   * @generated from field: uint64 raft_id = 2;
+   */
+  raftId: bigint;
+
+  /**
+   * SHA-256 over the member's rows as of that entry.
+   *
+   * @generated from field: bytes sha256 = 3;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message etl.router.v1.ReportDigest.
+ * Use `create(ReportDigestSchema)` to create a new message.
+ */
+export const ReportDigestSchema: GenMessage<ReportDigest> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_command, 36);
+
+/**
  * Why a command was refused; nothing of it took effect.
  *
  * @generated from message etl.router.v1.Refusal
@@ -1299,7 +1546,7 @@ export type Refusal = Message<"etl.router.v1.Refusal"> & {
  * Use `create(RefusalSchema)` to create a new message.
  */
 export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 31);
+  messageDesc(file_etl_router_v1_command, 37);
 
 /**
  * What a command was answered. Commands without a message here answer with the revision alone.
@@ -1391,6 +1638,14 @@ export type CommandResult = Message<"etl.router.v1.CommandResult"> & {
      */
     value: OpenSessionResult;
     case: "openSession";
+  } | {
+    /**
+     * Of BeginRestore, PutRestoreChunk and CommitRestore.
+     *
+     * @generated from field: etl.router.v1.RestoreResult restore = 11;
+     */
+    value: RestoreResult;
+    case: "restore";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1399,7 +1654,7 @@ export type CommandResult = Message<"etl.router.v1.CommandResult"> & {
  * Use `create(CommandResultSchema)` to create a new message.
  */
 export const CommandResultSchema: GenMessage<CommandResult> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 32);
+  messageDesc(file_etl_router_v1_command, 38);
 
 /**
  * An object after it was put.
@@ -1448,7 +1703,7 @@ export type PutObjectResult = Message<"etl.router.v1.PutObjectResult"> & {
  * Use `create(PutObjectResultSchema)` to create a new message.
  */
 export const PutObjectResultSchema: GenMessage<PutObjectResult> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 33);
+  messageDesc(file_etl_router_v1_command, 39);
 
 /**
  * What was forgotten.
@@ -1469,7 +1724,7 @@ export type DroppedLanesResult = Message<"etl.router.v1.DroppedLanesResult"> & {
  * Use `create(DroppedLanesResultSchema)` to create a new message.
  */
 export const DroppedLanesResultSchema: GenMessage<DroppedLanesResult> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 34);
+  messageDesc(file_etl_router_v1_command, 40);
 
 /**
  * A registration.
@@ -1490,7 +1745,7 @@ export type RegistrationResult = Message<"etl.router.v1.RegistrationResult"> & {
  * Use `create(RegistrationResultSchema)` to create a new message.
  */
 export const RegistrationResultSchema: GenMessage<RegistrationResult> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 35);
+  messageDesc(file_etl_router_v1_command, 41);
 
 /**
  * An assignment.
@@ -1511,7 +1766,7 @@ export type AssignPipelineResult = Message<"etl.router.v1.AssignPipelineResult">
  * Use `create(AssignPipelineResultSchema)` to create a new message.
  */
 export const AssignPipelineResultSchema: GenMessage<AssignPipelineResult> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 36);
+  messageDesc(file_etl_router_v1_command, 42);
 
 /**
  * A lane as its new holder finds it.
@@ -1546,7 +1801,7 @@ export type OpenedLane = Message<"etl.router.v1.OpenedLane"> & {
  * Use `create(OpenedLaneSchema)` to create a new message.
  */
 export const OpenedLaneSchema: GenMessage<OpenedLane> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 37);
+  messageDesc(file_etl_router_v1_command, 43);
 
 /**
  * Lanes as their new holder finds them.
@@ -1567,7 +1822,7 @@ export type OpenLanesResult = Message<"etl.router.v1.OpenLanesResult"> & {
  * Use `create(OpenLanesResultSchema)` to create a new message.
  */
 export const OpenLanesResultSchema: GenMessage<OpenLanesResult> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 38);
+  messageDesc(file_etl_router_v1_command, 44);
 
 /**
  * One item of a batch that had no effect.
@@ -1610,7 +1865,7 @@ export type RefusedItem = Message<"etl.router.v1.RefusedItem"> & {
  * Use `create(RefusedItemSchema)` to create a new message.
  */
 export const RefusedItemSchema: GenMessage<RefusedItem> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 39);
+  messageDesc(file_etl_router_v1_command, 45);
 
 /**
  * What of a batch had no effect; all other items did or were so already.
@@ -1631,7 +1886,7 @@ export type CommitResult = Message<"etl.router.v1.CommitResult"> & {
  * Use `create(CommitResultSchema)` to create a new message.
  */
 export const CommitResultSchema: GenMessage<CommitResult> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 40);
+  messageDesc(file_etl_router_v1_command, 46);
 
 /**
  * A group after a change, as its member sees it.
@@ -1659,7 +1914,7 @@ export type GroupResult = Message<"etl.router.v1.GroupResult"> & {
  * Use `create(GroupResultSchema)` to create a new message.
  */
 export const GroupResultSchema: GenMessage<GroupResult> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 41);
+  messageDesc(file_etl_router_v1_command, 47);
 
 /**
  * A client session.
@@ -1680,5 +1935,33 @@ export type OpenSessionResult = Message<"etl.router.v1.OpenSessionResult"> & {
  * Use `create(OpenSessionResultSchema)` to create a new message.
  */
 export const OpenSessionResultSchema: GenMessage<OpenSessionResult> = /*@__PURE__*/
-  messageDesc(file_etl_router_v1_command, 42);
+  messageDesc(file_etl_router_v1_command, 48);
+
+/**
+ * How far a restore is.
+ *
+ * @generated from message etl.router.v1.RestoreResult
+ */
+export type RestoreResult = Message<"etl.router.v1.RestoreResult"> & {
+  /**
+   * Number of the chunk to bring next.
+   *
+   * @generated from field: uint32 next_chunk = 1;
+   */
+  nextChunk: number;
+
+  /**
+   * It took effect, at the revision of the answer or an earlier one.
+   *
+   * @generated from field: bool committed = 2;
+   */
+  committed: boolean;
+};
+
+/**
+ * Describes the message etl.router.v1.RestoreResult.
+ * Use `create(RestoreResultSchema)` to create a new message.
+ */
+export const RestoreResultSchema: GenMessage<RestoreResult> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_command, 49);
 

@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file etl/router/v1/state.proto.
  */
 export const file_etl_router_v1_state: GenFile = /*@__PURE__*/
-  fileDesc("ChlldGwvcm91dGVyL3YxL3N0YXRlLnByb3RvEg1ldGwucm91dGVyLnYxIikKClN0b3JlZFBhaXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSIvCgpTdG9yZWRNZXRhEg8KB3RpbWVfbnMYASABKAMSEAoIcmV2aXNpb24YAiABKAQiywIKDFN0b3JlZE9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIMCgRuYW1lGAMgASgJEgsKA3VpZBgEIAEoCRIYChByZXNvdXJjZV92ZXJzaW9uGAUgASgEEhIKCmdlbmVyYXRpb24YBiABKAQSFQoNY3JlYXRlZF9hdF9ucxgHIAEoAxIVCg11cGRhdGVkX2F0X25zGAggASgDEikKBmxhYmVscxgJIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIuCgthbm5vdGF0aW9ucxgKIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIMCgRzcGVjGAsgASgMEjoKDnBpcGVsaW5lX3N0YXRlGAwgASgOMiIuZXRsLnJvdXRlci52MS5TdG9yZWRQaXBlbGluZVN0YXRlIjkKDlN0b3JlZEVuZHBvaW50EgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDRILCgN0bHMYAyABKAgi/wIKElNlcnZpY2VEZXNjcmlwdGlvbhISCgpzZXJ2aWNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoEdHlwZRgDIAEoDjIgLmV0bC5yb3V0ZXIudjEuU3RvcmVkU2VydmljZVR5cGUSLwoIZW5kcG9pbnQYBCABKAsyHS5ldGwucm91dGVyLnYxLlN0b3JlZEVuZHBvaW50EikKBmxhYmVscxgFIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIQCghncm91cF9pZBgGIAEoCRIPCgd2ZXJzaW9uGAcgASgJEhQKDGNhcGFiaWxpdGllcxgIIAMoCRIUCgxyZWNvcmRfdHlwZXMYCSADKAkSHwoXbWF4X2NvbmN1cnJlbnRfcmVxdWVzdHMYCiABKA0SDgoGd2VpZ2h0GAsgASgNEhIKCnNpZGVjYXJfaWQYDCABKAkSFAoMbGVhc2VfdHRsX21zGA0gASgNEhEKCW5hbWVzcGFjZRgOIAEoCSLvAQoNU3RvcmVkU2VydmljZRI2CgtkZXNjcmlwdGlvbhgBIAEoCzIhLmV0bC5yb3V0ZXIudjEuU2VydmljZURlc2NyaXB0aW9uEhcKD3JlZ2lzdHJhdGlvbl9pZBgCIAEoBBIQCghyZXZpc2lvbhgDIAEoBBIrCgZoZWFsdGgYBCABKA4yGy5ldGwucm91dGVyLnYxLlN0b3JlZEhlYWx0aBIWCg5oZWFsdGhfbWVzc2FnZRgFIAEoCRIYChByZWdpc3RlcmVkX2F0X25zGAYgASgDEhwKFGhlYWx0aF9jaGFuZ2VkX2F0X25zGAcgASgDIqQBChJTaWRlY2FyRGVzY3JpcHRpb24SEgoKc2lkZWNhcl9pZBgBIAEoCRIQCghwb2RfbmFtZRgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDAoEem9uZRgEIAEoCRIQCghlbmRwb2ludBgFIAEoCRIOCgZvZmZlcnMYBiADKAkSFAoMbGVhc2VfdHRsX21zGAcgASgNEg8KB3ZlcnNpb24YCCABKAkiuQEKDVN0b3JlZFNpZGVjYXISNgoLZGVzY3JpcHRpb24YASABKAsyIS5ldGwucm91dGVyLnYxLlNpZGVjYXJEZXNjcmlwdGlvbhIXCg9yZWdpc3RyYXRpb25faWQYAiABKAQSEAoIcmV2aXNpb24YAyABKAQSKwoGaGVhbHRoGAQgASgOMhsuZXRsLnJvdXRlci52MS5TdG9yZWRIZWFsdGgSGAoQcmVnaXN0ZXJlZF9hdF9ucxgFIAEoAyJGCg9TdG9yZWRQbGFjZW1lbnQSDQoFc3RhZ2UYASABKAkSEgoKc2lkZWNhcl9pZBgCIAEoCRIQCghlbmRwb2ludBgDIAEoCSLFAQoQU3RvcmVkQXNzaWdubWVudBIQCghwaXBlbGluZRgBIAEoCRISCgpzaWRlY2FyX2lkGAIgASgJEhQKDHBsYW5fdmVyc2lvbhgDIAEoBBISCgpnZW5lcmF0aW9uGAQgASgEEhUKDXBpcGVsaW5lX2pzb24YBSABKAwSFgoOYXNzaWduZWRfYXRfbnMYBiABKAMSMgoKcGxhY2VtZW50cxgHIAMoCzIeLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGxhY2VtZW50Ir4BCgpTdG9yZWRMYW5lEhAKCHBpcGVsaW5lGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCglwYXJ0aXRpb24YAyABKAkSDQoFZXBvY2gYBCABKAQSEAoIcG9zaXRpb24YBSABKAwSFwoPY29tbWl0dGVkX2F0X25zGAYgASgDEi0KCXdhdGVybWFyaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKc2lkZWNhcl9pZBgIIAEoCSJFCg5Tb3VyY2VQb3NpdGlvbhIOCgZzb3VyY2UYASABKAkSEQoJcGFydGl0aW9uGAIgASgJEhAKCHBvc2l0aW9uGAMgASgMIpQBChBTdG9yZWRDaGVja3BvaW50EhIKCnNlcnZpY2VfaWQYASABKAkSFQoNY2hlY2twb2ludF9pZBgCIAEoCRIMCgRkYXRhGAMgASgMEjAKCXBvc2l0aW9ucxgEIAMoCzIdLmV0bC5yb3V0ZXIudjEuU291cmNlUG9zaXRpb24SFQoNY3JlYXRlZF9hdF9ucxgFIAEoAyJLCgxTdG9yZWRNZW1iZXISEQoJbWVtYmVyX2lkGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAkSFAoMam9pbmVkX2F0X25zGAMgASgDIoQBCgtTdG9yZWRHcm91cBIQCghncm91cF9pZBgBIAEoCRINCgVzdGFnZRgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgEEhIKCnBhcnRpdGlvbnMYBCADKAkSLAoHbWVtYmVycxgFIAMoCzIbLmV0bC5yb3V0ZXIudjEuU3RvcmVkTWVtYmVyInEKE1N0b3JlZEdyb3VwUG9zaXRpb24SEAoIZ3JvdXBfaWQYASABKAkSLwoIcG9zaXRpb24YAiABKAsyHS5ldGwucm91dGVyLnYxLlNvdXJjZVBvc2l0aW9uEhcKD2NvbW1pdHRlZF9hdF9ucxgDIAEoAyKEAQoNU3RvcmVkU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEg4KBmNsaWVudBgCIAEoCRIOCgZ0dGxfbXMYAyABKA0SFAoMb3BlbmVkX2F0X25zGAQgASgDEhcKD2xhc3Rfc2Vlbl9hdF9ucxgFIAEoAxIQCghyZXF1ZXN0cxgGIAEoBCJuCg1TdG9yZWRSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIPCgdvcmRpbmFsGAMgASgEEhQKDGNvbW1hbmRfaGFzaBgEIAEoBhIOCgZyZXN1bHQYBSABKAwqpAEKE1N0b3JlZFBpcGVsaW5lU3RhdGUSJQohU1RPUkVEX1BJUEVMSU5FX1NUQVRFX1VOU1BFQ0lGSUVEEAASIQodU1RPUkVEX1BJUEVMSU5FX1NUQVRFX1JVTk5JTkcQARIgChxTVE9SRURfUElQRUxJTkVfU1RBVEVfUEFVU0VEEAISIQodU1RPUkVEX1BJUEVMSU5FX1NUQVRFX1NUT1BQRUQQAyq5AQoRU3RvcmVkU2VydmljZVR5cGUSIwofU1RPUkVEX1NFUlZJQ0VfVFlQRV9VTlNQRUNJRklFRBAAEh4KGlNUT1JFRF9TRVJWSUNFX1RZUEVfU09VUkNFEAESIQodU1RPUkVEX1NFUlZJQ0VfVFlQRV9UUkFOU0ZPUk0QAhIcChhTVE9SRURfU0VSVklDRV9UWVBFX1NJTksQAxIeChpTVE9SRURfU0VSVklDRV9UWVBFX0xPT0tVUBAEKp0BCgxTdG9yZWRIZWFsdGgSHQoZU1RPUkVEX0hFQUxUSF9VTlNQRUNJRklFRBAAEhkKFVNUT1JFRF9IRUFMVEhfSEVBTFRIWRABEhoKFlNUT1JFRF9IRUFMVEhfREVHUkFERUQQAhIbChdTVE9SRURfSEVBTFRIX1VOSEVBTFRIWRADEhoKFlNUT1JFRF9IRUFMVEhfRFJBSU5JTkcQBGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChlldGwvcm91dGVyL3YxL3N0YXRlLnByb3RvEg1ldGwucm91dGVyLnYxIikKClN0b3JlZFBhaXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSIvCgpTdG9yZWRNZXRhEg8KB3RpbWVfbnMYASABKAMSEAoIcmV2aXNpb24YAiABKAQiywIKDFN0b3JlZE9iamVjdBIMCgRraW5kGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIMCgRuYW1lGAMgASgJEgsKA3VpZBgEIAEoCRIYChByZXNvdXJjZV92ZXJzaW9uGAUgASgEEhIKCmdlbmVyYXRpb24YBiABKAQSFQoNY3JlYXRlZF9hdF9ucxgHIAEoAxIVCg11cGRhdGVkX2F0X25zGAggASgDEikKBmxhYmVscxgJIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIuCgthbm5vdGF0aW9ucxgKIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIMCgRzcGVjGAsgASgMEjoKDnBpcGVsaW5lX3N0YXRlGAwgASgOMiIuZXRsLnJvdXRlci52MS5TdG9yZWRQaXBlbGluZVN0YXRlIjkKDlN0b3JlZEVuZHBvaW50EgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDRILCgN0bHMYAyABKAgi/wIKElNlcnZpY2VEZXNjcmlwdGlvbhISCgpzZXJ2aWNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoEdHlwZRgDIAEoDjIgLmV0bC5yb3V0ZXIudjEuU3RvcmVkU2VydmljZVR5cGUSLwoIZW5kcG9pbnQYBCABKAsyHS5ldGwucm91dGVyLnYxLlN0b3JlZEVuZHBvaW50EikKBmxhYmVscxgFIAMoCzIZLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGFpchIQCghncm91cF9pZBgGIAEoCRIPCgd2ZXJzaW9uGAcgASgJEhQKDGNhcGFiaWxpdGllcxgIIAMoCRIUCgxyZWNvcmRfdHlwZXMYCSADKAkSHwoXbWF4X2NvbmN1cnJlbnRfcmVxdWVzdHMYCiABKA0SDgoGd2VpZ2h0GAsgASgNEhIKCnNpZGVjYXJfaWQYDCABKAkSFAoMbGVhc2VfdHRsX21zGA0gASgNEhEKCW5hbWVzcGFjZRgOIAEoCSLvAQoNU3RvcmVkU2VydmljZRI2CgtkZXNjcmlwdGlvbhgBIAEoCzIhLmV0bC5yb3V0ZXIudjEuU2VydmljZURlc2NyaXB0aW9uEhcKD3JlZ2lzdHJhdGlvbl9pZBgCIAEoBBIQCghyZXZpc2lvbhgDIAEoBBIrCgZoZWFsdGgYBCABKA4yGy5ldGwucm91dGVyLnYxLlN0b3JlZEhlYWx0aBIWCg5oZWFsdGhfbWVzc2FnZRgFIAEoCRIYChByZWdpc3RlcmVkX2F0X25zGAYgASgDEhwKFGhlYWx0aF9jaGFuZ2VkX2F0X25zGAcgASgDIqQBChJTaWRlY2FyRGVzY3JpcHRpb24SEgoKc2lkZWNhcl9pZBgBIAEoCRIQCghwb2RfbmFtZRgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDAoEem9uZRgEIAEoCRIQCghlbmRwb2ludBgFIAEoCRIOCgZvZmZlcnMYBiADKAkSFAoMbGVhc2VfdHRsX21zGAcgASgNEg8KB3ZlcnNpb24YCCABKAkiuQEKDVN0b3JlZFNpZGVjYXISNgoLZGVzY3JpcHRpb24YASABKAsyIS5ldGwucm91dGVyLnYxLlNpZGVjYXJEZXNjcmlwdGlvbhIXCg9yZWdpc3RyYXRpb25faWQYAiABKAQSEAoIcmV2aXNpb24YAyABKAQSKwoGaGVhbHRoGAQgASgOMhsuZXRsLnJvdXRlci52MS5TdG9yZWRIZWFsdGgSGAoQcmVnaXN0ZXJlZF9hdF9ucxgFIAEoAyJGCg9TdG9yZWRQbGFjZW1lbnQSDQoFc3RhZ2UYASABKAkSEgoKc2lkZWNhcl9pZBgCIAEoCRIQCghlbmRwb2ludBgDIAEoCSLFAQoQU3RvcmVkQXNzaWdubWVudBIQCghwaXBlbGluZRgBIAEoCRISCgpzaWRlY2FyX2lkGAIgASgJEhQKDHBsYW5fdmVyc2lvbhgDIAEoBBISCgpnZW5lcmF0aW9uGAQgASgEEhUKDXBpcGVsaW5lX2pzb24YBSABKAwSFgoOYXNzaWduZWRfYXRfbnMYBiABKAMSMgoKcGxhY2VtZW50cxgHIAMoCzIeLmV0bC5yb3V0ZXIudjEuU3RvcmVkUGxhY2VtZW50Ir4BCgpTdG9yZWRMYW5lEhAKCHBpcGVsaW5lGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIRCglwYXJ0aXRpb24YAyABKAkSDQoFZXBvY2gYBCABKAQSEAoIcG9zaXRpb24YBSABKAwSFwoPY29tbWl0dGVkX2F0X25zGAYgASgDEi0KCXdhdGVybWFyaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKc2lkZWNhcl9pZBgIIAEoCSJFCg5Tb3VyY2VQb3NpdGlvbhIOCgZzb3VyY2UYASABKAkSEQoJcGFydGl0aW9uGAIgASgJEhAKCHBvc2l0aW9uGAMgASgMIpQBChBTdG9yZWRDaGVja3BvaW50EhIKCnNlcnZpY2VfaWQYASABKAkSFQoNY2hlY2twb2ludF9pZBgCIAEoCRIMCgRkYXRhGAMgASgMEjAKCXBvc2l0aW9ucxgEIAMoCzIdLmV0bC5yb3V0ZXIudjEuU291cmNlUG9zaXRpb24SFQoNY3JlYXRlZF9hdF9ucxgFIAEoAyJLCgxTdG9yZWRNZW1iZXISEQoJbWVtYmVyX2lkGAEgASgJEhIKCnBhcnRpdGlvbnMYAiADKAkSFAoMam9pbmVkX2F0X25zGAMgASgDIoQBCgtTdG9yZWRHcm91cBIQCghncm91cF9pZBgBIAEoCRINCgVzdGFnZRgCIAEoCRISCgpnZW5lcmF0aW9uGAMgASgEEhIKCnBhcnRpdGlvbnMYBCADKAkSLAoHbWVtYmVycxgFIAMoCzIbLmV0bC5yb3V0ZXIudjEuU3RvcmVkTWVtYmVyInEKE1N0b3JlZEdyb3VwUG9zaXRpb24SEAoIZ3JvdXBfaWQYASABKAkSLwoIcG9zaXRpb24YAiABKAsyHS5ldGwucm91dGVyLnYxLlNvdXJjZVBvc2l0aW9uEhcKD2NvbW1pdHRlZF9hdF9ucxgDIAEoAyKEAQoNU3RvcmVkU2Vzc2lvbhISCgpzZXNzaW9uX2lkGAEgASgJEg4KBmNsaWVudBgCIAEoCRIOCgZ0dGxfbXMYAyABKA0SFAoMb3BlbmVkX2F0X25zGAQgASgDEhcKD2xhc3Rfc2Vlbl9hdF9ucxgFIAEoAxIQCghyZXF1ZXN0cxgGIAEoBCJuCg1TdG9yZWRSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIPCgdvcmRpbmFsGAMgASgEEhQKDGNvbW1hbmRfaGFzaBgEIAEoBhIOCgZyZXN1bHQYBSABKAwiqAIKDVN0b3JlZFJlc3RvcmUSEgoKcmVzdG9yZV9pZBgBIAEoCRIZChFzb3VyY2VfY2x1c3Rlcl9pZBgCIAEoCRIXCg9zb3VyY2VfcmV2aXNpb24YAyABKAQSDQoFYnl0ZXMYBCABKAQSDgoGY2h1bmtzGAUgASgNEg4KBmRpZ2VzdBgGIAEoDBIWCg5yZXBsYWNlc19zdGF0ZRgHIAEoCBIXCg9yZWNlaXZlZF9jaHVua3MYCCABKA0SFgoOcmVjZWl2ZWRfYnl0ZXMYCSABKAQSFwoPcmVjZWl2ZWRfZGlnZXN0GAogASgMEhMKC2JlZ2FuX2F0X25zGAsgASgDEhcKD2xhc3Rfc2Vlbl9hdF9ucxgMIAEoAxIQCghyZXZpc2lvbhgNIAEoBCIiChJTdG9yZWRSZXN0b3JlQ2h1bmsSDAoEZGF0YRgBIAEoDCqkAQoTU3RvcmVkUGlwZWxpbmVTdGF0ZRIlCiFTVE9SRURfUElQRUxJTkVfU1RBVEVfVU5TUEVDSUZJRUQQABIhCh1TVE9SRURfUElQRUxJTkVfU1RBVEVfUlVOTklORxABEiAKHFNUT1JFRF9QSVBFTElORV9TVEFURV9QQVVTRUQQAhIhCh1TVE9SRURfUElQRUxJTkVfU1RBVEVfU1RPUFBFRBADKrkBChFTdG9yZWRTZXJ2aWNlVHlwZRIjCh9TVE9SRURfU0VSVklDRV9UWVBFX1VOU1BFQ0lGSUVEEAASHgoaU1RPUkVEX1NFUlZJQ0VfVFlQRV9TT1VSQ0UQARIhCh1TVE9SRURfU0VSVklDRV9UWVBFX1RSQU5TRk9STRACEhwKGFNUT1JFRF9TRVJWSUNFX1RZUEVfU0lOSxADEh4KGlNUT1JFRF9TRVJWSUNFX1RZUEVfTE9PS1VQEAQqnQEKDFN0b3JlZEhlYWx0aBIdChlTVE9SRURfSEVBTFRIX1VOU1BFQ0lGSUVEEAASGQoVU1RPUkVEX0hFQUxUSF9IRUFMVEhZEAESGgoWU1RPUkVEX0hFQUxUSF9ERUdSQURFRBACEhsKF1NUT1JFRF9IRUFMVEhfVU5IRUFMVEhZEAMSGgoWU1RPUkVEX0hFQUxUSF9EUkFJTklORxAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A name and a value, such as a label. Lists of them are sorted by name and have no name twice.
@@ -977,6 +977,132 @@ export type StoredRequest = Message<"etl.router.v1.StoredRequest"> & {
  */
 export const StoredRequestSchema: GenMessage<StoredRequest> = /*@__PURE__*/
   messageDesc(file_etl_router_v1_state, 17);
+
+/**
+ * A restore: the one that is under way, or the last that took effect.
+ *
+ * @generated from message etl.router.v1.StoredRestore
+ */
+export type StoredRestore = Message<"etl.router.v1.StoredRestore"> & {
+  /**
+   * The caller's name of it.
+   *
+   * @generated from field: string restore_id = 1;
+   */
+  restoreId: string;
+
+  /**
+   * The cluster the backup is of.
+   *
+   * @generated from field: string source_cluster_id = 2;
+   */
+  sourceClusterId: string;
+
+  /**
+   * Revision of the state in the backup.
+   *
+   * @generated from field: uint64 source_revision = 3;
+   */
+  sourceRevision: bigint;
+
+  /**
+   * Bytes of all chunks.
+   *
+   * @generated from field: uint64 bytes = 4;
+   */
+  bytes: bigint;
+
+  /**
+   * Number of chunks.
+   *
+   * @generated from field: uint32 chunks = 5;
+   */
+  chunks: number;
+
+  /**
+   * What the digest of all chunks has to be.
+   *
+   * @generated from field: bytes digest = 6;
+   */
+  digest: Uint8Array;
+
+  /**
+   * The state may hold something already.
+   *
+   * @generated from field: bool replaces_state = 7;
+   */
+  replacesState: boolean;
+
+  /**
+   * Chunks that came; 0 once it took effect.
+   *
+   * @generated from field: uint32 received_chunks = 8;
+   */
+  receivedChunks: number;
+
+  /**
+   * Bytes that came.
+   *
+   * @generated from field: uint64 received_bytes = 9;
+   */
+  receivedBytes: bigint;
+
+  /**
+   * Digest of what came.
+   *
+   * @generated from field: bytes received_digest = 10;
+   */
+  receivedDigest: Uint8Array;
+
+  /**
+   * Time of its first command.
+   *
+   * @generated from field: int64 began_at_ns = 11;
+   */
+  beganAtNs: bigint;
+
+  /**
+   * Time of its last command.
+   *
+   * @generated from field: int64 last_seen_at_ns = 12;
+   */
+  lastSeenAtNs: bigint;
+
+  /**
+   * Revision at which it took effect; 0: it is under way.
+   *
+   * @generated from field: uint64 revision = 13;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message etl.router.v1.StoredRestore.
+ * Use `create(StoredRestoreSchema)` to create a new message.
+ */
+export const StoredRestoreSchema: GenMessage<StoredRestore> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_state, 18);
+
+/**
+ * Rows of a backup that did not take effect yet.
+ *
+ * @generated from message etl.router.v1.StoredRestoreChunk
+ */
+export type StoredRestoreChunk = Message<"etl.router.v1.StoredRestoreChunk"> & {
+  /**
+   * The bytes as they came.
+   *
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message etl.router.v1.StoredRestoreChunk.
+ * Use `create(StoredRestoreChunkSchema)` to create a new message.
+ */
+export const StoredRestoreChunkSchema: GenMessage<StoredRestoreChunk> = /*@__PURE__*/
+  messageDesc(file_etl_router_v1_state, 19);
 
 /**
  * Whether a pipeline runs.
