@@ -2,7 +2,7 @@
 // so a device, a pipe or a loop of links ends in a message and not in a hang.
 
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { EtlError } from '@etl-router/core';
 import type { Io } from './io.ts';
@@ -110,7 +110,9 @@ async function inspect(path: string): Promise<Awaited<ReturnType<typeof stat>>> 
   try {
     return await stat(path);
   } catch (cause) {
-    throw invalid(path, reasonOf(cause), cause);
+    const reason = reasonOf(cause);
+    const isAbsent = (cause as NodeJS.ErrnoException).code === 'ENOENT' && !isAbsolute(path);
+    throw invalid(path, isAbsent ? `${reason} in ${process.cwd()}` : reason, cause);
   }
 }
 

@@ -299,7 +299,7 @@ test('paths that hold no manifest are refused by name', async (t) => {
   await writeFile(join(folder, 'deep/notes.txt'), source);
   execFileSync('mkfifo', [join(folder, 'fifo')]);
   const cases: [string, RegExp][] = [
-    ['missing.yaml', /-f missing\.yaml: does not exist/],
+    ['missing.yaml', /-f missing\.yaml: does not exist in \//],
     ['/dev/zero', /is not a regular file/],
     [join(folder, 'fifo'), /is not a regular file/],
     [join(folder, 'loop'), /is a loop of links/],

@@ -4,7 +4,7 @@
 import { EtlError, parseDuration, parseQuantity } from '@etl-router/core';
 import type { Findings, Remark } from './finding.ts';
 import type { Json, JsonObject } from './model.ts';
-import { didYouMean } from './suggest.ts';
+import { didYouMean, nearestName } from './suggest.ts';
 
 /** A value and where it stands. */
 export interface Placed {
@@ -174,8 +174,9 @@ export class Fields {
     return this.list(name).flatMap((item) => openFields(this.#findings, item) ?? []);
   }
 
-  /** Reports every field that was never asked for. */
-  end(): void {
+  /** Reports every field that was never asked for. Gives back the known ones that these seem to mean. */
+  end(): ReadonlySet<string> {
+    const meant = new Set<string>();
     for (const name of Object.keys(this.#value)) {
       if (this.#known.has(name)) continue;
       this.report(name, {
@@ -183,7 +184,12 @@ export class Fields {
         message: 'no such field',
         suggestion: didYouMean(name, this.#known) ?? this.#allowed(),
       });
+      const known = nearestName(name, this.#known);
+      if (known === undefined) continue;
+      meant.add(known);
+      this.#findings.explainMissing(this.at(known));
     }
+    return meant;
   }
 
   #allowed(): string | undefined {

@@ -71,6 +71,7 @@ export interface Remark {
 export class Findings {
   readonly object: string;
   readonly list: Finding[] = [];
+  readonly #explained = new Set<string>();
 
   constructor(object: string) {
     this.object = object;
@@ -78,6 +79,7 @@ export class Findings {
 
   add(remark: Remark): void {
     const { code, path, message, suggestion, severity = 'error' } = remark;
+    if (code === 'MissingField' && this.#explained.has(path)) return;
     this.list.push({
       severity,
       code,
@@ -87,6 +89,13 @@ export class Findings {
       suggestion,
       line: undefined,
     });
+  }
+
+  /** The field at this path is there under a wrong name, which is an error already: that it is missing is not told too. */
+  explainMissing(path: string): void {
+    this.#explained.add(path);
+    const at = this.list.findIndex((one) => one.code === 'MissingField' && one.path === path);
+    if (at >= 0) this.list.splice(at, 1);
   }
 
   get hasErrors(): boolean {

@@ -122,7 +122,9 @@ export function readManifest(
   const kind = fields.requiredText('kind');
   const metadata = readMetadata(unnamed, fields.fields('metadata'), namespace);
   if (version === undefined || kind === undefined || metadata === undefined) {
-    if (!fields.has('metadata')) {
+    for (const known of ['spec', 'status']) fields.raw(known);
+    const meant = fields.end();
+    if (!fields.has('metadata') && !meant.has('metadata')) {
       unnamed.add({ code: 'MissingField', path: 'metadata.name', message: 'is needed' });
     }
     return { manifests: [], findings: unnamed.list };

@@ -71,14 +71,14 @@ function readDagStage(findings: Findings, at: Placed, namespace: string): StageD
   const name = fields.requiredText('name');
   const given = refNames.filter((field) => fields.has(field));
   const [field] = given;
-  if (field === undefined || given.length > 1) {
-    const message = `needs one of ${refNames.join(', ')}`;
-    fields.report('', { code: given.length > 1 ? 'BadValue' : 'MissingField', message });
-  }
   const refs = refNames.map((known) => ({ value: fields.raw(known), path: fields.at(known) }));
   const batch = readBatch(fields.fields('batch'));
   warnOfScale(fields);
-  fields.end();
+  const meant = fields.end();
+  if (given.length > 1 || !refNames.some((known) => fields.has(known) || meant.has(known))) {
+    const message = `needs one of ${refNames.join(', ')}`;
+    fields.report('', { code: given.length > 1 ? 'BadValue' : 'MissingField', message });
+  }
   const problem = name === undefined ? undefined : labelProblem(name);
   if (problem !== undefined) fields.report('name', { code: 'BadName', message: problem });
   if (name === undefined || field === undefined) return undefined;

@@ -4,6 +4,12 @@ const longestName = 64;
 
 /** `did you mean "x"?` for the candidate nearest to `name`, when one is near enough to be meant. */
 export function didYouMean(name: string, candidates: Iterable<string>): string | undefined {
+  const nearest = nearestName(name, candidates);
+  return nearest === undefined ? undefined : `did you mean ${JSON.stringify(nearest)}?`;
+}
+
+/** The candidate nearest to `name`, when one is near enough to be meant. */
+export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
   if (name.length > longestName) return undefined;
   const folded = name.toLowerCase();
   let best: string | undefined;
@@ -16,7 +22,7 @@ export function didYouMean(name: string, candidates: Iterable<string>): string |
       best = candidate;
     }
   }
-  return best === undefined ? undefined : `did you mean ${JSON.stringify(best)}?`;
+  return best;
 }
 
 /** Insertions, deletions, replacements and swaps of neighbours that make `b` of `a`; `limit` when at least that. */

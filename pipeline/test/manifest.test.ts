@@ -140,7 +140,6 @@ spec:
     'CrossNamespaceRef spec.stages[1].sinkRef.namespace:17',
     'BadValue spec.edges[0].overflow.policy:19',
     'WrongType spec.edges[0].overflow.after:19',
-    'MissingField spec.edges[1].to:20',
     'UnknownField spec.edges[1].too:20',
     'BadValue spec.limits.inFlightBytes:21',
   ]);
@@ -154,6 +153,18 @@ test('suggestions name the nearest word', () => {
     formatFinding(findings[0] as Finding),
     'EtlPipline default/x, kind, line 2: "EtlPipline" is none of EtlSource, EtlTransform, EtlSink, EtlPipeline; did you mean "EtlPipeline"?',
   );
+});
+
+test('a wrong name in the envelope is told, and what it means is not called missing', () => {
+  const cases = [
+    ['apiVerson: etl.router/v1\nkind: EtlSource\nmetadata: {name: a}\nspec: {}', 'apiVerson'],
+    ['apiVersion: etl.router/v1\nkind: EtlSource\nmetdata: {name: a}\nspec: {}', 'metdata'],
+    ['apiVersion: etl.router/v1\nkind: EtlSource\nmetadata: {nme: a}\nspec: {}', 'metadata.nme'],
+  ] as const;
+  for (const [text, path] of cases) {
+    const told = parseManifests(text).findings.map((finding) => `${finding.code} ${finding.path}`);
+    assert.deepEqual(told, [`UnknownField ${path}`]);
+  }
 });
 
 test('envelopes that are no objects are refused', () => {

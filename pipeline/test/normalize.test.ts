@@ -203,3 +203,39 @@ test('a reference to an object of another kind says so', () => {
   assert.equal(result.findings[0]?.message, '"c" is an EtlSink, not an EtlSource');
   assert.equal(result.pipeline?.stages[0]?.connector, undefined);
 });
+
+test('a field with a wrong name is one error, which says what was meant', () => {
+  const typos: readonly (readonly [JsonObject, string])[] = [
+    [
+      {
+        stages: [
+          { name: 'a', sorceRef: 'a' },
+          { name: 'c', sinkRef: 'c' },
+        ],
+        edges: [{ from: 'a', to: 'c' }],
+      },
+      'UnknownField spec.stages[0].sorceRef did you mean "sourceRef"?',
+    ],
+    [{ sorce: 'a', sink: 'c' }, 'UnknownField spec.sorce did you mean "source"?'],
+    [{ source: 'a', sink: { nme: 'c' } }, 'UnknownField spec.sink.nme did you mean "name"?'],
+    [
+      { ...graph, edges: [{ form: 'a', to: 'b' }] },
+      'UnknownField spec.edges[0].form did you mean "from"?',
+    ],
+  ];
+  for (const [spec, expected] of typos) {
+    const told = normalize(spec).findings.map(
+      ({ code, path, suggestion }) => `${code} ${path} ${suggestion}`,
+    );
+    assert.deepEqual(told, [expected]);
+  }
+});
+
+test('a field that is missing stays an error beside a wrong name that means another one', () => {
+  const { findings } = normalize({
+    stages: [{ name: 'a', bach: {} }, ...(graph['stages'] as JsonObject[]).slice(1)],
+  });
+  const told = findings.map(({ code, path }) => `${code} ${path}`);
+  assert.ok(told.includes('MissingField spec.stages[0]'));
+  assert.ok(told.includes('UnknownField spec.stages[0].bach'));
+});
