@@ -18,9 +18,11 @@ import { listenError, listenHttp, type RequestHandler } from './api/http/listen.
 import { createProbeHandler } from './api/http/probes.ts';
 import type { BuildVersion } from './build-version.ts';
 import type { RouterConfig } from './config/config.ts';
-import { type Address, formatAddress } from './config/parse.ts';
-import { type MemberNetwork, type MemberStorage, openMemberStorage } from './member-storage.ts';
+import { type Address, formatAddress, isWildcard } from './config/parse.ts';
+import { type MemberStorage, openMemberStorage } from './member-storage.ts';
 import { Opened } from './opened.ts';
+import type { MemberNetwork } from './raft/thread/thread-options.ts';
+import type { ApiAddresses } from './raft/transport.ts';
 import { registerLogMetrics, registerRouterMetrics } from './router-metrics.ts';
 import { Router, type RouterParts } from './server/router.ts';
 
@@ -87,6 +89,7 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     snapshotInterval: config.cluster.snapshotInterval,
     logQuotaBytes: config.cluster.logQuotaBytes,
     onSync: (event) => logMetrics.observe(event),
+    onDelay: () => undefined,
     clock,
     random,
     logger,
@@ -119,10 +122,11 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     http: await serveGraphQl(scope),
     metrics,
   };
+  storage.announce(advertised(config, addresses));
   return { router, addresses, failed: consensus.failed, close: () => opened.close() };
 }
 
-/** The router's own work is the leader's; a follower answers reads and forwards nothing. */
+/** The router's own work is the leader's; a follower answers reads and hands commands over. */
 function leadWhenLeading(router: Router, consensus: MemberStorage['consensus']): void {
   const follow = (leads: boolean): void => {
     if (leads) router.lead();
@@ -130,6 +134,22 @@ function leadWhenLeading(router: Router, consensus: MemberStorage['consensus']):
   };
   consensus.watchLeadership(follow);
   if (consensus.leads) router.lead();
+}
+
+/** What members tell each other of the ports of clients. A port that listens on all interfaces has no address to tell. */
+function advertised(
+  { advertisedAddress, advertisedHttpAddress }: RouterConfig,
+  { grpc, http }: RunningRouter['addresses'],
+): ApiAddresses {
+  const told = (own: Address | undefined, listens: Address | undefined): string | undefined => {
+    if (listens === undefined) return undefined;
+    const address = own ?? (isWildcard(listens.host) ? undefined : listens);
+    return address && formatAddress(address);
+  };
+  return {
+    grpcAddress: told(advertisedAddress, grpc),
+    httpAddress: told(advertisedHttpAddress, http),
+  };
 }
 
 function networkOf(config: RouterConfig): MemberNetwork {

@@ -65,6 +65,8 @@ function boundsOf(type: SettingType): string {
       return `1 to ${type.maxLength} characters`;
     case 'path':
       return 'a path';
+    case 'advertised':
+      return 'an address that others can dial';
     case 'address':
       return type.offAllowed ? 'an address or `off`' : 'an address';
     case 'peers':

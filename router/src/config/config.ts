@@ -7,6 +7,7 @@ import type { PeerSecurity } from '../raft/grpc/security.ts';
 import {
   type Address,
   formatAddress,
+  isWildcard,
   type Peer,
   parseSetting,
   type SettingValue,
@@ -19,6 +20,9 @@ export type SettingSource = 'flag' | 'variable' | 'file' | 'default';
 export interface RouterConfig {
   readonly nodeId: number;
   readonly listenAddress: Address;
+  /** Where clients reach the gRPC and HTTP ports; undefined: where they listen. */
+  readonly advertisedAddress: Address | undefined;
+  readonly advertisedHttpAddress: Address | undefined;
   readonly raftAddress: Address | undefined;
   readonly httpAddress: Address | undefined;
   readonly metricsAddress: Address | undefined;
@@ -254,8 +258,25 @@ function checkTogether(
   if (peers.length > 0 && chosen.get('node.id')?.source === 'default') {
     faults.push('--node-id: is needed with peers; give each member its own number');
   }
+  if (peers.length > 0) warnOfUnadvertised(chosen, warnings);
   checkSecurity(chosen, faults);
   checkPorts(chosen, faults);
+}
+
+/** Ports on all interfaces, of which other members can not tell clients where they are. */
+function warnOfUnadvertised(chosen: ReadonlyMap<string, Chosen>, warnings: string[]): void {
+  const pairs = [
+    ['node.listen_addr', 'node.advertise_addr'],
+    ['node.http_addr', 'node.advertise_http_addr'],
+  ] as const;
+  for (const [key, advertised] of pairs) {
+    const address = chosen.get(key)?.value as Address | undefined;
+    if (address === undefined || !isWildcard(address.host)) continue;
+    if (chosen.get(advertised)?.value !== undefined) continue;
+    warnings.push(
+      `${key}: ${formatAddress(address)} tells clients of other members nothing; give ${advertised} the address at which they reach this one`,
+    );
+  }
 }
 
 const tlsKeys = ['node.raft_ca_file', 'node.raft_cert_file', 'node.raft_key_file'] as const;
@@ -327,6 +348,8 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
   return {
     nodeId: value('node.id'),
     listenAddress: value('node.listen_addr'),
+    advertisedAddress: value('node.advertise_addr'),
+    advertisedHttpAddress: value('node.advertise_http_addr'),
     raftAddress: value('node.raft_addr'),
     httpAddress: value('node.http_addr'),
     metricsAddress: value<boolean>('metrics.enabled') ? metricsAddress : undefined,

@@ -51,6 +51,8 @@ export function parseSetting(setting: Setting, text: string, numberKeepsHost?: s
       return parseAddress(
         /^\d+$/.test(text) && numberKeepsHost !== undefined ? `${numberKeepsHost}:${text}` : text,
       );
+    case 'advertised':
+      return text === '' ? { value: undefined } : parseAdvertised(text);
     case 'peers':
       return parsePeers(text);
   }
@@ -88,6 +90,20 @@ export function parseAddress(
     return { fault: `needs host:port with a port from 0 to 65535${way}` };
   }
   return { value: { host: (match[1] ?? match[2]) as string, port } };
+}
+
+/** Nobody can dial port 0 or all interfaces. */
+function parseAdvertised(text: string): Parsed {
+  const parsed = parseAddress(text);
+  if ('fault' in parsed) return parsed;
+  const { host, port } = parsed.value;
+  if (port === 0) return { fault: 'needs host:port with the port that others dial' };
+  return isWildcard(host) ? { fault: 'needs a name or address that others can dial' } : parsed;
+}
+
+/** Whether a host stands for all interfaces of the machine. */
+export function isWildcard(host: string): boolean {
+  return /^(0\.0\.0\.0|[0:]+)$/.test(host);
 }
 
 /** The text of an address, with brackets around IPv6. */

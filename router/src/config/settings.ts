@@ -11,6 +11,8 @@ export type SettingType =
   | { readonly kind: 'path'; readonly emptyAllowed?: true }
   /** `host:port` or `[v6]:port`; `off` where allowed. A bare port in a variable keeps the default's host. */
   | { readonly kind: 'address'; readonly offAllowed: boolean }
+  /** `host:port` as others dial it; empty: that of the port it belongs to. */
+  | { readonly kind: 'advertised' }
   | { readonly kind: 'peers' }
   | { readonly kind: 'choice'; readonly of: readonly string[] };
 
@@ -58,6 +60,22 @@ export const settings: readonly Setting[] = [
     flag: 'listen-addr',
     short: 'l',
     env: ['ETL_LISTEN_ADDR', 'GRPC_PORT'],
+  },
+  {
+    key: 'node.advertise_addr',
+    type: { kind: 'advertised' },
+    defaultText: '',
+    help: 'Address at which clients reach the gRPC API of this member; the others send them there while it leads. Default: that of node.listen_addr, unless it is a wildcard.',
+    flag: 'advertise-addr',
+    env: ['ETL_ADVERTISE_ADDR'],
+  },
+  {
+    key: 'node.advertise_http_addr',
+    type: { kind: 'advertised' },
+    defaultText: '',
+    help: 'Address at which clients reach GraphQL on this member. Default: that of node.http_addr, unless it is a wildcard.',
+    flag: 'advertise-http-addr',
+    env: ['ETL_ADVERTISE_HTTP_ADDR'],
   },
   {
     key: 'node.raft_addr',

@@ -5,6 +5,7 @@
 import type { EtlError } from '@etl-router/core';
 import type { Membership, MembershipChange } from '../raft/membership.ts';
 import type { MemberProgress } from '../raft/raft.ts';
+import type { Contact } from '../raft/transport.ts';
 import type { LogPosition } from '../storage/log-types.ts';
 
 /** An entry that is committed: it takes effect on every member, in this order. */
@@ -70,6 +71,8 @@ export interface ConsensusStatus {
   readonly logBytes: number;
   /** What they may take; at 90 % of it the log is read-only until it is compacted. */
   readonly logQuotaBytes: number;
+  /** Where clients reach the members, as far as they told this one; another list when that changes. */
+  readonly contacts: readonly Contact[];
   /** Proposals that wait for their answer. */
   readonly pendingProposals: number;
   /** Why it failed. */
@@ -81,9 +84,10 @@ export interface Consensus {
   /** Replays what `state` has not applied yet and begins to serve. To be called once. */
   start(state: ReplicatedState): Promise<void>;
   /**
-   * Resolves when the command is committed and applied here. Refused without effect: ETL_LIMIT_EXCEEDED (too large, or
-   * too many wait, or the log is at its quota; the latter two are retryable), ETL_UNAVAILABLE (not serving), ETL_CANCELLED before it was sent. Any
-   * other error leaves it open.
+   * Resolves when the command is committed and applied here, whoever leads. Every error says in its details what became
+   * of the command (outcome.ts). Refused are ETL_LIMIT_EXCEEDED (too large, or too many wait, or the log is at its
+   * quota; the latter two are retryable), ETL_UNAVAILABLE (not serving, or no leader is reached), ETL_NOT_LEADER where
+   * commands are not handed over, and ETL_CANCELLED before it was sent.
    */
   propose(command: Uint8Array, options?: ProposalOptions): Promise<Proposed>;
   /** Resolves, once it is applied here, with an index that covers every proposal answered before the call. */

@@ -263,6 +263,7 @@ export class RaftNode implements Consensus {
       snapshotIndex: snapshot.index,
       logBytes: this.#log.diskBytes,
       logQuotaBytes: this.#quota.maxBytes,
+      contacts: this.#options.transport.contacts,
       pendingProposals: this.#pending.count,
       failure: this.#failure,
     };

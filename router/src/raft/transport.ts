@@ -14,6 +14,17 @@ export interface Peer {
   readonly address: string;
 }
 
+/** Where clients reach a member, `host:port` each; undefined: it has not said. */
+export interface ApiAddresses {
+  readonly grpcAddress?: string | undefined;
+  readonly httpAddress?: string | undefined;
+}
+
+/** Where clients reach the member of that id. */
+export interface Contact extends ApiAddresses {
+  readonly id: number;
+}
+
 /** A snapshot to stream, and the members as of it. */
 export interface SnapshotShipment extends SnapshotWish {
   readonly configuration: Configuration;
@@ -26,6 +37,8 @@ export interface RaftTransport {
   sendSnapshot(shipment: SnapshotShipment): void;
   /** Who belongs to the cluster from now on, this member left out. */
   setPeers(peers: readonly Peer[]): void;
+  /** Where clients reach the members, this one among them, as far as they said; another list when that changes. */
+  readonly contacts: readonly Contact[];
   close(): Promise<void>;
 }
 
@@ -44,6 +57,7 @@ export interface RaftReceiver {
 
 /** Of a cluster of one. */
 export const noTransport: RaftTransport = {
+  contacts: [],
   send() {
     // There is nobody.
   },

@@ -4,11 +4,12 @@
 import { EtlError, toEtlError } from '@etl-router/core';
 import { isJoint, isVoter } from '../raft/configuration.ts';
 import type { MembershipStep } from '../raft/membership.ts';
-import type { Peer } from '../raft/transport.ts';
+import type { ApiAddresses, Peer } from '../raft/transport.ts';
 import type { ServerConsensus } from './cluster.ts';
+import { checkLeads } from './leader-hint.ts';
 
 /** A member as the one that is asked knows it. */
-export interface MemberStatus extends Peer {
+export interface MemberStatus extends Peer, ApiAddresses {
   readonly role: 'leader' | 'voter' | 'learner';
   /** The leader heard from it lately; undefined: only the leader knows. */
   readonly healthy: boolean | undefined;
@@ -43,15 +44,18 @@ export class Members {
   /** All members, by name. */
   list(): readonly MemberStatus[] {
     const { membership, progress } = this.#consensus;
-    const { nodeId, role, leaderId, lastIndex } = this.#consensus.status();
+    const { nodeId, role, leaderId, lastIndex, contacts } = this.#consensus.status();
     const known = new Map(progress.map((each) => [each.id, each]));
     return membership.members
       .map((member): MemberStatus => {
         const { match, isActive } = known.get(member.id) ?? {};
         const isSelf = member.id === nodeId;
         const votes = isVoter(membership.configuration, member.id) ? 'voter' : 'learner';
+        const { grpcAddress, httpAddress } = contacts.find(({ id }) => id === member.id) ?? {};
         return {
           ...member,
+          grpcAddress,
+          httpAddress,
           role: member.id === leaderId ? 'leader' : votes,
           healthy: isSelf ? leaderId !== undefined : role === 'leader' ? isActive : undefined,
           matchIndex: isSelf ? lastIndex : match,
@@ -180,19 +184,7 @@ export class Members {
   }
 
   #checkLeads(): void {
-    const { role, leaderId } = this.#consensus.status();
-    if (role === 'leader') return;
-    if (leaderId === undefined) {
-      throw new EtlError('ETL_UNAVAILABLE', 'no leader is known; try again in a moment', {
-        retryable: true,
-      });
-    }
-    const name = this.nameOf(leaderId);
-    throw new EtlError(
-      'ETL_NOT_LEADER',
-      `member ${name ?? ''} (id ${leaderId}) leads; ask it to change the members`,
-      { details: { leader: leaderId, ...(name !== undefined && { leaderName: name }) } },
-    );
+    checkLeads(this.#consensus, 'change the members');
   }
 
   #lags({ matchIndex = 0 }: MemberStatus): boolean {

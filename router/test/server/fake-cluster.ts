@@ -9,7 +9,7 @@ import {
   noMembership,
 } from '../../src/raft/membership.ts';
 import type { MemberProgress } from '../../src/raft/raft.ts';
-import type { Peer } from '../../src/raft/transport.ts';
+import type { Contact, Peer } from '../../src/raft/transport.ts';
 import type { ServerConsensus } from '../../src/server/cluster.ts';
 
 /** Member 1 is `node-1` at `10.0.0.1:50052`, and so on. */
@@ -22,6 +22,7 @@ export class FakeCluster implements ServerConsensus {
   nodeId = 1;
   leaderId: number | undefined = 1;
   membership: Membership;
+  contacts: readonly Contact[] = [];
   readonly changes: MembershipChange[] = [];
   readonly transfers: number[] = [];
   readonly away = new Set<number>();
@@ -96,6 +97,7 @@ export class FakeCluster implements ServerConsensus {
       snapshotIndex: 0,
       logBytes: 0,
       logQuotaBytes: Number.POSITIVE_INFINITY,
+      contacts: this.contacts,
       pendingProposals: 0,
       failure: undefined,
     };

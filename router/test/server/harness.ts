@@ -77,6 +77,7 @@ export class InstantConsensus implements ServerConsensus {
       snapshotIndex: 0,
       logBytes: 0,
       logQuotaBytes: Number.POSITIVE_INFINITY,
+      contacts: [],
       pendingProposals: 0,
       failure: undefined,
     };

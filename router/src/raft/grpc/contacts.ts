@@ -1,40 +1,35 @@
 // Where the clients of each member find it: what members tell each other in every greeting. Soft state, for people and
 // clients that asked the wrong member; consensus never uses it.
 
-import type { Peer } from '../transport.ts';
+import type { ApiAddresses, Contact, Peer } from '../transport.ts';
 import type { PeerIdentity } from './identity.ts';
-
-/** Where clients reach a member, `host:port` each; undefined: it has not said. */
-export interface ApiAddresses {
-  readonly grpcAddress?: string | undefined;
-  readonly httpAddress?: string | undefined;
-}
-
-export interface Contact extends ApiAddresses {
-  readonly id: number;
-}
 
 /** The contacts of the members of a cluster. */
 export class Contacts {
+  readonly #self: number;
   readonly #known = new Map<number, Contact>();
-  #own: ApiAddresses = {};
   #all: readonly Contact[] = [];
+
+  constructor(self: number) {
+    this.#self = self;
+  }
 
   /** Where clients reach this member. */
   get own(): ApiAddresses {
-    return this.#own;
+    const { grpcAddress, httpAddress } = this.#known.get(this.#self) ?? {};
+    return { grpcAddress, httpAddress };
   }
 
   set own(own: ApiAddresses) {
-    this.#own = own;
+    this.learn({ id: this.#self, api: own });
   }
 
-  /** What the other members said. */
+  /** What the members said, this one among them. */
   get all(): readonly Contact[] {
     return this.#all;
   }
 
-  /** A member said who it is. What it does not say now it may have said to this one before. */
+  /** A member said who it is. What it does not say now it may have said before. */
   learn({ id, api = {} }: Pick<PeerIdentity, 'id' | 'api'>): void {
     const known = this.#known.get(id);
     const grpcAddress = api.grpcAddress ?? known?.grpcAddress;
@@ -46,8 +41,10 @@ export class Contacts {
 
   /** Forgets who does not belong to the cluster any more. */
   keep(peers: readonly Pick<Peer, 'id'>[]): void {
-    const ids = new Set(peers.map(({ id }) => id));
-    for (const id of this.#known.keys()) if (!ids.has(id)) this.#known.delete(id);
+    const ids = new Set([this.#self, ...peers.map(({ id }) => id)]);
+    const gone = [...this.#known.keys()].filter((id) => !ids.has(id));
+    if (gone.length === 0) return;
+    for (const id of gone) this.#known.delete(id);
     this.#all = [...this.#known.values()];
   }
 }

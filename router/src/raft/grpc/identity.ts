@@ -4,7 +4,7 @@
 import { create } from '@bufbuild/protobuf';
 import { EtlError } from '@etl-router/core';
 import { type MemberIdentity, MemberIdentitySchema } from '@etl-router/proto/raft';
-import type { ApiAddresses } from './contacts.ts';
+import type { ApiAddresses } from '../transport.ts';
 
 /** Version of the messages that this release speaks. */
 export const protocolVersion = 1;

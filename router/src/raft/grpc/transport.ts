@@ -12,12 +12,19 @@ import {
 import { type GreetRequest, type MemberIdentity, RaftService } from '@etl-router/proto/raft';
 import type { Server } from '@grpc/grpc-js';
 import { listenError } from '../../api/http/listen.ts';
-import { type Address, formatAddress } from '../../config/parse.ts';
+import { type Address, formatAddress, isWildcard } from '../../config/parse.ts';
 import type { SnapshotPlace } from '../../storage/snapshot-file.ts';
 import { compareNames } from '../bootstrap.ts';
 import type { Message } from '../messages.ts';
-import type { Peer, RaftReceiver, RaftTransport, SnapshotShipment } from '../transport.ts';
-import { type ApiAddresses, type Contact, Contacts } from './contacts.ts';
+import type {
+  ApiAddresses,
+  Contact,
+  Peer,
+  RaftReceiver,
+  RaftTransport,
+  SnapshotShipment,
+} from '../transport.ts';
+import { Contacts } from './contacts.ts';
 import { Dialer, encodeGreeting, type Greeting, maxMessageBytes } from './dialer.ts';
 import { GrpcForwarder, takeProposal } from './forwarder.ts';
 import { type BootstrapResult, type GivenPeer, greetPeers } from './greet-peers.ts';
@@ -111,7 +118,7 @@ export class GrpcTransport implements RaftTransport {
   readonly #sender: SnapshotSender;
   readonly #snapshots: SnapshotReceiver;
   readonly #server: Server;
-  readonly #contacts = new Contacts();
+  readonly #contacts: Contacts;
   readonly #members = new Map<number, Links>();
   readonly #guests = new Map<number, Links>();
   readonly #closing = new Set<Promise<void>>();
@@ -128,7 +135,7 @@ export class GrpcTransport implements RaftTransport {
   /** Listens, and answers who it is. Throws ETL_CONFIG_INVALID and ETL_PORT_IN_USE. */
   static async listen(options: GrpcTransportOptions): Promise<GrpcTransport> {
     const { self, listenAddress } = options;
-    if (self.address === undefined && /^(0\.0\.0\.0|[0:]+)$/.test(listenAddress.host)) {
+    if (self.address === undefined && isWildcard(listenAddress.host)) {
       throw new EtlError(
         'ETL_CONFIG_INVALID',
         `--raft-addr: ${formatAddress(listenAddress)} tells the other members nothing; give the name or address at which they reach this one`,
@@ -144,6 +151,7 @@ export class GrpcTransport implements RaftTransport {
     const { clock, random, logger } = options;
     this.#options = options;
     this.#refusals = new Refusals(clock, logger);
+    this.#contacts = new Contacts(options.self.id);
     this.#tls = tls;
     this.#clusterId = options.self.clusterId;
     this.#address = options.self.address ?? formatAddress(options.listenAddress);
@@ -270,7 +278,6 @@ export class GrpcTransport implements RaftTransport {
     this.forwarder.dropOthers((peer) => isSame(peer, wanted.get(peer.id)));
   }
 
-  /** Where clients reach the other members, as far as they said. */
   get contacts(): readonly Contact[] {
     return this.#contacts.all;
   }
