@@ -33,7 +33,15 @@ export {
   toEtlError,
 } from './errors.ts';
 export { type Limits, limits } from './limits.ts';
-export { createLogger, type Logger, type LogLevel, logLevels, silentLogger } from './log.ts';
+export {
+  createLogger,
+  createRelayLogger,
+  type Logger,
+  type LogLevel,
+  logLevels,
+  logRelayed,
+  silentLogger,
+} from './log.ts';
 export { formatQuantity, parseQuantity } from './quantity.ts';
 export { type Random, seededRandom, systemRandom } from './random.ts';
 export { type BatchHeader, RecordBatch } from './record/batch.ts';

@@ -40,3 +40,18 @@ export function createLogger(options: {
 
 /** A logger that writes nothing. */
 export const silentLogger: Logger = pino({ level: 'silent' });
+
+/** A logger for another thread: every line goes to `write`, and from there to {@link logRelayed}. */
+export function createRelayLogger(level: LogLevel, write: (line: string) => void): Logger {
+  const formatters = { level: (label: string): object => ({ level: label }) };
+  return pino({ level, base: null, timestamp: false, formatters }, { write });
+}
+
+/** Logs what a relay logger wrote. */
+export function logRelayed(logger: Logger, line: string): void {
+  const { level, msg, ...fields } = JSON.parse(line) as {
+    readonly level: Exclude<LogLevel, 'silent'>;
+    readonly msg: string;
+  };
+  logger[level](fields, msg);
+}

@@ -23,11 +23,14 @@ export interface Machine {
   restore(rows: Iterable<Row>): void;
 }
 
+/** What of the log says whether the store is a place in it; the snapshot is the one that it names at any time. */
+export type ReplicaLog = Pick<LogReader, 'snapshot' | 'compacted' | 'lastIndex' | 'term'>;
+
 export interface ReplicaOptions {
   /** Open, and to be closed by the caller once consensus is closed. */
   readonly store: AppliedStore;
   readonly machine: Machine;
-  readonly log: LogReader;
+  readonly log: ReplicaLog;
   readonly snapshots: SnapshotPlace;
 }
 
@@ -129,7 +132,7 @@ function isMembership([key]: Row): boolean {
 }
 
 /** Whether the log can go on from that entry. */
-function isInLog(applied: LogPosition, log: LogReader): boolean {
+function isInLog(applied: LogPosition, log: ReplicaLog): boolean {
   return (
     applied.index >= log.compacted.index &&
     applied.index <= log.lastIndex &&

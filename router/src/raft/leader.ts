@@ -119,6 +119,7 @@ export function stepAsLeader(
     case 'heartbeatReply':
       progress.isPaused = false;
       if (progress.match < state.log.lastIndex) remind(state, message.from, progress);
+      handOverWhenDue(state, message.from, progress);
       state.reads.confirm(message.from, message.readContext);
       return grantReads(state);
     case 'readIndex':
@@ -177,7 +178,15 @@ function onTaken(
   }
   advanceCommit(state);
   sendEntries(state, from);
-  if (from === state.transferee && progress.match === state.log.lastIndex)
+  handOverWhenDue(state, from, progress);
+}
+
+/**
+ * Tells the member that leadership is handed to once it has everything; again with each heartbeat, as the word may be
+ * lost, or come while it has changes of members to apply and may not campaign.
+ */
+function handOverWhenDue(state: CoreState, from: number, { match }: Progress): void {
+  if (from === state.transferee && match === state.log.lastIndex)
     state.send(from, { type: 'timeoutNow' });
 }
 

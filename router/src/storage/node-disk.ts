@@ -3,7 +3,6 @@
 
 import * as fs from 'node:fs';
 import { mkdir, readdir, rename, unlink } from 'node:fs/promises';
-import { Level } from 'level';
 import {
   type Disk,
   type DiskFile,
@@ -128,6 +127,8 @@ async function syncDirectory(directory: string): Promise<void> {
  * process too. The database stays empty.
  */
 async function lockDirectory(directory: string): Promise<DiskLock | undefined> {
+  // Loaded only where a directory is locked: the thread of the log locks none, and goes without.
+  const { Level } = await import('level');
   const database = new Level(directory);
   try {
     await database.open();

@@ -359,6 +359,17 @@ test('3.10: a transfer that takes longer than an election is given up', () => {
   member.raft.propose([Buffer.from('a')]);
 });
 
+test('3.10: the word to take over is repeated with every heartbeat: it may be lost, or come too early', () => {
+  const member = leader();
+  member.raft.transferTo(2);
+  member.drain();
+  for (const from of [2, 3]) member.raft.step(beatReply({ from, to: 1, term: 1 }));
+  deepEqual(
+    member.drain().map(({ to, type }) => [to, type]),
+    [[2, 'timeoutNow']],
+  );
+});
+
 test('3.10: asking again for the same member begins nothing anew, another one takes its place', () => {
   const member = leader();
   member.raft.transferTo(2);
