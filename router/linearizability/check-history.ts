@@ -18,6 +18,8 @@ export interface KeyReport {
 
 export interface HistoryReport {
   readonly verdict: Verdict;
+  /** Of the keys alone: what other checkers say too. */
+  readonly linearizable: Verdict;
   readonly operations: number;
   /** Operations whose outcome is not known. */
   readonly unanswered: number;
@@ -36,8 +38,10 @@ export function checkHistory(
 ): HistoryReport {
   const keys = checkKeys(history, budget);
   const problems = [...checkRevisions(history), ...checkStaleReads(history)];
+  const linearizable = verdictOf(keys);
   return {
-    verdict: problems.length > 0 ? 'illegal' : verdictOf(keys),
+    verdict: problems.length > 0 ? 'illegal' : linearizable,
+    linearizable,
     operations: history.length,
     unanswered: history.filter(({ out }) => out === null).length,
     refused: history.filter(({ out }) => out?.error === 'refused').length,

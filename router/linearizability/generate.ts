@@ -1,5 +1,5 @@
 // Histories that are linearizable because of how they are made: clients call, the system answers at a moment between
-// call and return, and some never learn what came of it.
+// call and return, and some never learn what came of it: their answer was lost, or a crash took all answers under way.
 
 import { type Random, seededRandom } from '@etl-router/core';
 import type { Operation } from './operations.ts';
@@ -17,6 +17,8 @@ export interface GenerateOptions {
   readonly keys: number;
   /** Chance that an operation's outcome is not known. */
   readonly unknown: number;
+  /** Nanoseconds between moments at which whatever is under way loses its answer, on average; 0: never. */
+  readonly crashNs: number;
 }
 
 /** The options of one history of a set: each is of another size, subject and wildness. */
@@ -31,6 +33,7 @@ export function drawOptions(seed: number): GenerateOptions {
     operations: one([10, 30, 60, 120]),
     keys: one([1, 1, 2, 3]),
     unknown: one([0, 0.03, 0.1]),
+    crashNs: one([0, 0, 2000, 6000]),
   };
 }
 
@@ -51,10 +54,12 @@ class Generator {
   readonly #moments: Moment[] = [];
   readonly #history: Operation[] = [];
   #ids = 0;
+  #nextCrashNs = Number.POSITIVE_INFINITY;
 
   constructor(options: GenerateOptions) {
     this.#options = options;
     this.#random = seededRandom(options.seed * 7 + 3);
+    if (options.crashNs > 0) this.#nextCrashNs = 0;
   }
 
   run(): readonly Operation[] {
@@ -76,7 +81,12 @@ class Generator {
     const durationNs = 1 + random.below(random.next() < 0.1 ? 3000 : 300);
     const endNs = nowNs + durationNs;
     const asked = { client, id, callNs: nowNs, ...request };
-    if (random.next() < this.#options.unknown) {
+    const doneNs = nowNs + random.below(durationNs + 1);
+    const crashNs = this.#crashAfter(nowNs);
+    if (crashNs < endNs) {
+      this.#history.push({ ...asked, returnNs: null, out: null } as Operation);
+      if (doneNs < crashNs) this.#at(doneNs, () => this.#system.answer(request));
+    } else if (random.next() < this.#options.unknown) {
       this.#history.push({ ...asked, returnNs: null, out: null } as Operation);
       if (random.next() < 0.5) {
         this.#at(nowNs + random.below(20 * durationNs), () => this.#system.answer(request));
@@ -84,13 +94,20 @@ class Generator {
     } else if (random.next() < 0.03) {
       this.#history.push({ ...asked, returnNs: endNs, out: { error: 'refused' } } as Operation);
     } else {
-      this.#at(nowNs + random.below(durationNs + 1), () => {
+      this.#at(doneNs, () => {
         const out = this.#system.answer(request);
         this.#history.push({ ...asked, returnNs: endNs, out } as Operation);
       });
     }
     if (random.next() < 0.05) this.#at(endNs, () => this.#system.rebalance());
     this.#at(endNs + random.below(200), (nextNs) => this.#call(client, nextNs));
+  }
+
+  /** The first crash from `nowNs` on; clients call in the order of time. */
+  #crashAfter(nowNs: number): number {
+    const { crashNs } = this.#options;
+    while (this.#nextCrashNs < nowNs) this.#nextCrashNs += 1 + this.#random.below(2 * crashNs);
+    return this.#nextCrashNs;
   }
 
   #at(atNs: number, run: (nowNs: number) => void): void {
