@@ -1,6 +1,7 @@
 // The objects that people apply: parsed, validated, stored, listed and deleted. A pipeline may be applied before what
 // it refers to; that is a warning, and the pipeline waits. Errors refuse the object and leave what runs alone.
 
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { EtlError, isEtlError } from '@etl-router/core';
 import {
   type Finding,
@@ -16,9 +17,9 @@ import {
   parseManifests,
   validatePipeline,
 } from '@etl-router/pipeline';
-import type { StoredObject } from '@etl-router/proto';
+import { type PutObjectResult, type StoredObject, StoredObjectSchema } from '@etl-router/proto';
 import { objectKey } from '../state/keys.ts';
-import { fromCount } from './numbers.ts';
+import { fromCount, toCount } from './numbers.ts';
 import {
   describeName,
   type ObjectName,
@@ -252,7 +253,19 @@ export class Objects {
     };
     const result = await this.#proposer.ask('putObject', { case: 'putObject', value }, options);
     const outcome = result.created ? 'created' : result.changed ? 'configured' : 'unchanged';
-    return { name, outcome, object: this.#existing(name) };
+    return { name, outcome, object: this.#asWritten(value, result) };
+  }
+
+  /** The object as that write left it; what is stored may be of a later one by the time that the answer is read. */
+  #asWritten(
+    written: MessageInitShape<typeof StoredObjectSchema> & ObjectName,
+    result: PutObjectResult,
+  ): RouterObject {
+    const { uid, resourceVersion, generation, createdAtNs, updatedAtNs } = result;
+    const stored = this.get(written);
+    if (stored?.resourceVersion === toCount(resourceVersion)) return stored;
+    const row = { ...written, uid, resourceVersion, generation, createdAtNs, updatedAtNs };
+    return toRouterObject(create(StoredObjectSchema, row));
   }
 
   /** What applying would do. */

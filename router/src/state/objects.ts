@@ -164,6 +164,8 @@ function putResult(after: StoredObject, before: StoredObject | undefined): Outco
       generation: after.generation,
       created: before === undefined,
       changed: after !== before,
+      createdAtNs: after.createdAtNs,
+      updatedAtNs: after.updatedAtNs,
     }),
   };
 }

@@ -25,6 +25,23 @@ test('a text is applied whole, and again it changes nothing', async () => {
   await world.router.close();
 });
 
+test('a write is answered with the object as it left it, whatever was written right after', async () => {
+  const world = createWorld();
+  const { objects } = world.router;
+  const write = (path: string) => objects.apply(source('in', { file: { path, format: 'jsonl' } }));
+  const [first, second, gone] = await Promise.all([
+    write('a.jsonl'),
+    write('b.jsonl'),
+    objects.delete({ kind: 'EtlSource', namespace: 'shop', name: 'in' }),
+  ]);
+  assert.deepEqual(gone, { droppedLanes: 0 });
+  assert.deepEqual(first.object?.manifest.spec, { file: { path: 'a.jsonl', format: 'jsonl' } });
+  assert.deepEqual([first.object.generation, second.object?.generation], [1, 2]);
+  assert((second.object?.resourceVersion ?? 0) > first.object.resourceVersion);
+  assert.equal(first.object.createdAtMs, second.object?.createdAtMs);
+  await world.router.close();
+});
+
 test('one bad manifest of a text keeps the others out', async () => {
   const world = createWorld();
   const bad = pipelineText.replace('to: out', 'to: nowhere');
