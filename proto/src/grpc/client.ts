@@ -42,6 +42,7 @@ function channelOptionsOf(options: ClientOptions): ChannelOptions {
     'grpc.max_reconnect_backoff_ms': 5_000,
     'grpc.enable_retries': 0,
     'grpc.enable_http_proxy': 0,
+    'grpc.enable_channelz': 0,
     ...options.channelOptions,
   };
 }

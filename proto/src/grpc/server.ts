@@ -29,7 +29,10 @@ export interface ServerOptions {
   readonly channelOptions?: GrpcServerOptions;
 }
 
-/** A server with our bounds: message size, 256 streams a connection, connections that are dead are closed. */
+/**
+ * A server with our bounds: message size, 256 streams a connection, connections that are dead are closed. Nobody reads
+ * the statistics that grpc-js would keep of each call (channelz).
+ */
 export function createServer(options: ServerOptions = {}): Server {
   const maxBytes = options.maxMessageBytes ?? defaultMaxMessageBytes;
   return new Server({
@@ -38,6 +41,7 @@ export function createServer(options: ServerOptions = {}): Server {
     'grpc.max_concurrent_streams': 256,
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 10_000,
+    'grpc.enable_channelz': 0,
     ...options.channelOptions,
   });
 }
@@ -153,8 +157,16 @@ function serve(
   };
   switch (method.methodKind) {
     case 'unary':
-      return (call: Unary, callback: Answer) =>
-        void answer(() => handler(decode(call.request), contextOf(call)), callback);
+      return (call: Unary, callback: Answer) => {
+        const [context, release] = cancellableContext(call);
+        void answer(
+          () => handler(decode(call.request), context),
+          (error, bytes) => {
+            release();
+            callback(error, bytes);
+          },
+        );
+      };
     case 'client_streaming':
       return (call: ClientStream, callback: Answer) =>
         void answer(() => {
@@ -195,17 +207,31 @@ async function* requestsOf(
   throw new EtlError('ETL_CANCELLED', 'the caller cancelled or went away', { cause });
 }
 
-function contextOf(call: Unary | ServerStream | ClientStream | BidiStream): CallContext {
+type AnyCall = Unary | ServerStream | ClientStream | BidiStream;
+
+function contextOf(call: AnyCall): CallContext {
+  const [context] = cancellableContext(call);
+  return context;
+}
+
+/**
+ * What a handler is told, and how to be done with it: grpc-js says of every call that it is cancelled, of one that was
+ * answered too, and the error that the signal aborts with costs more than a small handler.
+ */
+function cancellableContext(call: AnyCall): [context: CallContext, release: () => void] {
   const controller = new AbortController();
-  (call as EventEmitter).on('cancelled', () => {
+  const emitter = call as EventEmitter;
+  const onCancelled = (): void => {
     controller.abort(new EtlError('ETL_CANCELLED', 'the caller cancelled or went away'));
-  });
-  return {
+  };
+  emitter.on('cancelled', onCancelled);
+  const context: CallContext = {
     signal: controller.signal,
     peer: call.getPeer(),
     metadata: call.metadata,
     certificate: () => call.getAuthContext().sslPeerCertificate,
   };
+  return [context, () => emitter.off('cancelled', onCancelled)];
 }
 
 function visibleError(thrown: unknown, method: string, options: ServiceOptions): EtlError {
