@@ -1,0 +1,124 @@
+// What has to hold after a run, whatever was done to it: nothing that was answered is gone, the history is linearizable,
+// all members hold the same, and no process ended that nobody ended.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkHistory } from '../linearizability/check-history.ts';
+import { describeReport } from '../linearizability/describe.ts';
+import type { Operation, Operations } from '../linearizability/operations.ts';
+import type { Cluster } from './cluster.ts';
+import type { Member } from './member.ts';
+import { keyNames, type Workload } from './workload.ts';
+
+type Read = Operations['get']['out'];
+
+/** Client numbers of the last reads, above those of the workload. */
+const lastReader = 1000;
+
+export interface Findings {
+  /** Answered writes that are gone. */
+  readonly lostWrites: number;
+  readonly linearizable: boolean;
+  /** What else is wrong; empty: nothing. */
+  readonly problems: readonly string[];
+}
+
+/** Writes every key once more, reads all from every member, and compares revisions. To be called on a cluster that is well. */
+export async function lastReads(cluster: Cluster, workload: Workload): Promise<readonly string[]> {
+  await workload.writeAll(await cluster.leader());
+  const problems: string[] = [];
+  const names = keyNames(workload.options.keys);
+  const seen = new Map<string, string>();
+  for (const member of cluster.members) {
+    for (const name of names) {
+      const read = await workload.readFrom(lastReader + member.number, member, name);
+      const before = seen.get(name) ?? JSON.stringify(read);
+      seen.set(name, before);
+      if (before !== JSON.stringify(read))
+        problems.push(
+          `member ${member.name} reads ${name} as ${JSON.stringify(read)}, another as ${before}`,
+        );
+    }
+  }
+  const revisions = await Promise.all(
+    cluster.members.map(async (member) => (await cluster.statusOf(member))?.revision),
+  );
+  if (new Set(revisions).size > 1)
+    problems.push(`members are at different revisions: ${revisions.join(', ')}`);
+  return problems;
+}
+
+/** Ends all members as an operator would, and compares what they left. */
+export async function lastState(cluster: Cluster): Promise<readonly string[]> {
+  const endings = await Promise.all(
+    cluster.members.map(async (member) => [member, await member.stop()] as const),
+  );
+  const problems = endings.flatMap(([{ name }, { code, signal }]) =>
+    code === 0 ? [] : [`member ${name} was asked to stop and ended with ${code ?? signal}`],
+  );
+  const states = await Promise.all(cluster.members.map(stateOf));
+  for (const [at, state] of states.entries()) {
+    // A member that was still leading when the others were gone may have applied an entry more.
+    const other = states.find(({ index }) => index === state.index);
+    if (other !== undefined && other.sha256 !== state.sha256)
+      problems.push(
+        `member ${cluster.members[at]?.name} holds another state at entry ${state.index}`,
+      );
+  }
+  return problems;
+}
+
+/** What a clean stop wrote down of the rows. */
+async function stateOf(
+  member: Member,
+): Promise<{ readonly index: number; readonly sha256: string }> {
+  const file = join(member.dataDirectory, 'router', 'applied.clean');
+  return JSON.parse(await readFile(file, 'utf8')) as { index: number; sha256: string };
+}
+
+/** Whether the history can have happened, and which answered writes it shows to be gone. */
+export function judge(history: readonly Operation[], problems: readonly string[]): Findings {
+  const report = checkHistory(history);
+  const linearizable = report.verdict === 'ok';
+  const lost = lostWrites(history);
+  return {
+    lostWrites: lost.length,
+    linearizable,
+    problems: [...lost, ...(linearizable ? [] : describeReport(report)), ...problems],
+  };
+}
+
+/**
+ * Answered writes with a version above what was read in the end, or whose object is gone though nobody can have deleted
+ * it afterwards. Simpler than the check of the history, and so an answer to whether that one can be believed.
+ */
+export function lostWrites(history: readonly Operation[]): readonly string[] {
+  const lost: string[] = [];
+  for (const name of new Set(history.flatMap(nameOf))) {
+    const about = history.filter((operation) => nameOf(operation).includes(name));
+    const last = about.findLast(({ op, client }) => op === 'get' && client > lastReader);
+    if (last?.op !== 'get' || last.out === null) continue;
+    for (const operation of about) {
+      const { op, out, callNs } = operation;
+      if (op !== 'create' && op !== 'update') continue;
+      if (out === null || out.error !== undefined) continue;
+      const deletions = about.filter(
+        (other) => other.op === 'delete' && (other.returnNs ?? Number.POSITIVE_INFINITY) > callNs,
+      );
+      if (isGone(out.version, last.out, deletions.length > 0))
+        lost.push(
+          `write ${operation.id} of ${name} at version ${out.version} is gone: ${JSON.stringify(last.out)}`,
+        );
+    }
+  }
+  return lost;
+}
+
+function isGone(version: number, read: Read, mayBeDeleted: boolean): boolean {
+  if (read.error === undefined) return read.version < version;
+  return read.error === 'notFound' && !mayBeDeleted;
+}
+
+function nameOf(operation: Operation): readonly string[] {
+  return 'name' in operation.in ? [operation.in.name] : [];
+}
