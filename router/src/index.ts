@@ -76,12 +76,7 @@ export {
   problemKinds,
 } from './server/problems.ts';
 export type { ProposeOptions } from './server/proposer.ts';
-export type {
-  ServiceEvent,
-  ServiceEvents,
-  ServiceFilter,
-  ServiceHeartbeat,
-} from './server/registry.ts';
+export type { ServiceHeartbeat } from './server/registry.ts';
 export { Router, type RouterParts } from './server/router.ts';
 export {
   type Endpoint,
@@ -89,10 +84,12 @@ export {
   type Health,
   healths,
   type RegisteredService,
+  type ServiceFilter,
   type ServiceInfo,
   type ServiceType,
   serviceTypes,
 } from './server/service-view.ts';
+export type { ServiceEvent, ServiceEvents } from './server/service-watch.ts';
 export type {
   AssignmentChange,
   KnownAssignment,

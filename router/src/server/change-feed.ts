@@ -14,12 +14,19 @@ export type ChangeListener = (keys: readonly string[]) => void;
 /** Listeners by table. */
 export class ChangeFeed {
   readonly #listeners = new Map<string, Set<ChangeListener>>();
+  readonly #onReplaced = new Set<() => void>();
 
   /** Calls `listener` for every change of `table` from now on. */
   on(table: TableName, listener: ChangeListener): Cancel {
     const listeners = this.#listeners.get(table) ?? new Set();
     this.#listeners.set(table, listeners.add(listener));
     return () => listeners.delete(listener);
+  }
+
+  /** Calls `listener` after a snapshot took the place of all rows: what happened in between is not known. */
+  onReplaced(listener: () => void): Cancel {
+    this.#onReplaced.add(listener);
+    return () => this.#onReplaced.delete(listener);
   }
 
   /** Tells the listeners of an applied entry. */
@@ -34,5 +41,11 @@ export class ChangeFeed {
     for (const [table, keys] of byTable) {
       for (const listener of this.#listeners.get(table) ?? []) listener(keys);
     }
+  }
+
+  /** Tells of the keys of all rows, of before and of now, and then that they were replaced. */
+  publishReplaced(touched: readonly Touched[]): void {
+    this.publish(touched);
+    for (const listener of this.#onReplaced) listener();
   }
 }

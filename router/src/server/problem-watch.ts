@@ -23,18 +23,18 @@ export class ProblemWatch {
 
   constructor(parts: { readonly host: StateHost; readonly problems: Problems }) {
     const { host, problems } = parts;
-    const { assignments, services, sidecars } = host.tables;
     this.#problems = problems;
     this.#cancels = [
       host.feed.on('services', (ids) => {
-        for (const id of ids) this.#look(id, services.get(id));
+        for (const id of ids) this.#look(id, host.tables.services.get(id));
       }),
       host.feed.on('sidecars', (ids) => {
-        for (const id of ids) this.#look(id, sidecars.get(id));
+        for (const id of ids) this.#look(id, host.tables.sidecars.get(id));
       }),
       host.feed.on('assignments', (ids) => {
         for (const pipelineId of ids) {
-          if (assignments.get(pipelineId) === undefined) problems.settle({ pipelineId });
+          if (host.tables.assignments.get(pipelineId) === undefined)
+            problems.settle({ pipelineId });
         }
       }),
     ];

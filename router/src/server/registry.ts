@@ -4,7 +4,6 @@
 import type { Cancel, Clock, Logger } from '@etl-router/core';
 import { EtlError, isEtlError } from '@etl-router/core';
 import type { StoredService } from '@etl-router/proto';
-import { EventLog, type Revised } from './event-log.ts';
 import { Leases, type Silence } from './leases.ts';
 import { fromCount, toCount } from './numbers.ts';
 import type { ProblemWatch } from './problem-watch.ts';
@@ -13,40 +12,15 @@ import {
   type Endpoint,
   type Health,
   type RegisteredService,
+  type ServiceFilter,
   type ServiceInfo,
-  type ServiceType,
+  selects,
   toDescription,
   toRegisteredService,
   toStoredHealth,
 } from './service-view.ts';
+import { type ServiceEvents, ServiceWatch } from './service-watch.ts';
 import type { StateHost } from './state-host.ts';
-
-/** Which services. Absent fields match all. */
-export interface ServiceFilter {
-  readonly namespace?: string;
-  readonly name?: string;
-  readonly type?: ServiceType;
-  readonly groupId?: string;
-  readonly labels?: { readonly [name: string]: string };
-  /** Also those that can not be used now. Default true. */
-  readonly includeUnhealthy?: boolean;
-}
-
-/** What happened to a service. `reset` and `synced` frame a list of all that match. */
-export type ServiceEvent =
-  | { readonly kind: 'reset' }
-  | { readonly kind: 'synced' }
-  | {
-      readonly kind: 'added' | 'modified' | 'healthChanged' | 'partitionsChanged' | 'removed';
-      readonly service: RegisteredService;
-    };
-
-/** Events that belong together. */
-export interface ServiceEvents {
-  /** Continue after it. */
-  readonly revision: number;
-  readonly events: readonly ServiceEvent[];
-}
 
 /** A service's sign of life. */
 export interface ServiceHeartbeat {
@@ -55,10 +29,6 @@ export interface ServiceHeartbeat {
   readonly health: Health;
   /** Why, for people. */
   readonly message?: string;
-}
-
-interface Happened extends Revised {
-  readonly event: Extract<ServiceEvent, { service: RegisteredService }>;
 }
 
 const historyEvents = 10_000;
@@ -72,7 +42,7 @@ export class Registry {
   readonly #logger: Logger;
   readonly #problemWatch: ProblemWatch;
   readonly #leases: Leases;
-  readonly #history: EventLog<Happened>;
+  readonly #watch: ServiceWatch;
   readonly #known = new Map<string, StoredService>();
   readonly #cancels: Cancel[] = [];
   readonly #busy = new Set<string>();
@@ -96,10 +66,11 @@ export class Registry {
     this.#leases = new Leases(parts.clock, (id, registrationId, silence) => {
       void this.#onSilence(id, registrationId, silence);
     });
-    const startRevision = this.revision;
-    this.#history = new EventLog({
-      capacity: parts.historyEvents ?? historyEvents,
-      startRevision,
+    this.#watch = new ServiceWatch({
+      host: this.#host,
+      view: (row) => this.#view(row),
+      list: (filter) => this.list(filter),
+      historyEvents: parts.historyEvents ?? historyEvents,
     });
     for (const key of this.#host.tables.services.keys()) this.#learn(key);
     this.#cancels.push(
@@ -107,8 +78,9 @@ export class Registry {
         for (const key of keys) this.#onChange(key);
       }),
       this.#host.feed.on('groups', (keys) => {
-        for (const key of keys) this.#onGroup(key);
+        for (const key of keys) this.#watch.groupChanged(key);
       }),
+      this.#host.feed.onReplaced(() => this.#watch.replaced()),
     );
   }
 
@@ -214,7 +186,7 @@ export class Registry {
   /** The services that match, in order of their ids. */
   list(filter: ServiceFilter = {}): readonly RegisteredService[] {
     return Array.from(this.#host.tables.services.rows(), (row) => this.#view(row)).filter(
-      (service) => matches(service, filter),
+      (service) => selects(filter, service),
     );
   }
 
@@ -229,31 +201,11 @@ export class Registry {
    * All services that match, then every change, until the signal aborts. With `afterRevision` it continues there, or
    * begins anew with `reset` when that is too long ago.
    */
-  async *watch(
+  watch(
     filter: ServiceFilter,
     options: { readonly afterRevision?: number; readonly signal: AbortSignal },
   ): AsyncGenerator<ServiceEvents, void, void> {
-    const { signal } = options;
-    let after = options.afterRevision;
-    let told: Set<string> | undefined;
-    while (!signal.aborted) {
-      const { rings } = this.#history.bell;
-      const happened = after === undefined ? undefined : this.#history.after(after);
-      if (happened === undefined) {
-        const services = this.list(filter);
-        const events = services.map((service) => ({ kind: 'added', service }) as const);
-        told = new Set(services.map(({ serviceId }) => serviceId));
-        const opening: ServiceEvent[] = after === undefined ? [] : [{ kind: 'reset' }];
-        after = this.revision;
-        yield { revision: after, events: [...opening, ...events, { kind: 'synced' }] };
-      } else if (happened.length > 0) {
-        after = (happened.at(-1) as Happened).revision;
-        const events = happened.flatMap(({ event }) => seenThrough(filter, event, told));
-        yield { revision: after, events };
-      } else {
-        await this.#history.bell.after(rings, signal);
-      }
-    }
+    return this.#watch.watch(filter, options);
   }
 
   #existing(serviceId: string): StoredService {
@@ -346,30 +298,8 @@ export class Registry {
   }
 
   #onChange(serviceId: string): void {
-    const before = this.#known.get(serviceId);
-    const after = this.#host.tables.services.get(serviceId);
     this.#learn(serviceId);
-    const row = after ?? before;
-    if (row === undefined) return;
-    const kind =
-      after === undefined
-        ? 'removed'
-        : before?.registrationId !== after.registrationId
-          ? 'added'
-          : before.health !== after.health
-            ? 'healthChanged'
-            : 'modified';
-    this.#history.append({ revision: this.revision, event: { kind, service: this.#view(row) } });
-  }
-
-  /** The members of a group own other partitions: those that are services are told of. */
-  #onGroup(groupId: string): void {
-    for (const { memberId } of this.#host.tables.groups.get(groupId)?.members ?? []) {
-      const row = this.#host.tables.services.get(memberId);
-      if (row?.description?.groupId !== groupId) continue;
-      const event = { kind: 'partitionsChanged', service: this.#view(row) } as const;
-      this.#history.append({ revision: this.revision, event });
-    }
+    this.#watch.changed(serviceId);
   }
 
   #view(row: StoredService): RegisteredService {
@@ -381,36 +311,4 @@ export class Registry {
       partitions: member?.partitions ?? [],
     });
   }
-}
-
-function matches(service: RegisteredService, filter: ServiceFilter): boolean {
-  if (filter.namespace !== undefined && service.namespace !== filter.namespace) return false;
-  if (filter.name !== undefined && service.name !== filter.name) return false;
-  if (filter.type !== undefined && service.type !== filter.type) return false;
-  if (filter.groupId !== undefined && service.groupId !== filter.groupId) return false;
-  const usable = service.health === 'healthy' || service.health === 'degraded';
-  if (filter.includeUnhealthy === false && !usable) return false;
-  return Object.entries(filter.labels ?? {}).every(
-    ([name, value]) => service.labels[name] === value,
-  );
-}
-
-/**
- * The event as a watcher sees it: what it was never told of is not removed for it, and what stops matching is.
- * `told` is undefined for a watcher that came back, whose knowledge is its own.
- */
-function seenThrough(
-  filter: ServiceFilter,
-  event: Happened['event'],
-  told: Set<string> | undefined,
-): readonly ServiceEvent[] {
-  const { kind, service } = event;
-  const { serviceId } = service;
-  if (kind !== 'removed' && matches(service, filter)) {
-    const isNews = told !== undefined && !told.has(serviceId);
-    told?.add(serviceId);
-    return [isNews ? { kind: 'added', service } : event];
-  }
-  const knows = told?.delete(serviceId) ?? matches(service, { ...filter, includeUnhealthy: true });
-  return knows ? [{ kind: 'removed', service }] : [];
 }

@@ -137,6 +137,30 @@ export function toRegisteredService(
   };
 }
 
+/** Which services. Absent fields match all. */
+export interface ServiceFilter {
+  readonly namespace?: string;
+  readonly name?: string;
+  readonly type?: ServiceType;
+  readonly groupId?: string;
+  readonly labels?: { readonly [name: string]: string };
+  /** Also those that can not be used now. Default true. */
+  readonly includeUnhealthy?: boolean;
+}
+
+/** Whether the service is one of those asked for. */
+export function selects(filter: ServiceFilter, service: RegisteredService): boolean {
+  if (filter.namespace !== undefined && service.namespace !== filter.namespace) return false;
+  if (filter.name !== undefined && service.name !== filter.name) return false;
+  if (filter.type !== undefined && service.type !== filter.type) return false;
+  if (filter.groupId !== undefined && service.groupId !== filter.groupId) return false;
+  const usable = service.health === 'healthy' || service.health === 'degraded';
+  if (filter.includeUnhealthy === false && !usable) return false;
+  return Object.entries(filter.labels ?? {}).every(
+    ([name, value]) => service.labels[name] === value,
+  );
+}
+
 /** `host:port`, with brackets around IPv6. */
 export function formatEndpoint({ host, port }: Pick<Endpoint, 'host' | 'port'>): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

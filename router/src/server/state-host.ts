@@ -2,6 +2,7 @@
 // applied store and the word to those who watch come out.
 
 import { type Applied, StateMachine, type StoredRow } from '../state/machine.ts';
+import type { Touched } from '../state/table.ts';
 import type { Tables } from '../state/tables.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { stateDigest } from './digest.ts';
@@ -38,10 +39,12 @@ export class StateHost {
   restore(rows: Iterable<StoredRow>): void {
     const before = this.#machine.tables;
     this.#machine = StateMachine.load(rows);
+    const touched: Touched[] = [];
     for (const [index, table] of this.#machine.tables.all.entries()) {
       const keys = new Set([...(before.all[index]?.keys() ?? []), ...table.keys()]);
-      this.feed.publish(Array.from(keys, (key) => ({ table: table.name, key })));
+      for (const key of keys) touched.push({ table: table.name, key });
     }
+    this.feed.publishReplaced(touched);
   }
 
   /** Every row, for a snapshot. */

@@ -4,8 +4,9 @@ import { seededRandom, silentLogger } from '@etl-router/core';
 import { ProblemWatch } from '../../src/server/problem-watch.ts';
 import { Problems } from '../../src/server/problems.ts';
 import { Proposer } from '../../src/server/proposer.ts';
-import { Registry, type ServiceEvent, type ServiceEvents } from '../../src/server/registry.ts';
+import { Registry } from '../../src/server/registry.ts';
 import type { ServiceInfo } from '../../src/server/service-view.ts';
+import type { ServiceEvent, ServiceEvents } from '../../src/server/service-watch.ts';
 import { createWorld, next, settle, type World } from './harness.ts';
 
 const enrich: ServiceInfo = {

@@ -14,12 +14,9 @@ import {
   type WatchRequest,
   type WatchResponseSchema,
 } from '@etl-router/proto/registry';
-import type {
-  ServiceEvent,
-  ServiceEvents,
-  ServiceFilter,
-  ServiceHeartbeat,
-} from '../../server/registry.ts';
+import type { ServiceHeartbeat } from '../../server/registry.ts';
+import type { ServiceFilter } from '../../server/service-view.ts';
+import type { ServiceEvent, ServiceEvents } from '../../server/service-watch.ts';
 import type { GrpcContext } from './context.ts';
 import { atMost, optional, proposal, required } from './fields.ts';
 import { pageOf } from './pages.ts';
