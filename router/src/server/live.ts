@@ -157,6 +157,12 @@ export class Live {
     if (this.#entries.delete(pipeline)) this.#bell.ring();
   }
 
+  /** Forgets everything: the reports go to another leader now. */
+  clear(): void {
+    this.#entries.clear();
+    this.#bell.ring();
+  }
+
   get(pipeline: string): LivePipeline | undefined {
     const entry = this.#entries.get(pipeline);
     if (entry === undefined) return undefined;

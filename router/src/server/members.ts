@@ -51,11 +51,9 @@ export class Members {
         const { match, isActive } = known.get(member.id) ?? {};
         const isSelf = member.id === nodeId;
         const votes = isVoter(membership.configuration, member.id) ? 'voter' : 'learner';
-        const { grpcAddress, httpAddress } = contacts.find(({ id }) => id === member.id) ?? {};
         return {
           ...member,
-          grpcAddress,
-          httpAddress,
+          ...contacts.find(({ id }) => id === member.id),
           role: member.id === leaderId ? 'leader' : votes,
           healthy: isSelf ? leaderId !== undefined : role === 'leader' ? isActive : undefined,
           matchIndex: isSelf ? lastIndex : match,

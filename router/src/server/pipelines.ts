@@ -26,6 +26,8 @@ export const pipelinePhases = [
   'failed',
   'completed',
   'stopped',
+  /** It is assigned, and how it runs is told to the member that leads. */
+  'unknown',
 ] as const;
 export type PipelinePhase = (typeof pipelinePhases)[number];
 
@@ -64,6 +66,7 @@ export class Pipelines {
   readonly #planner: Planner;
   readonly #live: Live;
   readonly #guarantee: GuaranteeFunction;
+  readonly #leader: () => string | undefined;
 
   constructor(parts: {
     readonly objects: Objects;
@@ -71,12 +74,15 @@ export class Pipelines {
     readonly planner: Planner;
     readonly live: Live;
     readonly guarantee: GuaranteeFunction;
+    /** Who leads, for people, where that is another member: sidecars report to it alone. */
+    readonly leader: () => string | undefined;
   }) {
     this.#objects = parts.objects;
     this.#sidecars = parts.sidecars;
     this.#planner = parts.planner;
     this.#live = parts.live;
     this.#guarantee = parts.guarantee;
+    this.#leader = parts.leader;
   }
 
   get(pipelineId: string): PipelineView | undefined {
@@ -108,7 +114,7 @@ export class Pipelines {
       plan: this.#planner.planOf(pipelineId),
       live: this.#live.get(pipelineId),
     };
-    return { ...known, ...judge(known) };
+    return { ...known, ...judge(known, this.#leader()) };
   }
 }
 
@@ -123,7 +129,10 @@ interface Judgement {
   readonly message: string;
 }
 
-function judge(known: Omit<PipelineView, 'phase' | 'message'>): Judgement {
+function judge(
+  known: Omit<PipelineView, 'phase' | 'message'>,
+  leader: string | undefined,
+): Judgement {
   const { assignment, live, pipeline, plan } = known;
   const state = pipeline?.state ?? assignment?.pipeline.state ?? 'running';
   if (assignment === undefined) {
@@ -131,6 +140,8 @@ function judge(known: Omit<PipelineView, 'phase' | 'message'>): Judgement {
     const waits = plan?.unplaced.map(({ stage, message }) => `${stage}: ${message}`) ?? [];
     return { phase: 'pending', message: waits.join('; ') };
   }
+  if (live === undefined && leader !== undefined)
+    return { phase: 'unknown', message: `how it runs is known to ${leader} alone` };
   if (live === undefined) return { phase: 'pending', message: 'its sidecar has not reported yet' };
   const { phase, message, stages } = live.report;
   if (state === 'paused' && phase === 'running') return { phase: 'pausing', message };

@@ -1,12 +1,13 @@
 // The router's server: every object that interfaces call, over one state and one log. It decides nothing itself; it
 // wires. Standalone calls the objects directly, gRPC and GraphQL translate to the same calls.
 
-import type { Clock, EtlError, Logger, Random } from '@etl-router/core';
+import { type Clock, EtlError, type Logger, type Random } from '@etl-router/core';
 import { plan as planPipelines } from '@etl-router/pipeline';
 import { Checkpoints } from './checkpoints.ts';
 import type { ClusterStatus, ServerConsensus } from './cluster.ts';
 import { type DeadLetterHolders, DeadLetters } from './dead-letters.ts';
 import { Groups } from './groups.ts';
+import { checkLeads, leaderHint } from './leader-hint.ts';
 import { Live } from './live.ts';
 import { Members } from './members.ts';
 import { toCount } from './numbers.ts';
@@ -63,6 +64,7 @@ export class Router {
   readonly #host: StateHost;
   readonly #consensus: ServerConsensus;
   readonly #nodeName: string;
+  #leading = new AbortController();
   #isClosed = false;
 
   constructor(parts: RouterParts) {
@@ -95,6 +97,7 @@ export class Router {
       planner: this.planner,
       live: this.live,
       guarantee: parts.guarantee ?? (() => undefined),
+      leader: () => this.#otherLeader(),
     });
   }
 
@@ -104,10 +107,20 @@ export class Router {
    */
   lead(): void {
     if (this.#isClosed) return;
+    if (this.#leading.signal.aborted) this.#leading = new AbortController();
     this.registry.start();
     this.sidecars.start();
     this.sessions.start();
     this.planner.start();
+  }
+
+  /**
+   * For what only the leader knows or does. Throws ETL_NOT_LEADER that says who leads and where, or ETL_UNAVAILABLE;
+   * `ask` is what to ask the leader for. The signal aborts, with such an error, when this member ceases to lead.
+   */
+  checkLeads(ask: string): AbortSignal {
+    checkLeads(this.#consensus, ask);
+    return this.#leading.signal;
   }
 
   /** Resolves when everything that was written before the call can be read here. */
@@ -135,9 +148,26 @@ export class Router {
 
   /** Another node leads now. Reads and watches go on. */
   async follow(): Promise<void> {
+    this.#leading.abort(this.#ledNoMore());
+    this.live.clear();
     this.registry.stop();
     this.sidecars.stop();
     await Promise.all([this.planner.stop(), this.sessions.stop()]);
+  }
+
+  #otherLeader(): string | undefined {
+    const { role, leaderId } = this.#consensus.status();
+    if (role === 'leader') return undefined;
+    return leaderId === undefined ? 'a leader' : this.members.shown(leaderId);
+  }
+
+  #ledNoMore(): EtlError {
+    const details = leaderHint(this.#consensus);
+    return new EtlError(
+      'ETL_NOT_LEADER',
+      'this member ceased to lead; ask again, whoever leads now or knows who does',
+      { retryable: true, details },
+    );
   }
 
   /** Stops everything. What is stored stays; consensus is closed by who opened it. */

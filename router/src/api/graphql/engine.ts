@@ -7,6 +7,7 @@ import { isEtlError, type Logger, toEtlError } from '@etl-router/core';
 import { GraphQLError } from 'graphql';
 import { createSchema, createYoga, type YogaServerInstance } from 'graphql-yoga';
 import { useLimits } from './limits.ts';
+import { useConsistency } from './reads.ts';
 import type { RouterContext } from './resolvers/context.ts';
 import { createResolvers } from './resolvers/index.ts';
 import { dateTimeScalar, jsonScalar, uint64Scalar } from './scalars.ts';
@@ -21,6 +22,7 @@ export const schemaText: string = readFileSync(
 
 /** Builds the schema over one router. */
 export function createEngine(context: RouterContext, logger: Logger): GraphQlEngine {
+  const mask = (error: unknown): Error => maskError(error, logger);
   return createYoga({
     schema: createSchema({
       typeDefs: schemaText,
@@ -36,8 +38,8 @@ export function createEngine(context: RouterContext, logger: Logger): GraphQlEng
     multipart: false,
     batching: false,
     landingPage: false,
-    plugins: [useLimits()],
-    maskedErrors: { maskError: (error) => maskError(error, logger) },
+    plugins: [useLimits(), useConsistency(context.router, mask)],
+    maskedErrors: { maskError: mask },
   });
 }
 
@@ -53,10 +55,8 @@ export function maskError(error: unknown, logger: Logger): Error {
     return new GraphQLError(error.message, { ...located, ...sourceOf(error), extensions });
   }
   if (isEtlError(original) && original.code !== 'ETL_INTERNAL') {
-    return new GraphQLError(original.message, {
-      ...located,
-      extensions: { code: original.code, retryable: original.retryable },
-    });
+    const { code, message, retryable, details } = original;
+    return new GraphQLError(message, { ...located, extensions: { code, retryable, details } });
   }
   const id = randomUUID();
   logger.error({ err: toEtlError(original), errorId: id }, 'a resolver failed');

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Logger } from '@etl-router/core';
+import { consistencyHeader } from '../consistency.ts';
 import type { GraphQlEngine } from './engine.ts';
 import type { RouterContext } from './resolvers/context.ts';
 
@@ -100,6 +101,7 @@ async function answer(
       headers: {
         accept: request.headers.accept ?? 'application/json',
         'content-type': 'application/json',
+        ...consistencyOf(request),
       },
       signal: gone.signal,
       ...(body === undefined ? {} : { body: new Uint8Array(body) }),
@@ -109,6 +111,12 @@ async function answer(
   result.headers.forEach((value, name) => response.setHeader(name, value));
   if (result.body === null) response.end();
   else await pipeline(Readable.from(result.body as AsyncIterable<Uint8Array>), response);
+}
+
+/** Of the caller's headers this one alone means something to the engine. */
+function consistencyOf({ headers }: IncomingMessage): { readonly [header: string]: string } {
+  const asked = headers[consistencyHeader];
+  return asked === undefined ? {} : { [consistencyHeader]: String(asked) };
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer | 'too large'> {

@@ -27,6 +27,7 @@ import {
   required,
   requiredTime,
 } from './fields.ts';
+import { beforeRead } from './reads.ts';
 
 const lanesMax = 10_000;
 const partitionsMax = 1000;
@@ -53,10 +54,10 @@ export function createCheckpointService(
       );
       return { refused, revision: BigInt(router.revision) };
     },
-    getPositions: async ({ pipeline, source, partitions }, { signal }) => {
+    getPositions: async ({ pipeline, source, partitions }, call) => {
       pipelineId('pipeline', pipeline);
       atMost('partitions', partitions.length, partitionsMax);
-      await router.barrier(signal);
+      await beforeRead(context, call);
       const wanted = new Set(partitions);
       const lanes = lanesOf(context, pipeline, source).filter(
         ({ lane }) => wanted.size === 0 || wanted.has(lane.partition),
@@ -75,9 +76,9 @@ export function createCheckpointService(
       );
       return { refused };
     },
-    getWatermarks: async ({ pipeline, source }, { signal }) => {
+    getWatermarks: async ({ pipeline, source }, call) => {
       pipelineId('pipeline', pipeline);
-      await router.barrier(signal);
+      await beforeRead(context, call);
       const lanes = bounded(lanesOf(context, pipeline, source));
       return {
         ...leastWatermark(context, pipeline, lanes),
@@ -108,23 +109,23 @@ function keptMethods(
       );
       return { createdAt: fromMs(createdAtMs) };
     },
-    getCheckpoint: async ({ serviceId }, { signal }) => {
+    getCheckpoint: async ({ serviceId }, call) => {
       required('service_id', serviceId);
-      await router.barrier(signal);
+      await beforeRead(context, call);
       const kept = router.checkpoints.get(serviceId);
       return kept === undefined ? {} : { checkpoint: fromCheckpoint(kept) };
     },
-    getGroupPositions: async ({ groupId, source }, { signal }) => {
+    getGroupPositions: async ({ groupId, source }, call) => {
       required('group_id', groupId);
-      await router.barrier(signal);
+      await beforeRead(context, call);
       const found = bounded(router.groups.positions(groupId, optional(source)));
       const generation = BigInt(router.groups.get(groupId)?.generation ?? 0);
       return { generation, positions: found.map(fromSourcePosition) };
     },
     commitGroupPosition: (request, { signal }) => commitGroup(context, request, signal),
-    getPipelineCheckpoints: async ({ pipeline }, { signal }) => {
+    getPipelineCheckpoints: async ({ pipeline }, call) => {
       pipelineId('pipeline', pipeline);
-      await router.barrier(signal);
+      await beforeRead(context, call);
       const lanes = bounded(lanesOf(context, pipeline, ''));
       return {
         checkpoints: checkpointsOf(context, pipeline),

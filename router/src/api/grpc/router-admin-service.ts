@@ -14,7 +14,7 @@ import {
   type PipelineViewSchema,
   type RouterAdmin,
 } from '@etl-router/proto/admin';
-import type { Implementation } from '@etl-router/proto/grpc';
+import type { CallContext, Implementation } from '@etl-router/proto/grpc';
 import type { ObjectName } from '../../server/object-view.ts';
 import { findingsError } from '../../server/objects.ts';
 import type { PipelineView } from '../../server/pipelines.ts';
@@ -26,6 +26,7 @@ import { createDeadLetterMethods } from './dead-letter-methods.ts';
 import { atMost, optional, optionalCount, proposal, required } from './fields.ts';
 import { pageOf } from './pages.ts';
 import { toManifest, toPipelineManifest } from './pipeline-manifest.ts';
+import { beforeRead } from './reads.ts';
 
 const pageBounds = { defaultSize: 100, maxSize: 1000 };
 const labelsMax = 16;
@@ -53,14 +54,14 @@ function objectMethods(
   const { router } = context;
   return {
     applyObject: (request, { signal }) => applyObject(context, request, signal),
-    getObject: async (request, { signal }) => {
+    getObject: async (request, call) => {
       const name = toObjectName(request.name);
-      await router.barrier(signal);
+      await beforeRead(context, call);
       const object = router.objects.get(name);
       if (object !== undefined) return { object: fromObject(object, viewOf(context, name)) };
       throw missing(name);
     },
-    listObjects: (request, { signal }) => listObjects(context, request, signal),
+    listObjects: (request, call) => listObjects(context, request, call),
     deleteObject: async (request, { signal }) => {
       return router.objects.delete(toObjectName(request.name), {
         ...proposal(request.requestId, signal),
@@ -94,12 +95,12 @@ async function applyObject(
 async function listObjects(
   context: GrpcContext,
   request: ListObjectsRequest,
-  signal: AbortSignal,
+  call: CallContext,
 ): Promise<MessageInitShape<typeof ListObjectsResponseSchema>> {
   const { router } = context;
   atMost('labels', Object.keys(request.labels).length, labelsMax);
   const kind = request.kind === '' ? undefined : toKind('kind', request.kind);
-  await router.barrier(signal);
+  await beforeRead(context, call);
   const found = router.objects
     .list({ kind, namespace: optional(request.namespace) })
     .filter(({ manifest }) =>
@@ -164,13 +165,13 @@ function pipelineMethods(
         },
       );
     },
-    getPipeline: async (request, { signal }) => {
+    getPipeline: async (request, call) => {
       const name = toPipelineName(request.name);
-      await router.barrier(signal);
+      await beforeRead(context, call);
       return { pipeline: await shown(context, name) };
     },
-    listPipelines: async (request, { signal }) => {
-      await router.barrier(signal);
+    listPipelines: async (request, call) => {
+      await beforeRead(context, call);
       const found = router.pipelines
         .list(optional(request.namespace))
         .filter(

@@ -103,6 +103,7 @@ async function heartbeat(
   atMost('services', request.services.length, servicesMax);
   atMost('pipelines', request.pipelines.length, pipelinesMax);
   const services = request.services.map((service, index) => toBeat(service, `services[${index}]`));
+  router.checkLeads('take the heartbeats');
   const nowMs = clock.wallMs();
   const pipelines = request.pipelines.map((report, index) =>
     toPipelineReport(report, { field: `pipelines[${index}]`, nowMs }, (id) =>
@@ -170,6 +171,7 @@ async function* watch(
     pipelineId: pipelineId(`known[${index}].pipeline`, pipeline),
     planVersion: toCount(planVersion, `known[${index}].plan_version`),
   }));
+  const leading = router.checkLeads('watch the assignments');
   await router.barrier(caller);
   yield* keepStream<WatchMessage>(
     async function* (signal) {
@@ -182,7 +184,7 @@ async function* watch(
         };
       }
     },
-    { clock, caller, stopping, signOfLife: () => ({ synced: true }) },
+    { clock, caller, stopping, leading, signOfLife: () => ({ synced: true }) },
   );
 }
 
@@ -202,6 +204,8 @@ async function openLanes(
     'lanes',
     lanes.map(({ source, partition }) => `${source}/${partition}`),
   );
+  // A registration may have been made at another member just now.
+  await router.barrier(signal);
   if (router.sidecars.get(sidecarId)?.registrationId !== registrationId) {
     throw new EtlError(
       'ETL_NOT_FOUND',

@@ -12,18 +12,24 @@ export interface StreamOptions<Message> {
   readonly caller: AbortSignal;
   /** Aborts when the process begins to stop. */
   readonly stopping: AbortSignal;
+  /** Aborts, with the reason that the caller is told, when this member ceases to lead. Default: anyone may serve it. */
+  readonly leading?: AbortSignal;
   /** What says nothing but "I am here". */
   readonly signOfLife: () => Message;
 }
 
-/** The messages of `open`, with signs of life between them. Ends with ETL_UNAVAILABLE when the process stops. */
+/**
+ * The messages of `open`, with signs of life between them. Ends with ETL_UNAVAILABLE when the process stops, and with
+ * ETL_NOT_LEADER when another member has to be asked.
+ */
 export async function* keepStream<Message>(
   open: (signal: AbortSignal) => AsyncGenerator<Message, void, void>,
   options: StreamOptions<Message>,
 ): AsyncGenerator<Message, void, void> {
-  const { clock, caller, stopping, signOfLife } = options;
+  const { clock, caller, stopping, leading, signOfLife } = options;
   const done = new AbortController();
-  const messages = open(AbortSignal.any([caller, stopping, done.signal]));
+  const ends = [caller, stopping, done.signal, ...(leading === undefined ? [] : [leading])];
+  const messages = open(AbortSignal.any(ends));
   let next = messages.next();
   try {
     for (;;) {
@@ -40,7 +46,9 @@ export async function* keepStream<Message>(
     done.abort();
     void next.catch(() => undefined);
   }
-  if (stopping.aborted && !caller.aborted) throw stoppingError();
+  if (caller.aborted) return;
+  if (stopping.aborted) throw stoppingError();
+  if (leading?.aborted === true) throw leading.reason as EtlError;
 }
 
 /** The caller's messages, until the process stops: then it throws ETL_UNAVAILABLE. */

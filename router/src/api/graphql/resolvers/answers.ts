@@ -1,6 +1,12 @@
 // What mutations answer: success, or the error as data. The earlier system's clients read `success` and `message`.
 
-import { countOfPosition, EtlError, isEtlError, positionOfCount } from '@etl-router/core';
+import {
+  countOfPosition,
+  type ErrorCode,
+  EtlError,
+  isEtlError,
+  positionOfCount,
+} from '@etl-router/core';
 
 export interface MutationResult {
   readonly success: boolean;
@@ -8,15 +14,21 @@ export interface MutationResult {
   readonly code: string | null;
 }
 
-/** Runs a mutation; an expected failure becomes an answer, a defect stays an error. */
+/**
+ * Runs a mutation; an expected failure becomes an answer. A defect stays an error, and so does that another member
+ * leads: its details say where, which an answer has no place for.
+ */
 export async function answer(work: () => Promise<string | undefined>): Promise<MutationResult> {
   try {
     return { success: true, message: (await work()) ?? null, code: null };
   } catch (error) {
-    if (!isEtlError(error) || error.code === 'ETL_INTERNAL') throw error;
+    if (!isEtlError(error) || staysError.has(error.code)) throw error;
     return { success: false, message: error.message, code: error.code };
   }
 }
+
+/** Codes of errors that no mutation answers with as data. */
+export const staysError: ReadonlySet<ErrorCode> = new Set(['ETL_INTERNAL', 'ETL_NOT_LEADER']);
 
 /** `namespace/name` of an id; a bare name is of the namespace `default`. */
 export function toPipelineName(id: string): { readonly namespace: string; readonly name: string } {

@@ -9,7 +9,7 @@ import {
 } from '@etl-router/pipeline';
 import type { RouterObject } from '../../../server/object-view.ts';
 import { findingsError } from '../../../server/objects.ts';
-import { answer } from './answers.ts';
+import { answer, staysError } from './answers.ts';
 import type { RouterContext } from './context.ts';
 
 interface ObjectArguments {
@@ -91,6 +91,7 @@ export async function applyObject(
     const outcome = await context.router.objects.apply(manifest, {
       dryRun: input.dryRun,
       expectedVersion: toVersion(input.expectedVersion),
+      ...(input.requestId && { request: { requestId: input.requestId } }),
     });
     if (outcome.outcome === undefined)
       return refused(outcome.error ?? findingsError(outcome.findings), outcome.findings);
@@ -103,7 +104,7 @@ export async function applyObject(
       findings: outcome.findings,
     };
   } catch (error) {
-    if (!isEtlError(error) || error.code === 'ETL_INTERNAL') throw error;
+    if (!isEtlError(error) || staysError.has(error.code)) throw error;
     return refused(error, findings);
   }
 }

@@ -30,9 +30,10 @@ export function pipelineResolvers(context: RouterContext): object {
       pipelineRates: {
         subscribe: (_: unknown, { pipelineId }: { pipelineId: string }) => {
           const id = idOf(pipelineId);
+          const leading = context.router.checkLeads('watch the rates');
           if (context.router.pipelines.get(id) === undefined)
             throw new EtlError('ETL_NOT_FOUND', `there is no pipeline ${id}`);
-          return rates(context, id);
+          return rates(context, id, leading);
         },
       },
     },
@@ -171,14 +172,20 @@ function toManifestText(
   return stringifyJsonText({ apiVersion, kind: 'EtlPipeline', metadata: name, spec: value });
 }
 
-/** The subscription's events; ends its own work when the client is gone. */
-function rates({ router }: RouterContext, pipelineId: string): AsyncIterable<object> {
+/** The subscription's events; ends when the client is gone, and with an error when this member ceases to lead. */
+function rates(
+  { router }: RouterContext,
+  pipelineId: string,
+  leading: AbortSignal,
+): AsyncIterable<object> {
   const stop = new AbortController();
-  const source = router.live.subscribe(pipelineId, { signal: stop.signal });
+  const signal = AbortSignal.any([stop.signal, leading]);
+  const source = router.live.subscribe(pipelineId, { signal });
   return {
     [Symbol.asyncIterator]: () => ({
       next: async () => {
         const step = await source.next();
+        if (step.done === true && !stop.signal.aborted) throw leading.reason;
         return step.done === true
           ? { done: true, value: undefined }
           : { done: false, value: { pipelineRates: toRates(step.value) } };

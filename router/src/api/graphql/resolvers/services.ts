@@ -54,6 +54,7 @@ export function serviceResolvers({ router }: RouterContext): object {
         }),
       renewServiceLease: (_: unknown, { serviceId }: { serviceId: string }) =>
         answer(async () => {
+          router.checkLeads('renew the lease');
           router.registry.renewLease(serviceId);
           return undefined;
         }),
