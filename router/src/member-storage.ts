@@ -10,7 +10,9 @@ import { RaftThread } from './raft/thread/raft-thread.ts';
 import { startLogThread } from './raft/thread/start-log-thread.ts';
 import type { MemberNetwork, MemberRules, ThreadOptions } from './raft/thread/thread-options.ts';
 import type { ApiAddresses } from './raft/transport.ts';
+import type { BackupParts } from './server/backups.ts';
 import { StateHost } from './server/state-host.ts';
+import { BackupStore } from './storage/backup-store.ts';
 import { DataDirectory, type Identity } from './storage/data-directory.ts';
 import type { SyncEvent } from './storage/log.ts';
 import { nodeDisk } from './storage/node-disk.ts';
@@ -37,6 +39,7 @@ export interface MemberStorage {
   readonly identity: Identity;
   readonly host: StateHost;
   readonly consensus: RaftThread;
+  readonly backups: BackupParts;
   /** Says from now on where clients reach this member. */
   announce(own: ApiAddresses): void;
   /** Closes consensus with its log, then the rows, then gives the directory to others. */
@@ -88,6 +91,7 @@ async function open(
   );
   return {
     ...{ identity: directory.identity, host, consensus },
+    backups: { store: await BackupStore.open(`${path}/backups`), view: () => store.view() },
     announce: (own) => consensus.announce(own),
     close: () => opened.close(),
   };

@@ -106,6 +106,7 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     clock,
     random,
     logger,
+    backups: storage.backups,
     ...(plan && { plan }),
     ...(checks && { checks }),
     ...(guarantee && { guarantee }),

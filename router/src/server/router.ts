@@ -3,6 +3,7 @@
 
 import { type Clock, EtlError, type Logger, type Random } from '@etl-router/core';
 import { plan as planPipelines } from '@etl-router/pipeline';
+import { type BackupParts, Backups } from './backups.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { ClusterStatus, ServerConsensus } from './cluster.ts';
 import { type DeadLetterHolders, DeadLetters } from './dead-letters.ts';
@@ -43,6 +44,8 @@ export interface RouterParts {
   readonly guarantee?: GuaranteeFunction;
   /** Where dead letters are. Default: nowhere that is connected. */
   readonly deadLetterHolders?: DeadLetterHolders;
+  /** Where backups come from and go to. Default: there are none. */
+  readonly backups?: BackupParts;
 }
 
 /** A router. */
@@ -60,6 +63,7 @@ export class Router {
   readonly problems: Problems;
   readonly deadLetters: DeadLetters;
   readonly members: Members;
+  readonly backups: Backups;
   readonly #problemWatch: ProblemWatch;
   readonly #host: StateHost;
   readonly #consensus: ServerConsensus;
@@ -90,6 +94,7 @@ export class Router {
     this.groups = new Groups({ host, proposer });
     this.checkpoints = new Checkpoints({ host, proposer });
     this.sessions = new Sessions(common);
+    this.backups = new Backups({ ...common, parts: parts.backups, consensus, random });
     this.deadLetters = new DeadLetters(parts.deadLetterHolders ?? (() => undefined));
     this.pipelines = new Pipelines({
       objects: this.objects,
@@ -111,6 +116,7 @@ export class Router {
     this.registry.start();
     this.sidecars.start();
     this.sessions.start();
+    this.backups.start();
     this.planner.start();
   }
 
@@ -152,6 +158,7 @@ export class Router {
     this.live.clear();
     this.registry.stop();
     this.sidecars.stop();
+    this.backups.stop();
     await Promise.all([this.planner.stop(), this.sessions.stop()]);
   }
 

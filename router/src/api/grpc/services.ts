@@ -2,19 +2,27 @@
 
 import type { Logger } from '@etl-router/core';
 import { RouterAdmin } from '@etl-router/proto/admin';
+import { BackupService } from '@etl-router/proto/backup';
 import { CheckpointService } from '@etl-router/proto/checkpoint';
 import { addService } from '@etl-router/proto/grpc';
 import { addHealth, addReflection, type HealthReport } from '@etl-router/proto/introspection';
 import { ServiceRegistry } from '@etl-router/proto/registry';
 import { SidecarCoordinator } from '@etl-router/proto/sidecar';
 import type { Server } from '@grpc/grpc-js';
+import { createBackupService } from './backup-service.ts';
 import { createCheckpointService } from './checkpoint-service.ts';
 import type { GrpcContext } from './context.ts';
 import { createRegistryService } from './registry-service.ts';
 import { createRouterAdminService } from './router-admin-service.ts';
 import { createSidecarCoordinatorService } from './sidecar-coordinator-service.ts';
 
-const services = [ServiceRegistry, CheckpointService, SidecarCoordinator, RouterAdmin];
+const services = [
+  ServiceRegistry,
+  CheckpointService,
+  SidecarCoordinator,
+  RouterAdmin,
+  BackupService,
+];
 
 /** Adds the router's services, health and reflection. */
 export function addRouterServices(
@@ -30,6 +38,7 @@ export function addRouterServices(
   addService(server, CheckpointService, createCheckpointService(context), options);
   addService(server, SidecarCoordinator, createSidecarCoordinatorService(context), options);
   addService(server, RouterAdmin, createRouterAdminService(context), options);
+  addService(server, BackupService, createBackupService(context), options);
   addReflection(server, services);
   const health: HealthReport = addHealth(server, services);
   return {
