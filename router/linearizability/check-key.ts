@@ -3,9 +3,12 @@
 // operations done with the same state left. Nothing here is a heuristic: what it says is so, or it says `undecided`.
 //
 // With operations in the order of their returns, those done are all up to some `front` and a few beyond it, so a place
-// in the search is small whatever the length of the history. Three things shorten the search and lose nothing: what fits
-// here and can change nothing anywhere comes at once; what may not have been done and would do nothing is left out; of
-// several that may not have been done and are the same, the first comes first.
+// in the search is small whatever the length of the history. What shortens the search loses nothing:
+// - what fits here and can change nothing anywhere comes at once;
+// - where an answer can not fit any more, whatever comes, the search goes back;
+// - what may not have been done is left out where it would do nothing; of several that are the same, the first comes
+//   first; where what follows one does not need it, it is left out; and a place is not looked at again if the same was
+//   reached with fewer of them.
 
 import type { AnyModel } from './model.ts';
 import { isPassive, type Operation } from './operations.ts';
@@ -42,6 +45,8 @@ export type KeyResult =
 /** How an operation came to be done: a path back to the beginning. */
 interface Done {
   readonly rank: number;
+  /** What it was done to. */
+  readonly state: unknown;
   readonly before: Done | undefined;
   readonly length: number;
 }
@@ -50,8 +55,9 @@ interface Done {
 interface Place {
   /** Every operation of a lower rank is done. */
   readonly front: number;
-  /** Done beyond the front, in order of rank. */
+  /** Done beyond the front, in order of rank; and which of those that never returned. */
   readonly extras: readonly number[];
+  readonly unanswered: readonly number[];
   readonly state: unknown;
   readonly path: Done | undefined;
 }
@@ -61,6 +67,8 @@ interface Frame {
   readonly candidates: readonly number[];
   next: number;
 }
+
+const nothingDone = { front: 0, extras: [], unanswered: [], path: undefined } as const;
 
 /** Places that are remembered; more would not fit memory. */
 const maxPlaces = 2_000_000;
@@ -92,7 +100,9 @@ class Search {
   /** By rank. */
   readonly #passive: readonly boolean[];
   readonly #candidates: (readonly number[])[] = [];
-  readonly #seen = new Set<string>();
+  /** What never returned and was done, at each place where the search was, by the rest of the place. */
+  readonly #seen = new Map<string, (readonly number[])[]>();
+  #places = 0;
   #steps = 0;
   #rounds = 0;
   #best: Place;
@@ -110,15 +120,15 @@ class Search {
     this.#openFrom = openFrom(this.#byCall);
     this.#passive = this.#operations.map(isPassive);
     this.#twins = this.#findTwins();
-    this.#best = { front: 0, extras: [], state: model.initial, path: undefined };
+    this.#best = { ...nothingDone, state: model.initial };
   }
 
   run(): KeyResult {
     const frames: Frame[] = [];
     const enter = (place: Place): void => {
       const settled = this.#settle(place);
-      if (!this.#remember(settled)) return;
       if (isFurther(settled, this.#best)) this.#best = settled;
+      if (this.#isHopeless(settled) || !this.#remember(settled)) return;
       const candidates = settled.front < this.#returned ? this.#candidatesAt(settled.front) : [];
       frames.push({ place: settled, candidates, next: 0 });
     };
@@ -141,13 +151,27 @@ class Search {
 
   /** The place after the operation; undefined when it does not fit or need not be looked at. */
   #take(place: Place, rank: number): Place | undefined {
-    if (place.extras.includes(rank)) return undefined;
+    const { extras, unanswered } = place;
+    if (rank < this.#returned) {
+      if (extras.includes(rank)) return undefined;
+      const state = this.#step(place.state, rank);
+      if (state === undefined || this.#isIdle(place, rank, state)) return undefined;
+      return advance(place, rank, state);
+    }
     const twin = this.#twins.get(rank);
-    if (twin !== undefined && !place.extras.includes(twin)) return undefined;
+    const isNext = twin === undefined || unanswered.includes(twin);
+    if (!isNext || unanswered.includes(rank)) return undefined;
     const state = this.#step(place.state, rank);
-    if (state === undefined) return undefined;
-    if (rank >= this.#returned && state === place.state) return undefined;
-    return advance(place, rank, state);
+    if (state === undefined || state === place.state) return undefined;
+    if (this.#isIdle(place, rank, state)) return undefined;
+    return { ...place, unanswered: inserted(unanswered, rank), state, path: then(place, rank) };
+  }
+
+  /** Whether what was done last never returned and is not needed: without it the operation leads to as good a state. */
+  #isIdle({ path }: Place, rank: number, state: unknown): boolean {
+    if (path === undefined || path.rank < this.#returned) return false;
+    const without = this.#step(path.state, rank);
+    return without !== undefined && this.#model.covers(without, state);
   }
 
   /** Does at once what fits, tells nothing new, and could not change anything later either. */
@@ -185,11 +209,28 @@ class Search {
     return candidates;
   }
 
-  /** False for a place where the search was before. */
-  #remember({ front, extras, state }: Place): boolean {
+  /** Whether something that was answered and is called by now can not fit any more. */
+  #isHopeless({ front, extras, state }: Place): boolean {
+    if (front >= this.#returned) return false;
+    return this.#candidatesAt(front).some((rank) => {
+      return (
+        rank < this.#returned &&
+        !extras.includes(rank) &&
+        this.#model.isTooLate(state, this.#at(rank))
+      );
+    });
+  }
+
+  /** False for a place where the search was before, with the same left to do or more. */
+  #remember({ front, extras, unanswered, state }: Place): boolean {
     const name = `${front}|${extras.join(',')}|${this.#model.nameOf(state)}`;
-    if (this.#seen.has(name)) return false;
-    this.#seen.add(name);
+    const before = this.#seen.get(name);
+    if (before?.some((fewer) => fewer.every((rank) => unanswered.includes(rank))) === true) {
+      return false;
+    }
+    this.#places++;
+    if (before === undefined) this.#seen.set(name, [unanswered]);
+    else before.push(unanswered);
     return true;
   }
 
@@ -200,7 +241,7 @@ class Search {
 
   #isOver(): boolean {
     const { maxSteps, isOver } = this.#budget;
-    if (this.#steps > maxSteps || this.#seen.size > maxPlaces) return true;
+    if (this.#steps > maxSteps || this.#places > maxPlaces) return true;
     return (++this.#rounds & 0xff) === 0 && isOver?.() === true;
   }
 
@@ -247,20 +288,22 @@ function openFrom(byCall: readonly number[]): readonly number[] {
   return first;
 }
 
+/** The place after an operation that returned. */
 function advance(place: Place, rank: number, state: unknown): Place {
-  const path = { rank, before: place.path, length: (place.path?.length ?? 0) + 1 };
-  let { front } = place;
-  if (rank !== front) {
-    const extras = [...place.extras, rank].sort((a, b) => a - b);
-    return { front, extras, state, path };
-  }
-  front++;
+  const path = then(place, rank);
+  const { front, extras } = place;
+  if (rank !== front) return { ...place, extras: inserted(extras, rank), state, path };
   let used = 0;
-  while (place.extras[used] === front) {
-    front++;
-    used++;
-  }
-  return { front, extras: used === 0 ? place.extras : place.extras.slice(used), state, path };
+  while (extras[used] === front + 1 + used) used++;
+  return { ...place, front: front + 1 + used, extras: extras.slice(used), state, path };
+}
+
+function then({ path, state }: Place, rank: number): Done {
+  return { rank, state, before: path, length: (path?.length ?? 0) + 1 };
+}
+
+function inserted(ranks: readonly number[], rank: number): readonly number[] {
+  return [...ranks, rank].sort((a, b) => a - b);
 }
 
 function isFurther(a: Place, b: Place): boolean {

@@ -14,6 +14,12 @@ export function canBe(counter: Counter, value: number): boolean {
   return counter.isExact ? counter.value === value : counter.value <= value;
 }
 
+/** Whether everything that `other` can be or rise to, `counter` can. */
+export function coversCount(counter: Counter, other: Counter): boolean {
+  if (counter.isExact) return other.isExact && counter.value === other.value;
+  return counter.value <= other.value;
+}
+
 /** It is known to be `value`. */
 export function exactly(value: number): Counter {
   return { value, isExact: true };

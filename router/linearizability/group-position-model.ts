@@ -18,6 +18,16 @@ export const groupPositionModel: Model<GroupPositionState> = {
     if (operation.op === 'getGroupPosition') return stepGet(state, operation);
     return wrongKey(operation);
   },
+  isTooLate: ({ generation, position = '' }, operation) => {
+    const { out } = operation;
+    if (out === null) return false;
+    if ('position' in out) return out.position < position;
+    if ('generation' in out && out.generation !== undefined) return out.generation < generation;
+    if (operation.op !== 'commitGroupPosition' || out.error !== undefined) return false;
+    return operation.in.generation < generation || operation.in.position < position;
+  },
+  covers: (state, other) =>
+    state.position === other.position && state.generation <= other.generation,
   nameOf: ({ generation, position }) => `${generation} ${position ?? '-'}`,
   describe: ({ generation, position }) =>
     `generation ${generation} or more, ${position === undefined ? 'no position' : `position "${position}"`}`,

@@ -5,6 +5,7 @@ import {
   above,
   type Counter,
   canBe,
+  coversCount,
   describeCounter,
   exactly,
   nameOfCounter,
@@ -28,6 +29,17 @@ export const laneModel: Model<LaneState> = {
     if (operation.op === 'getLane') return stepGet(state, operation);
     return wrongKey(operation);
   },
+  isTooLate: ({ epoch, position }, operation) => {
+    const { out } = operation;
+    if (out === null) return false;
+    if ('epoch' in out) return out.epoch < epoch.value || out.position < position;
+    if (operation.op !== 'commitPosition' || out.error !== undefined) return false;
+    return operation.in.epoch < epoch.value || operation.in.position < position;
+  },
+  covers: (state, other) =>
+    state.exists === other.exists &&
+    state.position === other.position &&
+    coversCount(state.epoch, other.epoch),
   nameOf: ({ exists, epoch, position }) =>
     exists ? `${nameOfCounter(epoch)} ${position}` : 'none',
   describe: ({ exists, epoch, position }) =>

@@ -14,6 +14,10 @@ export interface Model<State> {
    * not known always has one: it does what it can. Returns `state` itself exactly when nothing is changed or learnt.
    */
   step(state: State, operation: Operation): State | undefined;
+  /** True only if the operation, which was answered, fits neither this state nor any that can come after it. */
+  isTooLate(state: State, operation: Operation): boolean;
+  /** True only if everything that fits after `other` fits after `state` too. */
+  covers(state: State, other: State): boolean;
   /** Two states have the same name exactly when they are the same. */
   nameOf(state: State): string;
   /** For people. */

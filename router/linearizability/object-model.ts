@@ -1,7 +1,15 @@
 // One object: created, updated and deleted, at a version that is never given twice. Versions are the revisions of the
 // whole state, so an object's versions rise and have gaps. An equal object is left alone and keeps its version.
 
-import { above, type Counter, canBe, describeCounter, exactly, nameOfCounter } from './counter.ts';
+import {
+  above,
+  type Counter,
+  canBe,
+  coversCount,
+  describeCounter,
+  exactly,
+  nameOfCounter,
+} from './counter.ts';
 import type { Model } from './model.ts';
 import { type OperationOf, wrongKey } from './operations.ts';
 
@@ -31,6 +39,17 @@ export const objectModel: Model<ObjectState> = {
     if (operation.op === 'get') return stepGet(state, operation);
     return wrongKey(operation);
   },
+  isTooLate: ({ version }, { in: input, out }) => {
+    if (out === null) return false;
+    const shown = 'version' in out && out.version > 0 ? out.version : Number.POSITIVE_INFINITY;
+    const isDone = out.error === undefined && 'ifVersion' in input && input.ifVersion !== 0;
+    const expected = isDone ? input.ifVersion : undefined;
+    return Math.min(shown, expected ?? Number.POSITIVE_INFINITY) < version.value;
+  },
+  covers: (state, other) =>
+    state.exists === other.exists &&
+    state.spec === other.spec &&
+    coversCount(state.version, other.version),
   nameOf: ({ exists, version, spec }) =>
     exists ? `${nameOfCounter(version)} ${spec}` : `-${version.value}`,
   describe: ({ exists, version, spec }) =>

@@ -13,6 +13,9 @@ export const registerModel: Model<number> = {
       return operation.out === null || operation.out.value === state ? state : undefined;
     return wrongKey(operation);
   },
+  // Values come back.
+  isTooLate: () => false,
+  covers: (state, other) => state === other,
   nameOf: (state) => `${state}`,
   describe: (state) => `value ${state}`,
 };
