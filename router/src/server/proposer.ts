@@ -159,15 +159,12 @@ function isMissingSession(error: unknown): boolean {
 
 /** A random UUID of version 4. */
 function mintUid(random: Random): string {
-  const digits = Array.from({ length: 32 }, () => random.below(16).toString(16));
-  digits[12] = '4';
-  digits[16] = (8 + random.below(4)).toString(16);
-  const text = digits.join('');
-  return [
-    text.slice(0, 8),
-    text.slice(8, 12),
-    text.slice(12, 16),
-    text.slice(16, 20),
-    text.slice(20),
-  ].join('-');
+  const group = (fixed = 0, bits = 16): string =>
+    (fixed + random.below(2 ** bits)).toString(16).padStart(4, '0');
+  const version = 0x4000;
+  const variant = 0x8000;
+  return (
+    `${group()}${group()}-${group()}-${group(version, 12)}-${group(variant, 14)}` +
+    `-${group()}${group()}${group()}`
+  );
 }

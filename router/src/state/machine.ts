@@ -14,6 +14,7 @@ import {
   StoredMetaSchema,
 } from '@etl-router/proto';
 import { dispatch } from './dispatch.ts';
+import { encodeResult } from './hot-messages.ts';
 import { maxProposalBytes } from './limits.ts';
 import { checkBytes, checkOptionalId, invalid } from './names.ts';
 import { commandVersion } from './proposal.ts';
@@ -132,7 +133,7 @@ export class StateMachine {
       const { nowNs: timeNs } = context;
       meta.put(metaKey, create(StoredMetaSchema, { timeNs, revision: answer.revision }));
     }
-    const result = toBinary(CommandResultSchema, answer);
+    const result = encodeResult(answer);
     const { note } = context;
     return { result, ...journal.commit(), ...(note && { note }) };
   }

@@ -9,6 +9,7 @@ import {
   type Proposal,
   ProposalSchema,
 } from '@etl-router/proto';
+import { encodeProposalFields } from './hot-messages.ts';
 
 /** The latest version of the commands' meaning that this code applies. */
 export const commandVersion = 2;
@@ -36,16 +37,13 @@ export interface ProposalStamps {
 
 /** The bytes of a log entry. */
 export function encodeProposal(body: CommandBody, stamps: ProposalStamps): Uint8Array {
-  return toBinary(
-    ProposalSchema,
-    create(ProposalSchema, {
-      version: sinceVersion2.has(body.case) ? 2 : 1,
-      proposedAtNs: stamps.proposedAtNs,
-      uid: stamps.uid,
-      command: toBinary(CommandSchema, create(CommandSchema, { body })),
-      ...stamps.request,
-    }),
-  );
+  return encodeProposalFields({
+    version: sinceVersion2.has(body.case) ? 2 : 1,
+    proposedAtNs: stamps.proposedAtNs,
+    uid: stamps.uid,
+    command: toBinary(CommandSchema, create(CommandSchema, { body })),
+    ...stamps.request,
+  });
 }
 
 /**

@@ -18,7 +18,7 @@ import {
   StoredSessionSchema,
   StoredSidecarSchema,
 } from '@etl-router/proto';
-import { encodeLane, encodeMeta } from './hot-rows.ts';
+import { encodeCheckpoint, encodeLane, encodeMeta } from './hot-rows.ts';
 import { Journal, Table } from './table.ts';
 
 /** Key of the one row of {@link Tables.meta}. */
@@ -71,6 +71,7 @@ export class Tables {
     name: 'checkpoints',
     tag: 'f',
     schema: StoredCheckpointSchema,
+    encode: encodeCheckpoint,
   });
   /** By group id. */
   readonly groups: Table<typeof StoredGroupSchema> = new Table(this.journal, {

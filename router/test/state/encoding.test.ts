@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
-import { StoredLaneSchema, StoredMetaSchema } from '@etl-router/proto';
+import {
+  CommandResultSchema,
+  ProposalSchema,
+  StoredCheckpointSchema,
+  StoredLaneSchema,
+  StoredMetaSchema,
+} from '@etl-router/proto';
 import fc from 'fast-check';
 import { hash64 } from '../../src/state/hash.ts';
-import { encodeLane, encodeMeta } from '../../src/state/hot-rows.ts';
+import { encodeProposalFields, encodeResult } from '../../src/state/hot-messages.ts';
+import { encodeCheckpoint, encodeLane, encodeMeta } from '../../src/state/hot-rows.ts';
 
 const int64 = fc.oneof(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), fc.constant(0n));
 const uint64 = fc.oneof(fc.bigInt(0n, 2n ** 64n - 1n), fc.constant(0n));
@@ -33,6 +40,55 @@ test('hot rows have the bytes of the generated encoder', () => {
     fc.property(int64, uint64, (timeNs, revision) => {
       const row = create(StoredMetaSchema, { timeNs, revision });
       assert.deepEqual(Buffer.from(encodeMeta(row)), Buffer.from(toBinary(StoredMetaSchema, row)));
+    }),
+  );
+});
+
+test('checkpoints have the bytes of the generated encoder', () => {
+  const bytes = fc.uint8Array({ maxLength: 300 });
+  const position = fc.record({ source: text, partition: text, position: bytes });
+  const checkpoint = fc.record({
+    serviceId: text,
+    checkpointId: text,
+    data: bytes,
+    positions: fc.array(position, { maxLength: 4 }),
+    createdAtNs: int64,
+  });
+  fc.assert(
+    fc.property(checkpoint, (fields) => {
+      const row = create(StoredCheckpointSchema, fields);
+      const generated = toBinary(StoredCheckpointSchema, row);
+      assert.deepEqual(Buffer.from(encodeCheckpoint(row)), Buffer.from(generated));
+    }),
+  );
+});
+
+test('proposals and answers have the bytes of the generated encoder', () => {
+  const proposal = fc.record({
+    version: fc.nat(),
+    proposedAtNs: int64,
+    uid: text,
+    sessionId: text,
+    requestId: text,
+    command: fc.uint8Array({ maxLength: 300 }),
+  });
+  fc.assert(
+    fc.property(proposal, (fields) => {
+      const generated = toBinary(ProposalSchema, create(ProposalSchema, fields));
+      assert.deepEqual(Buffer.from(encodeProposalFields(fields)), Buffer.from(generated));
+    }),
+  );
+  const refused = fc.array(fc.record({ index: fc.nat(), code: text }), { maxLength: 2 });
+  const outcome = fc.oneof(
+    fc.constant(undefined),
+    refused.map((some) => ({ case: 'commit' as const, value: { refused: some } })),
+    text.map((code) => ({ case: 'refusal' as const, value: { code } })),
+  );
+  fc.assert(
+    fc.property(uint64, outcome, (revision, said) => {
+      const answer = create(CommandResultSchema, { revision, ...(said && { outcome: said }) });
+      const generated = toBinary(CommandResultSchema, answer);
+      assert.deepEqual(Buffer.from(encodeResult(answer)), Buffer.from(generated));
     }),
   );
 });
