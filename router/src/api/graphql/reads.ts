@@ -16,6 +16,8 @@ const own: ReadonlySet<string> = new Set([
   'errorStats',
   'operationalError',
   'operationalErrors',
+  'snapshots',
+  'snapshots',
   'version',
 ]);
 

@@ -73,7 +73,7 @@ function clusterStatus({
     clusterId: status.clusterId,
     name: status.nodeName,
     leader: status.leaderName ?? '',
-    leaderAddress: status.role === 'leader' ? member.address() : '',
+    leaderAddress: status.role === 'leader' ? member.address() : addressOf(status),
     term: BigInt(status.term),
     commitIndex: BigInt(status.commitIndex),
     appliedIndex: BigInt(status.lastApplied),
@@ -82,6 +82,10 @@ function clusterStatus({
     health: healths[router.members.health()],
     version,
   };
+}
+
+function addressOf({ leaderId, contacts }: ClusterStatus): string {
+  return contacts.find(({ id }) => id === leaderId)?.grpcAddress ?? '';
 }
 
 const healths = {
@@ -99,7 +103,7 @@ const roles = {
 
 /** Only the member itself knows that it asks for votes. */
 function fromMember(
-  { id, name, address, role, healthy, matchIndex }: MemberStatus,
+  { id, name, address, grpcAddress, httpAddress, role, healthy, matchIndex }: MemberStatus,
   self: Pick<ClusterStatus, 'nodeId' | 'role'>,
 ): MemberMessage {
   const campaigns = id === self.nodeId && self.role === 'candidate';
@@ -107,6 +111,8 @@ function fromMember(
     name,
     raftId: BigInt(id),
     address,
+    grpcAddress: grpcAddress ?? '',
+    httpAddress: httpAddress ?? '',
     role: campaigns ? MemberRole.CANDIDATE : roles[role],
     healthy: healthy === true,
     matchIndex: BigInt(matchIndex ?? 0),

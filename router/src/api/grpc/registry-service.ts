@@ -2,7 +2,7 @@
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { toCount } from '@etl-router/proto';
-import type { Implementation } from '@etl-router/proto/grpc';
+import type { CallContext, Implementation } from '@etl-router/proto/grpc';
 import {
   type ServiceFilter as FilterMessage,
   type HeartbeatRequest,
@@ -20,6 +20,7 @@ import type { ServiceEvent, ServiceEvents } from '../../server/service-watch.ts'
 import type { GrpcContext } from './context.ts';
 import { atMost, optional, proposal, required } from './fields.ts';
 import { pageOf } from './pages.ts';
+import { beforeRead } from './reads.ts';
 import {
   checkServiceLoad,
   fromHealth,
@@ -45,6 +46,9 @@ export function createRegistryService(
   return {
     register: async (request, { signal }) => register(context, request, signal),
     deregister: async (request, { signal }) => {
+      // One that drains is watched until it is removed, by the leader.
+      if (request.drainTimeoutMs > 0) router.checkLeads('drain a service');
+      await router.barrier(signal);
       await registry.deregister(
         {
           serviceId: required('service_id', request.serviceId),
@@ -56,9 +60,9 @@ export function createRegistryService(
       return { revision: revision() };
     },
     heartbeat: (requests) => heartbeats(context, requests),
-    listServices: async (request, { signal }) => {
+    listServices: async (request, call) => {
       const filter = toFilter(request.filter);
-      await router.barrier(signal);
+      await beforeRead(context, call);
       const found = registry.list(filter);
       const page = pageOf(found, ({ serviceId }) => [serviceId], request, pageBounds);
       return {
@@ -67,13 +71,13 @@ export function createRegistryService(
         revision: revision(),
       };
     },
-    watch: (request, { signal }) => watch(context, request, signal),
-    getServiceEndpoints: async (request, { signal }) => {
+    watch: (request, call) => watch(context, request, call),
+    getServiceEndpoints: async (request, call) => {
       const type = toFilterType('type', request.type);
       const groupId = optional(request.groupId);
       const namespace = required('namespace', request.namespace);
       const name = required('name', request.name);
-      await router.barrier(signal);
+      await beforeRead(context, call);
       const endpoints = registry.endpoints({
         namespace,
         name,
@@ -150,6 +154,7 @@ async function* heartbeats(
     checkServiceLoad(request.load, 'load');
     const said = toServiceHealth(request.health, 'health');
     const registrationId = toCount(request.registrationId, 'registration_id');
+    context.router.checkLeads('take the heartbeats');
     const beat = { serviceId, registrationId, ...said };
     const { deadlineMs } = await context.router.registry.heartbeat(beat);
     yield { deadlineMs, commands: commandsFor(context, beat) };
@@ -181,13 +186,14 @@ function commandsFor(
 }
 
 async function* watch(
-  { router, clock, stopping }: GrpcContext,
+  context: GrpcContext,
   request: WatchRequest,
-  caller: AbortSignal,
+  call: CallContext,
 ): AsyncGenerator<MessageInitShape<typeof WatchResponseSchema>, void, void> {
+  const { router, clock, stopping } = context;
   const filter = toFilter(request.filter);
   const after = toCount(request.afterRevision, 'after_revision');
-  await router.barrier(caller);
+  await beforeRead(context, call);
   let shown = after;
   yield* keepStream<MessageInitShape<typeof WatchResponseSchema>>(
     async function* (signal) {
@@ -199,7 +205,7 @@ async function* watch(
     },
     {
       clock,
-      caller,
+      caller: call.signal,
       stopping,
       signOfLife: () => ({ revision: BigInt(shown), events: [] }),
     },

@@ -34,6 +34,8 @@ export function clusterResolvers(context: RouterContext): object {
             name: member.name,
             raftId: BigInt(member.id),
             address: member.address,
+            grpcAddress: member.grpcAddress ?? null,
+            httpAddress: member.httpAddress ?? null,
             role: roleOf(member, status),
             healthy: member.healthy ?? null,
             matchIndex: member.matchIndex === undefined ? null : BigInt(member.matchIndex),

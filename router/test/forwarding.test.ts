@@ -1,0 +1,207 @@
+// What a client may ask of any member of a cluster, over sockets and disks: writes through a follower, reads that are
+// linearizable or stale, and where the leader is when only that one will do.
+
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { isEtlError } from '@etl-router/core';
+import { RouterAdmin } from '@etl-router/proto/admin';
+import { createClient, type GrpcClient } from '@etl-router/proto/grpc';
+import { ServiceRegistry } from '@etl-router/proto/registry';
+import { ChannelCredentials } from '@grpc/grpc-js';
+import { formatAddress } from '../src/config/parse.ts';
+import type { RunningRouter } from '../src/index.ts';
+import { Cluster } from './cluster.ts';
+
+const manifest = (path: string): string =>
+  JSON.stringify({
+    apiVersion: 'etl.router/v1',
+    kind: 'EtlSource',
+    metadata: { name: 'in' },
+    spec: { file: { path, format: 'jsonl' } },
+  });
+
+const name = { kind: 'EtlSource', namespace: 'default', name: 'in' };
+
+function adminOf(t: TestContext, { addresses }: RunningRouter): GrpcClient<typeof RouterAdmin> {
+  const insecure = ChannelCredentials.createInsecure();
+  const client = createClient(RouterAdmin, formatAddress(addresses.grpc), insecure);
+  t.after(() => client.close());
+  return client;
+}
+
+interface Answered {
+  readonly data: { readonly [field: string]: unknown } | null;
+  readonly errors?: readonly {
+    readonly message: string;
+    readonly extensions: {
+      readonly code: string;
+      readonly retryable?: boolean;
+      readonly details?: { readonly [name: string]: unknown };
+    };
+  }[];
+}
+
+async function ask(
+  { addresses: { http } }: RunningRouter,
+  query: string,
+  headers: { readonly [header: string]: string } = {},
+): Promise<Answered> {
+  assert(http !== undefined);
+  const response = await fetch(`http://${formatAddress(http)}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ query }),
+  });
+  return (await response.json()) as Answered;
+}
+
+async function three(
+  t: TestContext,
+  electionMs?: number,
+): Promise<{ cluster: Cluster; leader: number; led: RunningRouter; follower: RunningRouter }> {
+  const cluster = await Cluster.make(t, 3, electionMs === undefined ? {} : { electionMs });
+  await Promise.all([1, 2, 3].map((id) => cluster.start(id)));
+  const [leader, led] = await cluster.leader();
+  const follower = cluster.running.find((each) => each !== led) as RunningRouter;
+  return { cluster, leader, led, follower };
+}
+
+test('any member takes writes and shows them at once, a repeated request applies once', async (t) => {
+  const { led, follower, cluster } = await three(t);
+  const [here, there] = [adminOf(t, follower), adminOf(t, led)];
+  const request = { manifest: manifest('a.jsonl'), requestId: 'r-1' };
+  const first = await here.applyObject(request);
+  assert.equal(first.created, true);
+  assert.equal(follower.router.objects.list().length, 1, 'it is applied where it was sent');
+  assert.equal((await there.getObject({ name })).object?.resourceVersion, 1n);
+
+  const again = await there.applyObject(request);
+  assert.deepEqual([again.created, again.changed], [first.created, first.changed]);
+  const other = { ...request, manifest: manifest('b.jsonl') };
+  await assert.rejects(here.applyObject(other), { code: 'ETL_CONFLICT' });
+  const { revision } = led.router;
+  await Promise.all(
+    cluster.running.map(async (each, at) => {
+      const asked = `mutation { applyObject(input: { manifest: ${JSON.stringify(manifest(`${at}.jsonl`))} }) { outcome } }`;
+      const { data } = await ask(each, asked);
+      assert.deepEqual(data, { applyObject: { outcome: 'configured' } });
+    }),
+  );
+  await led.router.barrier();
+  assert.equal(led.router.revision, revision + 3);
+});
+
+test('what only the leader does says who leads and where', async (t) => {
+  const { led, follower } = await three(t);
+  await until(() => hint(follower)['httpAddress'] !== undefined);
+  const leads = led.router.cluster();
+  const expected = {
+    leader: leads.nodeId,
+    leaderName: leads.nodeName,
+    grpcAddress: formatAddress(led.addresses.grpc),
+    httpAddress: led.addresses.http && formatAddress(led.addresses.http),
+  };
+  assert.deepEqual(hint(follower), expected);
+  const transfer = 'mutation { transferLeadership { success } }';
+  const { errors } = await ask(follower, transfer);
+  assert.equal(errors?.[0]?.extensions.code, 'ETL_NOT_LEADER');
+  assert.deepEqual(errors?.[0]?.extensions.details, expected);
+  await assert.rejects(adminOf(t, follower).transferLeadership({}), {
+    code: 'ETL_NOT_LEADER',
+    retryable: true,
+    details: expected,
+  });
+  const registry = createClient(
+    ServiceRegistry,
+    formatAddress(follower.addresses.grpc),
+    ChannelCredentials.createInsecure(),
+  );
+  t.after(() => registry.close());
+  const beats = registry.heartbeat(
+    (async function* () {
+      yield { serviceId: 's-1', registrationId: 1n, health: { health: 1 } };
+    })(),
+  );
+  await assert.rejects(beats[Symbol.asyncIterator]().next(), { details: expected });
+
+  const members = '{ clusterStatus { members { name grpcAddress httpAddress } } }';
+  const { data } = await ask(follower, members);
+  const { members: listed } = data?.['clusterStatus'] as { members: readonly object[] };
+  assert.equal(listed.length, 3);
+  assert.deepEqual(
+    listed.find((each) => 'name' in each && each.name === leads.nodeName),
+    {
+      name: leads.nodeName,
+      grpcAddress: expected.grpcAddress,
+      httpAddress: expected.httpAddress,
+    },
+  );
+});
+
+test('a write goes through while another member takes the lead', async (t) => {
+  const { cluster, leader, follower } = await three(t, 1000);
+  const admin = adminOf(t, follower);
+  await admin.applyObject({ manifest: manifest('a.jsonl') });
+  const stopped = cluster.stop(leader);
+  const done = await admin.applyObject({
+    manifest: manifest('b.jsonl'),
+    requestId: 'r-2',
+  });
+  assert.equal(done.changed, true);
+  await stopped;
+  const other = cluster.running.find((each) => each !== follower) as RunningRouter;
+  const { object } = await adminOf(t, other).getObject({ name });
+  assert.equal(object?.resourceVersion, 2n);
+});
+
+test('a member that is left alone answers only stale reads, and says so within 5 s', async (t) => {
+  const { cluster, follower } = await three(t, 1000);
+  const admin = adminOf(t, follower);
+  await admin.applyObject({ manifest: manifest('a.jsonl') });
+  const self = Number(follower.router.cluster().nodeName);
+  await Promise.all([1, 2, 3].filter((id) => id !== self).map((id) => cluster.stop(id)));
+  const sinceMs = performance.now();
+  const objects = '{ objects { name } }';
+  const [{ errors }] = await Promise.all([
+    ask(follower, objects),
+    assert.rejects(admin.getObject({ name }), isUnavailable),
+    assert.rejects(admin.applyObject({ manifest: manifest('b.jsonl') }), (error) => {
+      assert(isEtlError(error));
+      assert.equal(error.code, 'ETL_UNAVAILABLE');
+      return true;
+    }),
+  ]);
+  assert(performance.now() - sinceMs < 10_000);
+  assert.equal(errors?.[0]?.extensions.code, 'ETL_UNAVAILABLE');
+  assert.equal(errors?.[0]?.extensions.retryable, true);
+  const stale = { 'x-etl-consistency': 'stale' };
+  assert.deepEqual((await ask(follower, objects, stale)).data, { objects: [{ name: 'in' }] });
+  const { object } = await admin.getObject({ name }, { metadata: stale });
+  assert.equal(object?.resourceVersion, 1n);
+  const { data } = await ask(follower, '{ clusterStatus { health } version { version } }');
+  assert.deepEqual(data?.['clusterStatus'], { health: 'UNHEALTHY' });
+  const wrong = await ask(follower, objects, { 'x-etl-consistency': 'fresh' });
+  assert.equal(wrong.errors?.[0]?.extensions.code, 'ETL_INVALID_ARGUMENT');
+});
+
+function isUnavailable(error: unknown): boolean {
+  return isEtlError(error) && error.code === 'ETL_UNAVAILABLE' && error.retryable;
+}
+
+/** What a member tells of the leader. */
+function hint({ router }: RunningRouter): { readonly [detail: string]: unknown } {
+  try {
+    router.checkLeads('do it');
+  } catch (error) {
+    if (isEtlError(error)) return error.details;
+  }
+  return {};
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!holds()) {
+    assert(performance.now() < deadline, 'it did not come to hold in 20 s');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
