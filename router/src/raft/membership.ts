@@ -1,15 +1,7 @@
 // Who belongs to the cluster, with names and addresses: what entries of the log change, what is stored with the applied
 // state, and how both look in bytes.
 
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { EtlError } from '@etl-router/core';
-import {
-  ConfigurationChangeSchema,
-  ConfigurationSchema,
-  ConfigurationStep,
-  MembershipSchema,
-  type Configuration as WireConfiguration,
-} from '@etl-router/proto/raft';
 import {
   type Configuration,
   type ConfigurationChange,
@@ -19,6 +11,12 @@ import {
   membersOf,
   noMembers,
 } from './configuration.ts';
+import {
+  readMembership,
+  readMembershipChange,
+  writeMembership,
+  writeMembershipChange,
+} from './membership-bytes.ts';
 import type { Peer } from './transport.ts';
 
 export interface Membership {
@@ -68,24 +66,16 @@ export function changeMembership(membership: Membership, change: MembershipChang
   };
 }
 
-export function encodeMembership({ configuration, members, removed }: Membership): Uint8Array {
-  const message = create(MembershipSchema, {
-    configuration: toWireConfiguration(configuration),
-    members: members.map(({ id, name, address }) => ({ raftId: BigInt(id), name, address })),
-    removed: removed.map(BigInt),
-  });
-  return toBinary(MembershipSchema, message);
+export function encodeMembership(membership: Membership): Uint8Array {
+  return writeMembership(membership);
 }
 
 /** Throws ETL_STORAGE_CORRUPT for what encodeMembership() did not make. */
 export function decodeMembership(bytes: Uint8Array): Membership {
   try {
-    const { configuration, members, removed } = fromBinary(MembershipSchema, bytes);
-    return {
-      configuration: fromWireConfiguration(configuration),
-      members: members.map(({ raftId, name, address }) => ({ id: toId(raftId), name, address })),
-      removed: removed.map(toId),
-    };
+    const { configuration, members, removed } = readMembership(bytes);
+    for (const id of [...members.map((member) => member.id), ...removed]) checkId(id);
+    return { configuration: checkedConfiguration(configuration), members, removed };
   } catch (cause) {
     throw new EtlError('ETL_STORAGE_CORRUPT', 'the members of the cluster can not be read', {
       cause,
@@ -93,79 +83,30 @@ export function decodeMembership(bytes: Uint8Array): Membership {
   }
 }
 
-const steps = {
-  addVoter: ConfigurationStep.ADD_VOTER,
-  addLearner: ConfigurationStep.ADD_LEARNER,
-  remove: ConfigurationStep.REMOVE,
-} as const;
-
 /** Leaving a joint configuration takes no bytes. */
-export function encodeMembershipChange({
-  steps: changes,
-  autoLeave,
-}: MembershipChange): Uint8Array {
-  const message = create(ConfigurationChangeSchema, {
-    autoLeave,
-    changes: changes.map(({ step, id, name, address }) => ({
-      step: steps[step],
-      raftId: BigInt(id),
-      name,
-      address,
-    })),
-  });
-  return toBinary(ConfigurationChangeSchema, message);
+export function encodeMembershipChange(change: MembershipChange): Uint8Array {
+  return writeMembershipChange(change);
 }
 
 /** Throws ETL_STORAGE_CORRUPT: an entry that is committed was made by encodeMembershipChange(). */
 export function decodeMembershipChange(bytes: Uint8Array): MembershipChange {
   try {
-    const { changes, autoLeave } = fromBinary(ConfigurationChangeSchema, bytes);
-    return {
-      autoLeave,
-      steps: changes.map(({ step, raftId, name, address }) => ({
-        step: fromWireStep(step),
-        id: toId(raftId),
-        name,
-        address,
-      })),
-    };
+    const change = readMembershipChange(bytes);
+    for (const { id } of change.steps) checkId(id);
+    return change;
   } catch (cause) {
     throw new EtlError('ETL_STORAGE_CORRUPT', 'a change of members can not be read', { cause });
   }
 }
 
-export function toWireConfiguration(configuration: Configuration): WireConfiguration {
-  const { voters, outgoing, learners, nextLearners, autoLeave } = configuration;
-  return create(ConfigurationSchema, {
-    voters: voters.map(BigInt),
-    outgoingVoters: outgoing.map(BigInt),
-    learners: learners.map(BigInt),
-    nextLearners: nextLearners.map(BigInt),
-    autoLeave,
-  });
-}
-
 /** Throws for ids out of range and lists that make no configuration. */
-export function fromWireConfiguration(wire: WireConfiguration | undefined): Configuration {
-  if (wire === undefined) return noMembers;
-  return checkConfiguration({
-    voters: wire.voters.map(toId),
-    outgoing: wire.outgoingVoters.map(toId),
-    learners: wire.learners.map(toId),
-    nextLearners: wire.nextLearners.map(toId),
-    autoLeave: wire.autoLeave,
-  });
+export function checkedConfiguration(configuration: Configuration): Configuration {
+  for (const id of [...membersOf(configuration), ...configuration.nextLearners]) checkId(id);
+  return checkConfiguration(configuration);
 }
 
-function fromWireStep(step: ConfigurationStep): MemberStep['step'] {
-  const [name] = Object.entries(steps).find(([, value]) => value === step) ?? [];
-  if (name === undefined) throw refused(`step ${step} is unknown`);
-  return name as MemberStep['step'];
-}
-
-function toId(id: bigint): number {
-  if (id < 1n || id > BigInt(Number.MAX_SAFE_INTEGER)) throw refused(`id ${id} is out of range`);
-  return Number(id);
+function checkId(id: number): void {
+  if (!Number.isSafeInteger(id) || id < 1) throw refused(`id ${id} is out of range`);
 }
 
 function checkText(text: string, field: string, maxBytes: number): void {

@@ -8,8 +8,8 @@ import type { InstallSnapshotRequest, InstallSnapshotResponse } from '@etl-route
 import { type DiskFile, errorCode, onDisk } from '../../storage/disk.ts';
 import type { LogPosition } from '../../storage/log-types.ts';
 import { type SnapshotPlace, snapshotName } from '../../storage/snapshot-file.ts';
-import { fromWireConfiguration } from '../membership.ts';
 import type { MessageOf } from '../messages.ts';
+import { fromWireConfiguration } from './configuration-codec.ts';
 import { crc32c } from './crc32c.ts';
 import { type PeerIdentity, RefusedPeer } from './identity.ts';
 import { InterruptibleReader } from './inbound.ts';

@@ -18,8 +18,8 @@ import {
 } from '@etl-router/proto/raft';
 import type { DiskFile } from '../../storage/disk.ts';
 import { type SnapshotPlace, snapshotName } from '../../storage/snapshot-file.ts';
-import { toWireConfiguration } from '../membership.ts';
 import type { Peer, SnapshotShipment } from '../transport.ts';
+import { toWireConfiguration } from './configuration-codec.ts';
 import { crc32c } from './crc32c.ts';
 import type { Dialer } from './dialer.ts';
 import { encodeIdentity, type PeerIdentity } from './identity.ts';
