@@ -16,6 +16,7 @@ export {
   readConfig,
   renderConfig,
 } from './config/read-config.ts';
+export { damagedExitCode } from './exit-code.ts';
 export {
   type RunningRouter,
   routerFolder,

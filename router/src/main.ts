@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The router alone: reads its configuration, starts, and stops when it is told to. Exit codes: 0 after a stop, 78 for a
-// configuration it refuses, 1 for everything else that keeps it from running.
+// configuration it refuses, 65 for storage that is damaged, 1 for everything else that keeps it from running.
 
 import process from 'node:process';
 import { createLogger, isEtlError, type Logger } from '@etl-router/core';
@@ -9,6 +9,7 @@ import type { LoadedConfig } from './config/config.ts';
 import { type CommandLine, parseCommandLine, renderHelp } from './config/flags.ts';
 import { formatAddress } from './config/parse.ts';
 import { configExitCode, readConfig, renderConfig } from './config/read-config.ts';
+import { exitCodeOf } from './exit-code.ts';
 import { type RunningRouter, startRouter } from './process.ts';
 
 const usage = `Usage: etl-router [flags]
@@ -85,13 +86,12 @@ async function untilStopped(running: RunningRouter, logger: Logger): Promise<voi
   await running.close().catch((error: unknown) => {
     logger.debug({ err: error }, 'storage that failed could not be closed');
   });
-  process.exit(1);
+  process.exit(exitCodeOf(end));
 }
 
 /** One line that says why, with the code that docs/reference/errors.md explains. */
 function fail(error: unknown): void {
   if (!isEtlError(error)) throw error;
   process.stderr.write(`etl-router: ${error.code}: ${error.message}\n`);
-  const isConfig = error.code === 'ETL_CONFIG_INVALID' || error.code === 'ETL_UNSUPPORTED';
-  process.exitCode = isConfig ? configExitCode : 1;
+  process.exitCode = exitCodeOf(error);
 }

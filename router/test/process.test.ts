@@ -143,14 +143,14 @@ test('a configuration with faults ends with 78 and every fault; help and print-c
   assert.match(print.out, /node\.listen_addr +127\.0\.0\.1:0 +flag/);
 });
 
-test('damaged storage ends with one line that says where', async (t) => {
+test('damaged storage ends with 65 and one line that says where', async (t) => {
   const directory = await makeDirectory(t);
   await (
     await startRouter({ config: makeConfig(directory), logger: silentLogger, version })
   ).close();
   await writeFile(`${directory}/router/identity.json`, '{"formatVersion":1}');
   const ended = await runToEnd([...free, '--log-level', 'silent', '--data-dir', directory]);
-  assert.equal(ended.code, 1);
+  assert.equal(ended.code, 65);
   assert.match(ended.err, /^etl-router: ETL_STORAGE_CORRUPT: .*identity\.json.*\n$/);
 });
 

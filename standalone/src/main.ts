@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createLogger, EtlError, isEtlError, systemClock, systemRandom } from '@etl-router/core';
 import {
   configExitCode,
+  damagedExitCode,
   parseCommandLine,
   readBuildVersion,
   readConfig,
@@ -173,5 +174,6 @@ function report(error: unknown): number {
   if (!isEtlError(error)) throw error;
   process.stderr.write(`error: ${error.message}\n`);
   if (error.code === 'ETL_CONFIG_INVALID') return configExitCode;
+  if (error.code === 'ETL_STORAGE_CORRUPT') return damagedExitCode;
   return error.code === 'ETL_INVALID_ARGUMENT' ? 2 : 1;
 }
