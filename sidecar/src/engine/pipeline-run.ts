@@ -47,7 +47,10 @@ export class PipelineRun {
   #message = '';
   #isPaused: boolean;
   #isDraining = false;
+  /** Every source has said at least once what partitions it has. */
   #hasPartitions = false;
+  /** Sources whose latest answer to that was a failure. */
+  readonly #unlisted = new Set<string>();
   #discoveredAtMs = Number.NEGATIVE_INFINITY;
   #outcome: Promise<RunOutcome> | undefined;
 
@@ -210,22 +213,27 @@ export class PipelineRun {
     this.#discoveredAtMs = nowMs;
     for (const [name, source] of this.#stages.sources) await this.#askFor(name, source, signal);
     this.#lanes.wantSpilled();
-    this.#hasPartitions = true;
+    // What one source could not say yet is not nothing: without it the run would be complete, and its data never read.
+    this.#hasPartitions ||= this.#unlisted.size === 0;
     await this.#openWanted();
   }
 
+  /** Asks a source for its partitions. What it can not say now is asked again at the next turn. */
   async #askFor(name: string, source: Source, signal: AbortSignal): Promise<void> {
+    const { counters } = this.#context;
     if (source.capabilities.bounded && this.#lanes.isKnown(name)) return;
     try {
       const partitions = await source.partitions(signal);
+      if (this.#unlisted.delete(name)) counters.setFault(name, undefined);
       this.#lanes.want(
         'source',
         name,
         partitions.map((partition) => partition.name),
       );
     } catch (error) {
-      const failure = this.#context.counters.setFault(name, error);
+      const failure = counters.setFault(name, error);
       if (failure?.retryable !== true && !this.#lanes.isKnown(name)) throw error;
+      this.#unlisted.add(name);
       this.#discoveredAtMs = Number.NEGATIVE_INFINITY;
     }
   }

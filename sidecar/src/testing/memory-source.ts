@@ -30,6 +30,8 @@ export class MemoryTopic {
   /** Thrown by reads while set, `failures` times. */
   failure: Error | undefined;
   failures = 0;
+  /** Thrown by whoever asks for the partitions, while set. */
+  listFailure: Error | undefined;
 
   append(partition: string, records: readonly MemoryRecord[]): void {
     const known = this.#partitions.get(partition);
@@ -65,6 +67,7 @@ export class MemorySource implements Source {
   async open(): Promise<void> {}
 
   async partitions(): Promise<readonly { readonly name: string }[]> {
+    if (this.#topic.listFailure !== undefined) throw this.#topic.listFailure;
     return this.#topic.partitions.map((name) => ({ name }));
   }
 

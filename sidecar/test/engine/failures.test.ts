@@ -26,6 +26,21 @@ test('a sink that is down for an hour is waited out, and dead-letters nothing', 
   assert.equal(world.stage('out').fault?.standing, false);
 });
 
+test('a bounded source whose partitions can not be listed yet is not complete', async () => {
+  const table = new MemoryTable();
+  const world = new World({ pipeline: simple, tables: { out: table } });
+  world.emit(10);
+  world.topic.listFailure = new EtlError('ETL_UNAVAILABLE', 'the source is away');
+  await world.start();
+  await world.pass(10);
+  assert.equal(world.snapshot.phase, 'running');
+  assert.match(world.snapshot.message, /in: the source is away/);
+  world.topic.listFailure = undefined;
+  await world.completed();
+  assert.deepEqual(table.payloads, numbers(10));
+  assert.equal(world.stage('in').fault?.standing, false);
+});
+
 test('one poison record among n is found in at most 2·log2(n) + 1 writes, and the rest keeps its order', async () => {
   for (const poison of [0, 1, 37, 63]) {
     const table = new MemoryTable();
