@@ -3,7 +3,7 @@
 // exclusive(), one after the other, each in a transaction of its own. Never hands out a connection beyond a call.
 
 import { mkdirSync, realpathSync } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { assert, type Cancel, type Clock, EtlError, isEtlError } from '@etl-router/core';
@@ -44,6 +44,8 @@ export class DatabaseFile {
   #instance: DuckDBInstance | undefined;
   #connection: DuckDBConnection | undefined;
   #directory: FileHandle | undefined;
+  /** Of the file as it was opened. */
+  #inode: number | undefined;
   #logInode: number | undefined;
   #logBytes = 0;
   #tail: Promise<void> = Promise.resolve();
@@ -120,6 +122,7 @@ export class DatabaseFile {
         changeCatalog: () => ++this.#generation,
       });
       await connection.run('COMMIT');
+      await this.#confirm();
       await this.#syncDirectory();
       return result;
     } catch (error) {
@@ -147,6 +150,7 @@ export class DatabaseFile {
   async #open(): Promise<DuckDBConnection> {
     if (this.#connection !== undefined) return this.#connection;
     const { memoryLimitBytes, threads } = this.#options;
+    await mkdir(dirname(this.path), { recursive: true });
     this.#directory ??= await open(dirname(this.path), 'r');
     // Loaded when a file is opened: most pipelines have none, and loading takes 90 ms of the processor.
     const duckdb = await import('@duckdb/node-api');
@@ -160,8 +164,21 @@ export class DatabaseFile {
     this.#generation++;
     this.#logInode = undefined;
     this.#connection = await this.#instance.connect();
+    this.#inode = (await stat(this.path)).ino;
     await this.#directory.sync();
     return this.#connection;
+  }
+
+  /** A file that was removed or moved stays writable, and what is committed to it is lost: that is a failure. */
+  async #confirm(): Promise<void> {
+    const found = await stat(this.path).catch(() => undefined);
+    if (found !== undefined && found.ino === this.#inode) return;
+    await this.#drop();
+    throw new EtlError(
+      'ETL_CONNECTOR_FAILED',
+      `${this.path} was removed or replaced while it was written; what it held is gone, the write goes to the file that is there now`,
+      { details: { file: this.path } },
+    );
   }
 
   /**

@@ -8,7 +8,7 @@ import type { Column } from '../columns/table.ts';
 import { type FileSystem, type StoredFile, syncDirectory, writeFully } from './files.ts';
 import { lockOutput, type OutputLock } from './lock.ts';
 import { sequenceMark } from './settings.ts';
-import { type Change, type SinkState, StateLog } from './state.ts';
+import { type Change, type FileState, type SinkState, StateLog } from './state.ts';
 
 /** Directory of the state, beside the data. */
 const stateDirectory = '.etl';
@@ -85,6 +85,7 @@ export class Output {
     const { name, next } = isSeries ? await this.#freeName() : { name: basename(path), next: 1 };
     const current = join(this.#directory, name + (isSeries ? partialSuffix : ''));
     if (isSeries) await files.remove(current);
+    else await this.#refuseForeign();
     this.#data = await files.open(
       current,
       (await files.size(current)) === undefined ? 'wx+' : 'r+',
@@ -98,7 +99,7 @@ export class Output {
     });
   }
 
-  /** Appends to the current file; resolves when data and state are on disk. */
+  /** Appends to the current file; resolves when data and state are on disk, under the names they are looked for. */
   async append({ bytes, records, change }: Addition): Promise<void> {
     const { file } = this.state;
     assert(file !== undefined && this.#data !== undefined, 'a file was begun');
@@ -112,6 +113,17 @@ export class Output {
       ...change,
       file: { ...file, length, records: file.records + records },
     });
+    await this.confirm();
+  }
+
+  /**
+   * Throws when the current file or the state is no longer where they are looked for: both stay writable after someone
+   * removed or moved them, and what is stored there is lost. A file that is longer than what was written is not noticed.
+   */
+  async confirm(): Promise<void> {
+    await this.#log.confirm();
+    const { file } = this.state;
+    if (file !== undefined) await this.#sizeOf(file);
   }
 
   /** Completes the current file of a series: `tail` is its end, then it gets its name. */
@@ -125,6 +137,7 @@ export class Output {
       await writeFully(this.#data, tail, file.length);
       await this.#data.datasync();
     }
+    await this.confirm();
     await this.#log.append({ file: null, finished: file.name });
     await this.#data.close();
     this.#data = undefined;
@@ -150,24 +163,28 @@ export class Output {
       if (!this.#options.isSeries) await this.#refuseForeign();
       return;
     }
-    const { files, isSeries } = this.#options;
-    const path = join(this.#directory, file.name + (isSeries ? partialSuffix : ''));
-    const size = await files.size(path);
-    if (size === undefined || size < file.length) {
-      const state = this.#log.path;
-      const found = size === undefined ? 'is missing' : `has ${size} bytes`;
-      const rest = size === undefined ? 'its state' : 'it and its state';
-      throw new EtlError(
-        'ETL_STORAGE_CORRUPT',
-        `${path}: ${found}, but ${file.length} bytes were stored; restore it, or remove ${rest} ${state} to start over`,
-        { details: { file: path, bytes: file.length, state } },
-      );
-    }
-    this.#data = await files.open(path, 'r+');
+    const { path, size } = await this.#sizeOf(file);
+    this.#data = await this.#options.files.open(path, 'r+');
     if (size > file.length) {
       await this.#data.truncate(file.length);
       await this.#data.sync();
     }
+  }
+
+  /** Where the current file is and how long. Throws when what was stored is not all there. */
+  async #sizeOf(file: FileState): Promise<{ readonly path: string; readonly size: number }> {
+    const { files, isSeries } = this.#options;
+    const path = join(this.#directory, file.name + (isSeries ? partialSuffix : ''));
+    const size = await files.size(path);
+    if (size !== undefined && size >= file.length) return { path, size };
+    const state = this.#log.path;
+    const found = size === undefined ? 'is missing' : `has ${size} bytes`;
+    const rest = size === undefined ? 'its state' : 'it and its state';
+    throw new EtlError(
+      'ETL_STORAGE_CORRUPT',
+      `${path}: ${found}, but ${file.length} bytes were stored; restore it, or remove ${rest} ${state} to start over`,
+      { details: { file: path, bytes: file.length, state } },
+    );
   }
 
   /** A file that was there before: what it holds is not known, so nothing is put behind it. */
@@ -191,13 +208,15 @@ export class Output {
     await this.#log.append({ finished: null });
   }
 
-  /** The next name of the series that no finished file has. */
+  /** The next name of the series that no file has. An unfinished one without bytes was never written to: it is ours. */
   async #freeName(): Promise<{ readonly name: string; readonly next: number }> {
+    const { files } = this.#options;
     for (let number = this.state.next; ; number++) {
       const mark = String(number).padStart(6, '0');
       const name = basename(this.#options.path).replace(sequenceMark, mark);
       const path = join(this.#directory, name);
-      if ((await this.#options.files.size(path)) === undefined) return { name, next: number + 1 };
+      const [finished, partial] = [await files.size(path), await files.size(path + partialSuffix)];
+      if (finished === undefined && (partial ?? 0) === 0) return { name, next: number + 1 };
     }
   }
 }

@@ -119,10 +119,12 @@ export class FileSink implements Sink {
     });
   }
 
-  /** Finishes the last file of a series. */
+  /** Finishes the last file of a series. Throws when what was stored is not there any more. */
   complete(): Promise<void> {
     return this.#exclusive(async () => {
-      await this.#finish(await this.#open());
+      const opened = await this.#open();
+      await this.#finish(opened);
+      await opened.output.confirm();
     });
   }
 

@@ -161,6 +161,17 @@ export class StateLog {
     if (this.#length >= Math.max(compactBytes, 4 * this.#compacted)) await this.#compact();
   }
 
+  /** Throws when the log is no longer where the next opening looks for it: it was removed or moved. */
+  async confirm(): Promise<void> {
+    const size = await this.#files.size(this.path);
+    if (size !== undefined && size >= this.#length) return;
+    throw new EtlError(
+      'ETL_CONNECTOR_FAILED',
+      `${this.path}: was removed or cut while its output is written; restore it, or move the data away too`,
+      { details: { file: this.path } },
+    );
+  }
+
   async close(): Promise<void> {
     await this.#file.close();
   }
