@@ -1,7 +1,7 @@
 // Reads a file, plain or gzip, as one stream of bytes. Offsets count bytes of the decompressed stream. The file is held
 // open: a file that takes its name meanwhile is never mixed in.
 
-import { createReadStream, type ReadStream, type Stats } from 'node:fs';
+import { constants, createReadStream, type ReadStream, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { fileError, systemError } from './errors.ts';
@@ -53,10 +53,13 @@ export async function openBlocks(request: OpenBlocks): Promise<BlockReader | und
   }
 }
 
+/** Opening a named pipe must not wait for a writer: it would hold a thread that all files of the process share. */
+const readNow = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
 /** Opens a file to read. Throws ETL_CONNECTOR_FAILED that says why it can not be. */
 export async function openFile(path: string): Promise<FileHandle> {
   try {
-    return await open(path, 'r');
+    return await open(path, readNow);
   } catch (cause) {
     throw systemError(path, cause);
   }

@@ -1,4 +1,5 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { appendFile, mkdir, mkdtemp, rename, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -254,6 +255,8 @@ test('what can not be read says why', async () => {
   await rejects(source.partitions(signal), failsWith(/x\.csv.*(no file|not exist)/));
   await rejects(read('x.csv'), failsWith(/x\.csv: does not exist/));
   await rejects(read('.'), failsWith(/is not a regular file/));
+  execFileSync('mkfifo', [join(directory, 'pipe.jsonl')]);
+  await rejects(read('pipe.jsonl'), failsWith(/pipe\.jsonl: is not a regular file/));
   await rejects(async () => payloads(await read('twice.csv')), failsWith(/twice\.csv.*"a" twice/));
   const gzip = createSource({ type: 'file', config: { path: 'cut.jsonl.gz' } }, 'test');
   await gzip.open(testContext(directory));
