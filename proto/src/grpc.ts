@@ -2,7 +2,7 @@
 
 export { type ClientOptions, createClient } from './grpc/client.ts';
 export { MessageQueue } from './grpc/flow.ts';
-export { decodeMessage, encodeMessage } from './grpc/messages.ts';
+export { decodeMessage, EncodedMessage, encodeMessage } from './grpc/messages.ts';
 export { type Raw, type RawSchema, type RawService, rawSchema, rawService } from './grpc/raw.ts';
 export {
   addService,

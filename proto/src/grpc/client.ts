@@ -14,7 +14,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { writeAll } from './flow.ts';
-import { decodeMessage, encodeMessage } from './messages.ts';
+import { decodeMessage, type EncodedMessage, encodeMessage } from './messages.ts';
 import { methodPath } from './raw.ts';
 import { fromServiceError, type StatusOverrides } from './status.ts';
 import { type CallOptions, defaultMaxMessageBytes, type GrpcClient } from './types.ts';
@@ -68,7 +68,7 @@ export function createClient<S extends DescService>(
 }
 
 /** Any message, or its fields. */
-type Init = MessageInitShape<DescMessage>;
+type Init = MessageInitShape<DescMessage> | EncodedMessage;
 type UntypedMethod = (request: never, options?: CallOptions) => unknown;
 
 function clientMethod(caller: Caller): UntypedMethod {

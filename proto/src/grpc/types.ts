@@ -9,6 +9,7 @@ import type {
   MessageShape,
 } from '@bufbuild/protobuf';
 import type { Metadata } from '@grpc/grpc-js';
+import type { EncodedMessage } from './messages.ts';
 
 /** Largest message either side takes or sends unless told otherwise. */
 export const defaultMaxMessageBytes: number = 16 * 1024 * 1024;
@@ -48,7 +49,7 @@ export type ClientMethod<M extends Kinds> = M['methodKind'] extends 'unary'
           options?: CallOptions,
         ) => Promise<MessageShape<M['output']>>
       : (
-          requests: AsyncIterable<MessageInitShape<M['input']>>,
+          requests: AsyncIterable<MessageInitShape<M['input']> | EncodedMessage>,
           options?: CallOptions,
         ) => AsyncIterable<MessageShape<M['output']>>;
 

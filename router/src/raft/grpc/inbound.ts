@@ -12,6 +12,9 @@ import { decodeRaftMessage } from './message-codec.ts';
 const maxStreamsPerMember = 4;
 const maxStreams = 64;
 const maxFrameMessages = 1024;
+/** The sender is told how far was read after so many frames, or bytes of entries: long before it would wait for it. */
+const framesPerReceipt = 16;
+const bytesPerReceipt: number = 1024 * 1024;
 /** How long a stream may say nothing about who sends. */
 const introductionMs = 10_000;
 
@@ -59,6 +62,8 @@ export class Inbound {
     const cancel = this.#limitIntroduction(frames);
     let open: Open | undefined;
     let framesRead = 0n;
+    let framesTold = 0n;
+    let bytesUntold = 0;
     try {
       for (;;) {
         const frame = await frames.next();
@@ -68,8 +73,14 @@ export class Inbound {
         else if (frame.from !== undefined) {
           throw new RefusedPeer('malformed', 'from: is said with the first frame only');
         }
-        this.#take(frame, open.peer);
+        bytesUntold += this.#take(frame, open.peer);
         framesRead++;
+        const isFirst = framesTold === 0n;
+        const isMuch =
+          framesRead - framesTold >= framesPerReceipt || bytesUntold >= bytesPerReceipt;
+        if (!isFirst && !isMuch) continue;
+        framesTold = framesRead;
+        bytesUntold = 0;
         yield { framesRead };
       }
     } finally {
@@ -104,7 +115,8 @@ export class Inbound {
     if (!this.members.has(open.peer.id)) this.#parts.onPresence(open.peer, false);
   }
 
-  #take({ messages }: ExchangeRequest, peer: PeerIdentity): void {
+  /** Hands the messages on; returns the bytes of their entries. */
+  #take({ messages }: ExchangeRequest, peer: PeerIdentity): number {
     if (messages.length > maxFrameMessages) {
       throw new RefusedPeer(
         'malformed',
@@ -112,6 +124,7 @@ export class Inbound {
       );
     }
     const { id } = this.#parts.self();
+    let bytes = 0;
     for (const wire of messages) {
       const message = decodeRaftMessage(wire);
       if (message === undefined) continue;
@@ -127,8 +140,11 @@ export class Inbound {
           `a message for member ${message.to} came to member ${id}; check the peers' addresses`,
         );
       }
+      if (message.type === 'appendEntries')
+        for (const { data } of message.entries) bytes += data.length;
       this.#parts.receive(message);
     }
+    return bytes;
   }
 }
 

@@ -2,10 +2,12 @@
 // it breaks. While it can not be reached everything to it is dropped, and the owner told: what is old helps nobody.
 
 import { type Clock, EtlError, type Logger, type Random, toEtlError } from '@etl-router/core';
+import { EncodedMessage } from '@etl-router/proto/grpc';
 import type { ExchangeRequest } from '@etl-router/proto/raft';
 import type { Message } from '../messages.ts';
 import type { Peer } from '../transport.ts';
 import type { Dialer } from './dialer.ts';
+import { encodeFrame } from './frame-bytes.ts';
 import { encodeIdentity, type PeerIdentity } from './identity.ts';
 import { Outbox, type OutboxLimits } from './outbox.ts';
 import { Pauses } from './pauses.ts';
@@ -140,7 +142,7 @@ export class Link {
   async *#frames(
     ahead: Ahead,
     signal: AbortSignal,
-  ): AsyncGenerator<Pick<ExchangeRequest, 'messages'> & Partial<ExchangeRequest>, void> {
+  ): AsyncGenerator<EncodedMessage | Pick<ExchangeRequest, 'from' | 'messages'>, void> {
     ahead.frames++;
     ahead.bytes.push(0);
     yield { from: encodeIdentity(this.#parts.self()), messages: [] };
@@ -155,7 +157,7 @@ export class Link {
       const { messages, bytes } = this.#outbox.take();
       ahead.frames++;
       ahead.bytes.push(bytes);
-      yield { messages: [...messages] };
+      yield new EncodedMessage(encodeFrame(messages));
     }
   }
 

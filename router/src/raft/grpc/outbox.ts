@@ -1,9 +1,7 @@
 // What waits to be sent to one member on one stream. Bounded in number and bytes: a member that reads nothing costs
 // this much memory and no more. What does not fit is not taken; Raft sends it again when it matters.
 
-import type { RaftMessage } from '@etl-router/proto/raft';
 import type { Message } from '../messages.ts';
-import { encodeRaftMessage } from './message-codec.ts';
 
 export interface OutboxLimits {
   readonly maxMessages: number;
@@ -25,7 +23,7 @@ interface Queued {
 
 /** Messages that leave together. */
 export interface Frame {
-  readonly messages: readonly RaftMessage[];
+  readonly messages: readonly Message[];
   readonly bytes: number;
 }
 
@@ -68,7 +66,7 @@ export class Outbox {
     }
     const taken = this.#queue.splice(0, count);
     this.#bytes -= bytes;
-    return { messages: taken.map(({ message }) => encodeRaftMessage(message)), bytes };
+    return { messages: taken.map(({ message }) => message), bytes };
   }
 
   /** Drops everything and says how many it were. */
