@@ -73,11 +73,11 @@ export class Replica implements ReplicatedState {
     const last = entries.at(-1);
     if (last === undefined) return [];
     const results: Uint8Array[] = [];
-    const changes: RowChange[] = [];
+    const changes = new RowChanges();
     for (const { index, data, membership } of entries) {
       if (membership !== undefined) {
         this.#membership = membership;
-        changes.push({ key: membershipKey, value: membership });
+        changes.add({ key: membershipKey, value: membership });
       }
       if (data.length === 0) {
         results.push(noResult);
@@ -85,9 +85,9 @@ export class Replica implements ReplicatedState {
       }
       const applied = applyOne(machine, index, data);
       results.push(applied.result);
-      for (const change of applied.changes) changes.push(change);
+      for (const change of applied.changes) changes.add(change);
     }
-    await store.apply(changes, { index: last.index, term: last.term });
+    await store.apply(changes.last(), { index: last.index, term: last.term });
     return results;
   }
 
@@ -124,6 +124,20 @@ export class Replica implements ReplicatedState {
   #restore(rows: readonly Row[]): void {
     this.#membership = rows.find(isMembership)?.[1];
     this.#options.machine.restore(rows.filter((row) => !isMembership(row)));
+  }
+}
+
+/** Changes of many entries: of a row that several of them changed, as each changes the clock's, only the last counts. */
+class RowChanges {
+  readonly #byKey = new Map<string, RowChange>();
+
+  add(change: RowChange): void {
+    const { buffer, byteOffset, length } = change.key;
+    this.#byKey.set(Buffer.from(buffer, byteOffset, length).toString('latin1'), change);
+  }
+
+  last(): readonly RowChange[] {
+    return [...this.#byKey.values()];
   }
 }
 
