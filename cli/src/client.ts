@@ -2,10 +2,15 @@
 
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
 import { type ErrorCode, EtlError, errorCodes } from '@etl-router/core';
-import { type GlobalOptions, type Io, withoutCredentials } from './io.ts';
+import { type Consistency, type GlobalOptions, type Io, withoutCredentials } from './io.ts';
 
 const maxAnswerBytes = 256 * 1024 * 1024;
+const maxProblemLength = 64 * 1024;
+
+/** Routers that are asked one after the other for the leader. */
+const maxHops = 2;
 
 /** Reasons of the network for which no byte of the question can have reached a router. */
 const unreachable = [
@@ -27,30 +32,124 @@ type Fields = { readonly [field: string]: unknown };
 
 /** One router, by its HTTP address. */
 export class RouterClient {
-  readonly #endpoint: URL;
+  #endpoint: URL;
+  /** The router that named this one as the leader. */
+  #namedBy: string | undefined;
   readonly #timeoutMs: number;
+  readonly #consistency: Consistency | undefined;
   readonly #io: Io;
 
   /** Throws ETL_INVALID_ARGUMENT for a server that is no http or https URL. */
   constructor(options: GlobalOptions, io: Io) {
     this.#endpoint = parseServer(options.server);
     this.#timeoutMs = options.timeoutMs;
+    this.#consistency = options.consistency;
     this.#io = io;
   }
 
   /**
-   * Runs a document of one root field and returns its data. Throws EtlError with the server's code, or ETL_UNAVAILABLE
-   * or ETL_TIMEOUT.
+   * Runs a document of one root field and returns its data, of the leader where the router that is asked names one.
+   * Throws EtlError with the server's code, or ETL_UNAVAILABLE or ETL_TIMEOUT.
    */
   async query<T>(document: string, variables: Fields = {}): Promise<T> {
-    const answer = await this.#post(JSON.stringify({ query: document, variables }));
-    const { data, errors } = this.#parse(answer);
-    const [error] = Array.isArray(errors) ? errors.map(toFields) : [];
-    if (error !== undefined) throw this.#refusal(error);
+    const body = JSON.stringify({ query: document, variables });
+    for (let hops = 0; ; hops++) {
+      const answer = await this.#post(body);
+      const { data, errors } = this.#parse(answer);
+      const [error] = Array.isArray(errors) ? errors.map(toFields) : [];
+      if (error === undefined) return this.#dataOf<T>(document, answer, data);
+      const leader = hops < maxHops ? this.#leaderNamedIn(error) : undefined;
+      if (leader === undefined) throw this.#refusal(error);
+      this.#namedBy = this.#shown;
+      this.#endpoint = leader;
+    }
+  }
+
+  #dataOf<T>(document: string, answer: HttpAnswer, data: unknown): T {
     const field = /\{\s*(\w+)/.exec(document)?.[1] as string;
     if (typeof toFields(data)[field] !== 'object')
       throw this.#notGraphQl(`${answer.status}, no ${field} in the answer`);
     return data as T;
+  }
+
+  /** Nothing was done, and another router will do it. Credentials were given for this one and go nowhere else. */
+  #leaderNamedIn(error: Fields): URL | undefined {
+    const { code, details } = toFields(error['extensions']);
+    const { httpAddress } = toFields(details);
+    if (code !== 'ETL_NOT_LEADER' || typeof httpAddress !== 'string') return undefined;
+    if (this.#endpoint.username !== '') return undefined;
+    const url = URL.parse(`${this.#endpoint.protocol}//${httpAddress}/graphql`);
+    return url?.username === '' && url.pathname === '/graphql' ? url : undefined;
+  }
+
+  /** The bytes at a path beside GraphQL. Throws as {@link RouterClient.query}; `--timeout` bounds their silence. */
+  get(path: string): Promise<IncomingMessage> {
+    return this.#transfer('GET', path);
+  }
+
+  /** Sends bytes to a path beside GraphQL. */
+  async put(path: string, body: AsyncIterable<Uint8Array>): Promise<void> {
+    const response = await this.#transfer('PUT', path, body);
+    response.resume();
+  }
+
+  async #transfer(
+    method: string,
+    path: string,
+    body?: AsyncIterable<Uint8Array>,
+  ): Promise<IncomingMessage> {
+    const { request: send } = await this.#http();
+    const url = new URL(this.#endpoint);
+    url.pathname = url.pathname.replace(/\/graphql$/, '');
+    const [pathname, search] = path.split('?');
+    url.pathname = `${url.pathname.replace(/\/$/, '')}${pathname}`;
+    url.search = search ?? '';
+    const deadline = new AbortController();
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = body === undefined ? {} : { 'content-type': 'application/octet-stream' };
+      const request = send(
+        url,
+        { method, signal: this.#io.signal, headers, ...this.#auth() },
+        resolve,
+      );
+      request.setTimeout(this.#timeoutMs, () => {
+        deadline.abort();
+        request.destroy(new Error('silence'));
+      });
+      request.on('error', (error) => reject(this.#failure(error, deadline.signal)));
+      if (body === undefined) request.end();
+      else
+        Readable.from(body)
+          .on('error', (error) => request.destroy(error))
+          .pipe(request);
+    });
+    if ((response.statusCode ?? 0) < 300) return response;
+    throw await this.#problem(response);
+  }
+
+  /** What a refusal beside GraphQL says. */
+  async #problem(response: IncomingMessage): Promise<EtlError> {
+    let text = '';
+    for await (const chunk of response) {
+      text += String(chunk);
+      if (text.length > maxProblemLength) break;
+    }
+    const { title, code } = problemOf(text);
+    if (code === undefined || title === undefined) {
+      return this.#notGraphQl(`${statusOf(response)}, no snapshots`);
+    }
+    return new EtlError(toCode(code), title);
+  }
+
+  #auth(): { readonly auth?: string } {
+    const { username, password } = this.#endpoint;
+    if (username === '') return {};
+    return { auth: `${decodeURIComponent(username)}:${decodeURIComponent(password)}` };
+  }
+
+  /** Loaded here, as commands that ask no router start faster without. */
+  #http(): Promise<typeof import('node:http') | typeof import('node:https')> {
+    return this.#endpoint.protocol === 'https:' ? import('node:https') : import('node:http');
   }
 
   #parse({ status, body }: HttpAnswer): Fields {
@@ -70,7 +169,9 @@ export class RouterClient {
         `the router at ${this.#shown} does not know what this etlctl asks for; compare their versions with etlctl version (${message})`,
       );
     }
-    return new EtlError(toCode(code), message);
+    const { httpAddress } = toFields(toFields(error['extensions'])['details']);
+    const at = typeof httpAddress === 'string' ? ` (--server ${httpAddress})` : '';
+    return new EtlError(toCode(code), `${message}${at}`);
   }
 
   #notGraphQl(what: string, cause?: unknown): EtlError {
@@ -86,11 +187,7 @@ export class RouterClient {
   }
 
   async #post(body: string): Promise<HttpAnswer> {
-    // Loaded here, as commands that ask no router start faster without.
-    const { request: send } = await (this.#endpoint.protocol === 'https:'
-      ? import('node:https')
-      : import('node:http'));
-    const { username, password } = this.#endpoint;
+    const { request: send } = await this.#http();
     return new Promise((resolve, reject) => {
       const deadline = AbortSignal.timeout(this.#timeoutMs);
       const request = send(
@@ -98,14 +195,13 @@ export class RouterClient {
         {
           method: 'POST',
           signal: AbortSignal.any([deadline, this.#io.signal]),
-          ...(username === ''
-            ? {}
-            : { auth: `${decodeURIComponent(username)}:${decodeURIComponent(password)}` }),
+          ...this.#auth(),
           headers: {
             'content-type': 'application/json',
             accept: 'application/json',
             'content-length': Buffer.byteLength(body),
             'x-request-id': randomUUID(),
+            ...(this.#consistency === 'stale' && { 'x-etl-consistency': 'stale' }),
           },
         },
         (response) => {
@@ -151,9 +247,21 @@ export class RouterClient {
     if (/CERT|ALTNAME|ISSUER/.test(reason)) {
       return `the certificate of ${this.#shown} is not trusted (${reason}); NODE_EXTRA_CA_CERTS names a file of authorities`;
     }
+    if (unreachable.includes(reason) && this.#namedBy !== undefined) {
+      return `${this.#namedBy} names ${this.#shown} as the leader, which can not be reached from here (${reason}); ask it under another address with --server, or set --advertise-http-addr of it`;
+    }
     return unreachable.includes(reason)
       ? `can not reach the router at ${this.#shown} (${reason}); is it running? Set --server or ETLCTL_SERVER`
       : `the connection to ${this.#shown} broke before the whole answer came (${reason}); what was asked may have happened`;
+  }
+}
+
+function problemOf(text: string): { readonly title?: string; readonly code?: string } {
+  try {
+    const { title, code } = toFields(JSON.parse(text));
+    return typeof title === 'string' && typeof code === 'string' ? { title, code } : {};
+  } catch {
+    return {};
   }
 }
 

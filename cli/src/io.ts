@@ -25,7 +25,12 @@ export interface GlobalOptions {
   readonly namespace: string | undefined;
   readonly timeoutMs: number;
   readonly output: string | undefined;
+  /** How fresh answers have to be; undefined: linearizable. */
+  readonly consistency?: Consistency | undefined;
 }
+
+/** `stale`: what the router that is asked knows, without a leader too. */
+export type Consistency = 'linearizable' | 'stale';
 
 /**
  * What a command gives back. A `get` prints its data itself; every other verb prints the summary, or with `-o json` one

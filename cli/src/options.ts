@@ -2,7 +2,7 @@
 
 import { EtlError } from '@etl-router/core';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type GlobalOptions, type Io, withoutCredentials } from './io.ts';
+import { type Consistency, type GlobalOptions, type Io, withoutCredentials } from './io.ts';
 import { type Output, outputs } from './output.ts';
 
 /** The options every command takes, before or after its name; `offered` are the formats it can print. */
@@ -35,6 +35,7 @@ export function globalsOf(command: Command, io: Io): GlobalOptions {
     namespace?: string;
     timeout?: number;
     output?: string;
+    consistency?: Consistency;
   }>();
   const namespace = options.namespace ?? (io.env['ETLCTL_NAMESPACE'] || undefined);
   if (namespace !== undefined && !/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/.test(namespace)) {
@@ -49,6 +50,7 @@ export function globalsOf(command: Command, io: Io): GlobalOptions {
     namespace,
     timeoutMs: options.timeout ?? 30_000,
     output: options.output,
+    consistency: options.consistency,
   };
 }
 
@@ -59,6 +61,17 @@ function parseTimeout(text: string): number {
   if (ms < 1 || ms > 86_400_000)
     throw new InvalidArgumentError('Give a duration from 1ms to 24h, such as 30s.');
   return ms;
+}
+
+/** Adds `--consistency`, of the commands that only read. */
+export function addConsistency(command: Command): Command {
+  const levels: readonly Consistency[] = ['linearizable', 'stale'];
+  return command.addOption(
+    new Option(
+      '--consistency <level>',
+      'linearizable: as of now; stale: what this router knows, without a leader too (default: linearizable)',
+    ).choices(levels),
+  );
 }
 
 /** `-f` and `-R` as commander gives them. */

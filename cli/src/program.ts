@@ -7,6 +7,7 @@ import { type ExitCode, type Explanation, exitCodes, explain, renderExits } from
 import { type CommandResult, type GlobalOptions, type Io, printable } from './io.ts';
 import { addGlobals, globalsOf } from './options.ts';
 import { parseOutput, renderJson } from './output.ts';
+import { addBackupVerbs } from './verbs/backup.ts';
 import { addClusterVerbs } from './verbs/cluster.ts';
 import { addDeadLetterVerbs } from './verbs/dead-letters.ts';
 import { addObjectVerbs } from './verbs/objects.ts';
@@ -148,6 +149,7 @@ export function createProgram(
   addPipelineVerbs(verbs);
   addDeadLetterVerbs(verbs);
   addClusterVerbs(verbs);
+  addBackupVerbs(verbs);
   addOwnVerbs(verbs);
   return program;
 }

@@ -24,6 +24,8 @@ const member = (name: string, role: string, rest: object = {}): object => ({
   name,
   raftId: `90${name}`,
   address: `10.0.0.${name}:50052`,
+  grpcAddress: `10.0.0.${name}:50051`,
+  httpAddress: name === '4' ? null : `10.0.0.${name}:8080`,
   ...{ role, healthy: true, matchIndex: '120' },
   ...rest,
 });
@@ -105,7 +107,7 @@ test('the status tells who leads, who is away, and how far the asked one is', as
     out,
     `cluster:   c-1
 health:    degraded
-leader:    1
+leader:    1, gRPC 10.0.0.1:50051, HTTP 10.0.0.1:8080
 members:   3 voters, 1 learner, not healthy: 2
 asked:     1 (id 901), leader
 term:      3
@@ -125,11 +127,11 @@ test('members are a table, a list or their names', async (t) => {
   assert.deepEqual([code, err], [0, '']);
   assert.equal(
     out,
-    `NAME   ID    ROLE       HEALTHY   MATCH   ADDRESS
-1      901   leader     yes       120     10.0.0.1:50052
-2      902   follower   no        80      10.0.0.2:50052
-3      903   follower   yes       120     10.0.0.3:50052
-4      904   learner    yes       120     10.0.0.4:50052
+    `NAME   ID    ROLE       HEALTHY   MATCH   RAFT             GRPC             HTTP
+1      901   leader     yes       120     10.0.0.1:50052   10.0.0.1:50051   10.0.0.1:8080
+2      902   follower   no        80      10.0.0.2:50052   10.0.0.2:50051   10.0.0.2:8080
+3      903   follower   yes       120     10.0.0.3:50052   10.0.0.3:50051   10.0.0.3:8080
+4      904   learner    yes       120     10.0.0.4:50052   10.0.0.4:50051   -
 `,
   );
   const names = await etlctl(['cluster', 'members', '-o', 'name', '-s', server]);
@@ -149,8 +151,8 @@ test('a router that does not lead shows nothing that it does not know', async (t
     },
   });
   const { out, err } = await etlctl(['cluster', 'members', '-s', server]);
-  assert.match(out, /\n1 {6}901 {3}leader {5}- {9}- {7}10\.0\.0\.1:50052\n/);
-  assert.match(err, /^Only the leader knows/);
+  assert.match(out, /\n1 {6}901 {3}leader {5}- {9}- {7}10\.0\.0\.1:50052 {3}/);
+  assert.equal(err, 'Only the leader knows how the others are; --server 10.0.0.1:8080 asks it.\n');
 });
 
 test('a member is added by name, address and Raft id', async (t) => {

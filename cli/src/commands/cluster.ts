@@ -18,6 +18,9 @@ interface Member {
   readonly name: string;
   readonly raftId: string;
   readonly address: string;
+  /** Null: it has not told the router that was asked. */
+  readonly grpcAddress: string | null;
+  readonly httpAddress: string | null;
   readonly role: string;
   /** Null: only the leader knows. */
   readonly healthy: boolean | null;
@@ -38,7 +41,8 @@ interface Status {
   readonly members: readonly Member[];
 }
 
-const memberFields = 'members { name raftId address role healthy matchIndex }';
+const memberFields =
+  'members { name raftId address grpcAddress httpAddress role healthy matchIndex }';
 const membersDocument = `query { clusterStatus { ${memberFields} } }`;
 const statusDocument = `query {
   clusterStatus {
@@ -63,7 +67,7 @@ export async function showStatus({ globals, io }: ClusterRequest): Promise<Comma
     const lines = {
       cluster: status.clusterId,
       health: status.health.toLowerCase(),
-      leader: status.leaderId ?? 'none is known',
+      leader: leaderLine(status),
       members: membersLine(status.members),
       asked: `${status.nodeId} (id ${status.raftId}), ${status.role.toLowerCase()}`,
       term: status.currentTerm,
@@ -74,6 +78,16 @@ export async function showStatus({ globals, io }: ClusterRequest): Promise<Comma
       io.out(`${`${name}:`.padEnd(10)} ${printableLine(value)}\n`);
   }
   return { summary: '' };
+}
+
+function leaderLine({ leaderId, members }: Status): string {
+  if (leaderId === null) return 'none is known';
+  const { grpcAddress, httpAddress } = members.find(({ name }) => name === leaderId) ?? {};
+  const at = [
+    ...(grpcAddress ? [`gRPC ${grpcAddress}`] : []),
+    ...(httpAddress ? [`HTTP ${httpAddress}`] : []),
+  ];
+  return at.length === 0 ? leaderId : `${leaderId}, ${at.join(', ')}`;
 }
 
 function membersLine(members: readonly Member[]): string {
@@ -97,19 +111,26 @@ export async function listMembers({ globals, io }: ClusterRequest): Promise<Comm
   else if (output === 'yaml') io.out(await renderYaml(list));
   else if (output === 'name') io.out(items.map(({ name }) => `${printableLine(name)}\n`).join(''));
   else {
-    const rows = items.map(({ name, raftId, role, healthy, matchIndex, address }) => [
-      name,
-      raftId,
-      role.toLowerCase(),
+    const rows = items.map(({ healthy, ...member }) => [
+      member.name,
+      member.raftId,
+      member.role.toLowerCase(),
       healthy === null ? '-' : healthy ? 'yes' : 'no',
-      matchIndex ?? '-',
-      address === '' ? '-' : address,
+      member.matchIndex ?? '-',
+      member.address === '' ? '-' : member.address,
+      member.grpcAddress ?? '-',
+      member.httpAddress ?? '-',
     ]);
-    io.out(renderTable(['NAME', 'ID', 'ROLE', 'HEALTHY', 'MATCH', 'ADDRESS'], rows));
-    if (items.some(({ healthy }) => healthy === null))
-      io.err('Only the leader knows how the others are; --server names it.\n');
+    io.out(renderTable(['NAME', 'ID', 'ROLE', 'HEALTHY', 'MATCH', 'RAFT', 'GRPC', 'HTTP'], rows));
+    if (items.some(({ healthy }) => healthy === null)) io.err(askLeader(items));
   }
   return { summary: '' };
+}
+
+function askLeader(members: readonly Member[]): string {
+  const { httpAddress } = members.find(({ role }) => role === 'LEADER') ?? {};
+  const how = httpAddress ? `--server ${printableLine(httpAddress)} asks it` : '--server names it';
+  return `Only the leader knows how the others are; ${how}.\n`;
 }
 
 async function readMembers(client: RouterClient): Promise<readonly Member[]> {

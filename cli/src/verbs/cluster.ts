@@ -21,7 +21,8 @@ the router that was asked does not lead, and only the leader hears of all.`,
 const membersHelp: Explanation = {
   summary: 'list the members of the cluster',
   about: `MATCH is the last entry of the log that a member is known to hold. Only the leader knows it of the
-others, and whether they are healthy; a router that does not lead shows - instead.`,
+others, and whether they are healthy; a router that does not lead shows - instead. RAFT is where the
+other members reach it, GRPC and HTTP where clients do, as far as it has told.`,
   examples: [
     { why: 'All of them', line: 'etlctl cluster members' },
     { why: 'Their names, for scripts', line: 'etlctl cluster members -o name' },
@@ -34,7 +35,7 @@ const addHelp: Explanation = {
   summary: 'add a member as a learner',
   about: `A learner receives the log and does not vote; promote it when it keeps up. Start it first, with the
 members there are as its --peers; etlctl cluster status --server of it shows its Raft id. Changes of
-members are asked of the leader. A member that is added again under another address has moved there.`,
+members are made by the leader: any router that knows it says where it is, and it is asked there. A member that is added again under another address has moved there.`,
   examples: [
     {
       why: 'Its name, and where its Raft port is reached',

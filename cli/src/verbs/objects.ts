@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import type { Explanation } from '../help.ts';
-import { addFileOptions, type FileFlags, filesOf } from '../options.ts';
+import { addConsistency, addFileOptions, type FileFlags, filesOf } from '../options.ts';
 import { outputs } from '../output.ts';
 import type { Verbs } from '../program.ts';
 
@@ -71,13 +71,17 @@ printed can be applied again.`,
       line: 'etlctl get source/orders-file -n shop -o yaml',
     },
     { why: 'Names alone, for scripts', line: 'etlctl get sinks -o name' },
+    {
+      why: 'While the cluster has no leader',
+      line: 'etlctl get pipelines --consistency stale',
+    },
   ],
   exits: ['0', '1', '2', '4', '124', '128+n'],
   outputs,
 };
 
 function addGet({ program, add, act, io }: Verbs): void {
-  add(program, 'get', getHelp)
+  addConsistency(add(program, 'get', getHelp))
     .argument('<resource>', `${kinds}; or resource/name`)
     .argument('[name]', 'the one to show; all of the namespace without it')
     .option('-A, --all-namespaces', 'of every namespace')
@@ -119,7 +123,7 @@ the counters of its stages, references that nothing answers to, and the position
 };
 
 function addDescribe({ program, add, act, io }: Verbs): void {
-  add(program, 'describe', describeHelp)
+  addConsistency(add(program, 'describe', describeHelp))
     .argument('<resource>', `${kinds}; or resource/name`)
     .argument('[name]', 'the one to show; needed unless it stands after the slash')
     .action(async (resource: string, name: string | undefined, _flags: object, command: Command) =>
