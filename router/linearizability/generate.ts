@@ -2,8 +2,9 @@
 // call and return, and some never learn what came of it: their answer was lost, or a crash took all answers under way.
 
 import { type Random, seededRandom } from '@etl-router/core';
+import type { Request } from './answers.ts';
 import type { Operation } from './operations.ts';
-import { ReferenceSystem, type Request } from './reference-system.ts';
+import { ReferenceSystem } from './reference-system.ts';
 
 /** What a history is about: one model each, or all of them. */
 export type Subject = 'objects' | 'lanes' | 'groups' | 'registers';

@@ -1,21 +1,13 @@
 // The router's own state machine as the sequential system of generated histories: what the models claim that may be
 // answered is held against what is answered.
 
-import { EtlError } from '@etl-router/core';
 import { type CommandResult, StoredPipelineState } from '@etl-router/proto';
 import { laneRowKey, objectKey } from '../src/state/keys.ts';
 import { StateMachine } from '../src/state/machine.ts';
-import { acceptedResult, type CommandBody, encodeProposal } from '../src/state/proposal.ts';
+import { type CommandBody, decodeResult, encodeProposal } from '../src/state/proposal.ts';
 import { joinKey } from '../src/state/table.ts';
-import type { Operation, OperationName, Operations } from './operations.ts';
-
-/** An operation that is about to be answered. */
-export type Request = {
-  readonly [Name in OperationName]: { readonly op: Name; readonly in: Operations[Name]['in'] };
-}[OperationName];
-
-type Answer = NonNullable<Operation['out']>;
-type Written = CommandResult['outcome'];
+import { type Answer, answerOf, type Request, toHex } from './answers.ts';
+import type { Operations } from './operations.ts';
 
 const pipeline = 'default/orders';
 const sidecarId = 'default/pod';
@@ -35,11 +27,11 @@ export class ReferenceSystem {
     this.#ask({ case: 'registerSidecar', value: { description } });
     const generation = 1n;
     const plan = { pipeline, sidecarId, generation, observedGeneration: generation };
-    const assigned = this.#ask({
+    const { outcome } = this.#ask({
       case: 'assignPipeline',
       value: { ...plan, previousVersion: 0n, pipelineJson: spec },
     });
-    if (assigned.case === 'assignPipeline') this.#planVersion = assigned.value.planVersion;
+    if (outcome.case === 'assignPipeline') this.#planVersion = outcome.value.planVersion;
     this.#ask({ case: 'joinGroup', value: { groupId: 'readers', memberId: member } });
     const partitions = ['orders/0', 'orders/1', 'orders/2'];
     this.#ask({ case: 'assignPartitions', value: { groupId: 'readers', partitions } });
@@ -71,23 +63,15 @@ export class ReferenceSystem {
 
   /** Does what is asked and answers it. */
   answer(request: Request): Answer {
-    try {
-      return this.#answer(request);
-    } catch (error) {
-      return refusalOf(error, request);
-    }
-  }
-
-  #answer(request: Request): Answer {
     switch (request.op) {
       case 'create':
-        return this.#write({ ...request.in, ifVersion: 0 });
+        return this.#write(request, { ...request.in, ifVersion: 0 });
       case 'update':
-        return this.#write(request.in);
+        return this.#write(request, request.in);
       case 'delete': {
         const { name, ifVersion } = request.in;
-        this.#ask({ case: 'deleteObject', value: { ...nameOf(name), ...expecting(ifVersion) } });
-        return {};
+        const value = { ...nameOf(name), ...expecting(ifVersion) };
+        return answerOf(request, this.#ask({ case: 'deleteObject', value }));
       }
       case 'get':
       case 'getStale': {
@@ -97,17 +81,26 @@ export class ReferenceSystem {
         const spec = Buffer.from(object.spec).toString();
         return { version: Number(object.resourceVersion), spec, ...seen };
       }
-      case 'acquireEpoch':
-        return this.#acquire(request.in.lane);
-      case 'commitPosition':
-        return this.#commit(request.in);
+      case 'acquireEpoch': {
+        const lanes = [laneOf(request.in.lane)];
+        const value = { pipeline, sidecarId, planVersion: this.#planVersion, lanes };
+        return answerOf(request, this.#ask({ case: 'openLanes', value }));
+      }
+      case 'commitPosition': {
+        const { lane, epoch, position } = request.in;
+        const item = {
+          ...{ lane: { pipeline, ...laneOf(lane) }, epoch: BigInt(epoch) },
+          position: Buffer.from(position, 'hex'),
+        };
+        return answerOf(request, this.#ask({ case: 'commitPositions', value: { items: [item] } }));
+      }
       case 'getLane': {
         const lane = this.#lane(request.in.lane);
         if (lane === undefined) return { error: 'notFound' };
         return { epoch: Number(lane.epoch), position: toHex(lane.position) };
       }
       case 'commitGroupPosition':
-        return this.#commitGroup(request.in);
+        return this.#commitGroup(request);
       case 'getGroupPosition': {
         const position = this.#groupPosition(request.in.partition);
         return position === undefined ? { error: 'notFound' } : { position: toHex(position) };
@@ -126,51 +119,20 @@ export class ReferenceSystem {
     }
   }
 
-  #write(input: Operations['update']['in']): Answer {
+  #write(request: Request, input: Operations['update']['in']): Answer {
     const { kind, name } = nameOf(input.name);
-    const outcome = this.#put({
-      ...{ kind, name, spec: Buffer.from(input.spec) },
-      ...expecting(input.ifVersion),
-    });
-    if (outcome.case !== 'putObject') throw new Error(`a put was answered with ${outcome.case}`);
-    return { version: Number(outcome.value.resourceVersion), changed: outcome.value.changed };
+    const spec = Buffer.from(input.spec);
+    return answerOf(request, this.#put({ kind, name, spec, ...expecting(input.ifVersion) }));
   }
 
-  #acquire(lane: string): Answer {
-    const outcome = this.#ask({
-      case: 'openLanes',
-      value: { pipeline, sidecarId, planVersion: this.#planVersion, lanes: [laneOf(lane)] },
-    });
-    const opened = outcome.case === 'openLanes' ? outcome.value.lanes[0] : undefined;
-    if (opened === undefined) throw new Error(`lane ${lane} was not opened`);
-    return { epoch: Number(opened.epoch), position: toHex(opened.position) };
-  }
-
-  #commit({ lane, epoch, position }: Operations['commitPosition']['in']): Answer {
-    const bytes = Buffer.from(position, 'hex');
-    const item = { lane: { pipeline, ...laneOf(lane) }, epoch: BigInt(epoch), position: bytes };
-    const outcome = this.#ask({ case: 'commitPositions', value: { items: [item] } });
-    const refused = outcome.case === 'commit' ? outcome.value.refused[0] : undefined;
-    if (refused === undefined) return {};
-    if (refused.code === 'ETL_NOT_FOUND') return { error: 'notFound' };
-    const held = { epoch: Number(refused.epoch), position: toHex(refused.position) };
-    if (refused.code === 'ETL_FENCED') return { error: 'fenced', ...held };
-    return { error: refused.code === 'ETL_CONFLICT' ? 'conflict' : 'invalid', ...held };
-  }
-
-  #commitGroup({ partition, ...input }: Operations['commitGroupPosition']['in']): Answer {
-    const [groupId, source, name] = partitionOf(partition);
-    const position = { source, partition: name, position: Buffer.from(input.position, 'hex') };
-    const generation = BigInt(input.generation);
-    const outcome = this.#ask({
-      case: 'commitGroupPositions',
-      value: { groupId, memberId: member, generation, positions: [position] },
-    });
-    const refused = outcome.case === 'commit' ? outcome.value.refused[0] : undefined;
-    if (refused === undefined) return {};
-    return refused.code === 'ETL_FENCED'
-      ? { error: 'fenced', generation: Number(refused.epoch) }
-      : { error: 'conflict', position: toHex(refused.position) };
+  #commitGroup(request: Extract<Request, { op: 'commitGroupPosition' }>): Answer {
+    const [groupId, source, partition] = partitionOf(request.in.partition);
+    const position = Buffer.from(request.in.position, 'hex');
+    const value = {
+      ...{ groupId, memberId: member, generation: BigInt(request.in.generation) },
+      positions: [{ source, partition, position }],
+    };
+    return answerOf(request, this.#ask({ case: 'commitGroupPositions', value }));
   }
 
   #put(object: {
@@ -178,7 +140,7 @@ export class ReferenceSystem {
     readonly name: string;
     readonly spec: Uint8Array;
     readonly expectedVersion?: bigint;
-  }): Written {
+  }): CommandResult {
     const pipelineState =
       object.kind === 'EtlPipeline' ? StoredPipelineState.RUNNING : StoredPipelineState.UNSPECIFIED;
     return this.#ask({
@@ -187,11 +149,10 @@ export class ReferenceSystem {
     });
   }
 
-  /** The answer of a command; throws its refusal. */
-  #ask(body: CommandBody): Written {
+  #ask(body: CommandBody): CommandResult {
     this.#timeNs += 1000n;
     const stamps = { proposedAtNs: this.#timeNs, uid: `uid-${this.#timeNs}` };
-    return acceptedResult(this.#machine.apply(encodeProposal(body, stamps)).result).outcome;
+    return decodeResult(this.#machine.apply(encodeProposal(body, stamps)).result);
   }
 
   #object(
@@ -215,17 +176,6 @@ export class ReferenceSystem {
   }
 }
 
-/** A refusal of the state machine as the answer of the operation. */
-function refusalOf(error: unknown, { op }: Request): Answer {
-  if (!(error instanceof EtlError)) throw error;
-  if (error.code === 'ETL_FENCED' && op === 'commitGroupPosition') return { error: 'fenced' };
-  if (error.code === 'ETL_NOT_FOUND' && op === 'delete') return { error: 'notFound' };
-  if (error.code === 'ETL_CONFLICT' && (op === 'create' || op === 'update' || op === 'delete')) {
-    return { error: 'conflict', version: Number(error.details['found']) };
-  }
-  throw error;
-}
-
 function expecting(ifVersion: number | undefined): { expectedVersion?: bigint } {
   return ifVersion === undefined ? {} : { expectedVersion: BigInt(ifVersion) };
 }
@@ -246,8 +196,4 @@ function laneOf(lane: string): { source: string; partition: string } {
 function partitionOf(partition: string): [group: string, source: string, partition: string] {
   const [group = '', source = '', ...rest] = partition.split('/');
   return [group, source, rest.join('/')];
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }
