@@ -9,11 +9,16 @@ export class Process {
   isAlive = true;
   /** Stopped, as by SIGSTOP, until then. */
   pausedUntilMs = 0;
+  /** Of its machine. */
+  clock: Clock | undefined;
 
   constructor(member: number) {
     this.member = member;
   }
 }
+
+/** When every run begins. */
+const beginningMs = 1_700_000_000_000;
 
 interface Event {
   atMs: number;
@@ -26,6 +31,8 @@ export class Kernel {
   nowMs = 0;
   /** Events that ran. */
   count = 0;
+  /** Whose event runs; undefined: nobody's. */
+  running: Process | undefined;
   /** Told after each event, once its promises settled, whose process ran; undefined: nobody's. */
   afterEvent: (owner: Process | undefined) => void = () => {};
   readonly #heap: Event[] = [];
@@ -62,16 +69,22 @@ export class Kernel {
       }
       this.count++;
       event.run = undefined;
+      this.running = owner;
       run();
       await settled();
       this.afterEvent(owner);
     }
   }
 
+  /** What the clock of the machine says whose event runs. */
+  get wallMs(): number {
+    return this.running?.clock?.wallMs() ?? beginningMs + this.nowMs;
+  }
+
   /** A clock that belongs to one process and may run too fast or too slow. */
   clockOf(owner: Process, rate: number, skewMs: number): Clock {
     return {
-      wallMs: () => 1_700_000_000_000 + skewMs + this.nowMs * rate,
+      wallMs: () => beginningMs + skewMs + this.nowMs * rate,
       monotonicMs: () => this.nowMs * rate,
       after: (delayMs, run) => this.after(delayMs / rate, owner, run),
     };

@@ -1,77 +1,106 @@
-// Runs seeds and says what they found: `npm run sim -- --seeds 1000 --from 1`. One that fails is told with the command
-// that runs it again and its last events. `--count` says what the seeds went through, `--twice` runs each again and
-// compares, `--planted` looks for planted bugs.
+// Runs seeds and says what they found: `npm run sim -- --from 1 --count 1000`. A seed that fails is made smaller, told
+// with the command that runs it again, and its last events are written to a file.
 
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { Coverage } from './coverage.ts';
-import { findPlanted } from './plant.ts';
-import { type RunResult, runSeed } from './run.ts';
+import type { Plan } from './faults.ts';
+import { checkPlanted } from './plant.ts';
+import { runSeeds } from './run-seeds.ts';
 import { say } from './say.ts';
+import { mergeSlices } from './slices.ts';
+import { parsePlan } from './transcript.ts';
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '100' },
-    from: { type: 'string', default: '1' },
-    seed: { type: 'string' },
-    twice: { type: 'boolean', default: false },
-    trace: { type: 'boolean', default: false },
-    planted: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
-    count: { type: 'boolean', default: false },
-    quiet: { type: 'boolean', default: false },
-  },
-});
+const usage = `Usage: npm run sim -- [options]
 
-/** After so many a set of seeds ends. */
-const maxFailures = 5;
+Runs the simulator: every seed is a cluster with clients and faults of its own.
 
-process.on('unhandledRejection', (error) => {
-  say(`a promise was lost: ${String(error)}`);
-  process.exit(3);
-});
+  --from <seed>         first seed (default 1)
+  --count <n>           how many seeds (default 100); --seeds is the same
+  --jobs <n>            how many at a time (default: as many as there are cores)
+  --seed-max <s>        a seed that takes longer failed (default 120)
+  --save [<directory>]  write what the seeds went through to <directory> (default bench/results/sim)
+  --merge <file>...     add up slices that were saved, and judge them as one set
+  --twice               run each seed twice and compare (otherwise each fiftieth)
+
+  --seed <seed>         run one seed, and tell its last events
+  --trace               ... (with --from, of each)
+  --faults <n,...>      ... with these faults only; 'none' for none of them
+  --without <kind,...>  ... without this weather: loss, duplication, disorder, gathering, 'disk errors', clocks,
+                        'slow disk', 'slow rows'
+
+  --planted             plant each of the known bugs in a copy of the sources and look for it
+  --only <name,...>     ... only those
+
+Exit codes: 0 nothing wrong, 1 something was found or the seeds went through too little, 2 wrong usage.
+`;
 
 async function main(): Promise<number> {
-  if (values.planted) return await findPlanted(values.only, Number(values.seeds));
-  const only = values.seed === undefined ? undefined : Number(values.seed);
-  const from = only ?? Number(values.from);
-  const count = only === undefined ? Number(values.seeds) : 1;
-  const coverage = new Coverage();
-  const failed: number[] = [];
-  const startMs = performance.now();
-  let seed = from;
-  for (; seed < from + count && failed.length < (values.quiet ? 1 : maxFailures); seed++) {
-    const result = await runSeed(seed, values.trace);
-    coverage.add(result.coverage);
-    if (result.violation !== undefined) {
-      failed.push(seed);
-      if (values.quiet) say(`seed ${seed}: ${result.violation.message}`);
-      else await explain(result);
-      continue;
-    }
-    if (!values.twice && seed % 50 !== 0) continue;
-    const again = await runSeed(seed);
-    if (again.hash === result.hash) continue;
-    failed.push(seed);
-    say(`seed ${seed} is not repeatable: ${result.hash} and ${again.hash}`);
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      from: { type: 'string', default: '1' },
+      count: { type: 'string' },
+      seeds: { type: 'string' },
+      jobs: { type: 'string', default: `${availableParallelism()}` },
+      save: { type: 'boolean', default: false },
+      merge: { type: 'boolean', default: false },
+      twice: { type: 'boolean', default: false },
+      'seed-max': { type: 'string', default: '120' },
+      quiet: { type: 'boolean', default: false },
+      seed: { type: 'string' },
+      faults: { type: 'string' },
+      without: { type: 'string' },
+      trace: { type: 'boolean', default: false },
+      planted: { type: 'boolean', default: false },
+      only: { type: 'string', default: '' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) {
+    say(usage.trimEnd());
+    return 0;
   }
-  const ran = seed - from;
-  const seconds = (performance.now() - startMs) / 1000;
-  say(`${ran} seeds in ${seconds.toFixed(1)} s, ${(ran / seconds).toFixed(1)} a second`);
-  if (values.count) for (const [name, count] of Object.entries(coverage)) say(`${name}: ${count}`);
-  const missing = ran >= 100 ? coverage.missing(ran) : [];
-  for (const line of missing) say(`not enough of ${line}`);
-  if (failed.length > 0) say(`failed: ${failed.join(' ')}`);
-  return failed.length > 0 || missing.length > 0 ? 1 : 0;
+  if (values.merge) return await mergeSlices(positionals);
+  const count = wholeNumber(
+    'count',
+    values.count ?? values.seeds ?? (values.planted ? '1000' : '100'),
+  );
+  const jobs = wholeNumber('jobs', values.jobs);
+  const seedMaxMs = wholeNumber('seed-max', values['seed-max']) * 1000;
+  if (values.planted) return await checkPlanted({ only: values.only, seeds: count, jobs });
+  return await runSeeds({
+    seedMaxMs,
+    from: wholeNumber('from', values.seed ?? values.from),
+    count: values.seed === undefined ? count : 1,
+    jobs,
+    isTwice: values.twice,
+    isQuiet: values.quiet,
+    isTraced: values.trace || values.seed !== undefined,
+    plan: planOf(values),
+    saveTo: values.save ? (positionals[0] ?? 'bench/results/sim') : undefined,
+  });
 }
 
-async function explain(result: RunResult): Promise<void> {
-  const { seed, violation, profile } = result;
-  const { trace } = result.trace.length > 0 ? result : await runSeed(seed, true);
-  say(trace.join('\n'));
-  say(result.members.join('\n'));
-  say(JSON.stringify(profile));
-  say(`seed ${seed}: ${violation?.message}`);
-  say(`npm run sim -- --seed ${seed} --trace`);
+function wholeNumber(name: string, text: string): number {
+  if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text);
+  throw new UsageError(`--${name}: must be a whole number from 1, not ${text}`);
 }
 
-process.exitCode = await main();
+function planOf(values: Parameters<typeof parsePlan>[0]): Plan {
+  try {
+    return parsePlan(values);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+class UsageError extends Error {}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const { code } = error as { code?: string };
+  if (!(error instanceof UsageError) && code?.startsWith('ERR_PARSE_ARGS') !== true) throw error;
+  process.stderr.write(`${(error as Error).message}\n${usage}`);
+  process.exitCode = 2;
+}

@@ -1,6 +1,10 @@
 // The network between members: delays, loses, repeats, reorders and cuts. Links are one-way, so that a cut may be too.
 
-import type { Random } from '@etl-router/core';
+import { type EtlError, type Random, toEtlError } from '@etl-router/core';
+import { abandoned } from '../src/consensus/aborted.ts';
+import type { ProposalOptions, Proposed } from '../src/consensus/consensus.ts';
+import { unknownOutcome, withOutcome } from '../src/consensus/outcome.ts';
+import type { Forwarder } from '../src/raft/forwarding.ts';
 import type { Message } from '../src/raft/messages.ts';
 import type { RaftReceiver, RaftTransport, SnapshotShipment } from '../src/raft/transport.ts';
 import type { Kernel, Process } from './kernel.ts';
@@ -19,10 +23,15 @@ export interface NetworkParts {
   readonly profile: Profile;
   readonly random: Random;
   readonly station: (id: number) => Station | undefined;
+  /** Before a command is handed over. */
+  readonly onForward: () => void;
   /** Before a message leaves. */
   readonly onSend: (message: Message) => void;
   readonly onReceive: (message: Message) => void;
 }
+
+/** How long a command that was handed over may take. */
+const forwardMs = 5000;
 
 export class Network {
   readonly #parts: NetworkParts;
@@ -49,6 +58,22 @@ export class Network {
         // Everyone can be reached by number.
       },
       close: () => Promise.resolve(),
+    };
+  }
+
+  /** Hands commands of one process over; what is lost on the way back is not known. */
+  forwarderOf(process: Process): Forwarder {
+    return {
+      forward: (to, command, options) => {
+        return new Promise((resolve, reject) => {
+          const settle = (act: () => void): void => {
+            this.#parts.kernel.after(this.#delayMs(), process, act);
+          };
+          this.#forward({ from: process.member, to }, command, options, (answer) => {
+            settle(() => ('index' in answer ? resolve(answer) : reject(answer)));
+          });
+        });
+      },
     };
   }
 
@@ -124,6 +149,38 @@ export class Network {
         onReceive(each);
         station(each.to)?.receiver?.receive(each);
       }
+    });
+  }
+
+  #forward(
+    { from, to }: { readonly from: number; readonly to: number },
+    command: Uint8Array,
+    { signal, frees }: ProposalOptions,
+    answer: (answer: Proposed | EtlError) => void,
+  ): void {
+    const { kernel, station, random, onForward } = this.#parts;
+    onForward();
+    if (signal?.aborted === true) return answer(withOutcome(abandoned(signal), 'refused'));
+    // A connection that is known to be cut takes nothing; one that only swallows does not tell.
+    if (this.#isLost(from, to) && random.below(2) === 0)
+      return answer(withOutcome(unknownOutcome(`member ${to} is not reached`), 'refused'));
+    const late = (): void => answer(unknownOutcome(`member ${to} does not answer`));
+    kernel.after(forwardMs, undefined, late);
+    signal?.addEventListener('abort', () => answer(withOutcome(abandoned(signal), 'unknown')), {
+      once: true,
+    });
+    if (this.#isLost(from, to)) return;
+    kernel.after(this.#delayMs(), undefined, () => {
+      const { process, receiver } = station(to) ?? {};
+      if (process === undefined || receiver === undefined) return;
+      kernel.after(0, process, () => {
+        const back = (result: Proposed | EtlError): void => {
+          if (process.isAlive && !this.#isLost(to, from)) answer(result);
+        };
+        receiver.propose(command.slice(), { frees }).then(back, (error: unknown) => {
+          back(toEtlError(error));
+        });
+      });
     });
   }
 

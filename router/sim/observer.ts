@@ -42,15 +42,19 @@ export class Observer {
     if (node === undefined || term === undefined || lastApplied === undefined) return;
     if (failure !== undefined || role === 'starting') return;
     const id = this.#id;
-    check(term >= this.#term, () => `member ${id} goes back to term ${term}`);
+    check('Monotonic', term >= this.#term, () => `member ${id} goes back to term ${term}`);
     this.#term = term;
     if (role === 'leader' && this.#led < term) this.#leads(term);
     this.observeCommit();
     this.#configuration = node.membership.configuration;
     // I10, I17.
-    check(lastApplied >= this.#applied, () => `member ${id} applies backwards`);
+    check('Monotonic', lastApplied >= this.#applied, () => `member ${id} applies backwards`);
     this.#applied = lastApplied;
-    check((pendingProposals ?? 0) <= maxProposals, () => `${pendingProposals} proposals wait`);
+    check(
+      'Bounds',
+      (pendingProposals ?? 0) <= maxProposals,
+      () => `${pendingProposals} proposals wait`,
+    );
   }
 
   /** Takes what it knows to be committed into the truth, or finds that it is not. */
@@ -59,11 +63,12 @@ export class Observer {
     if (node === undefined) return;
     const [id, log, known] = [this.#id, this.#log, this.#commit];
     const { role, term, commitIndex } = node.status();
-    check(commitIndex >= known, () => `member ${id} takes back commit ${known}`);
-    check(commitIndex <= log.lastIndex, () => `member ${id} commits what it has not`);
+    check('Monotonic', commitIndex >= known, () => `member ${id} takes back commit ${known}`);
+    check('Monotonic', commitIndex <= log.lastIndex, () => `member ${id} commits what it has not`);
     // Thesis 3.6.2; what it knew before it led is another matter.
     const counts = role === 'leader' && this.#countsIn === term && commitIndex > known;
     check(
+      'LeaderCommit',
       !counts || log.term(commitIndex) === term,
       () => `member ${id} leads term ${term} and commits entry ${commitIndex} by counting`,
     );
@@ -80,16 +85,27 @@ export class Observer {
   #leads(term: number): void {
     const { truth, coverage, trace } = this.#world;
     this.#led = term;
-    if (truth.leads(this.#id, term, this.#log)) coverage.leaders++;
+    if (truth.leads(this.#id, term, this.#log)) {
+      coverage.note('leaders');
+      if (this.#world.hasLoad()) coverage.note('leaders under load');
+    }
     const isElected = this.#isQuorum((id) => truth.hasVoted(id, term, this.#id));
-    check(isElected, () => `member ${this.#id} leads term ${term} without a quorum of votes`);
+    check(
+      'ElectionSafety',
+      isElected,
+      () => `member ${this.#id} leads term ${term} without a quorum of votes`,
+    );
     trace.note('leader', this.#id, term);
   }
 
   /** QuorumLogInv: it is on the disks of a quorum. */
   #checkQuorum(entry: Entry): void {
     const isHeld = this.#isQuorum((id) => this.#world.member(id)?.keeps(entry) ?? false);
-    check(isHeld, () => `entry ${entry.index} is committed, and no quorum has it on its disks`);
+    check(
+      'QuorumLog',
+      isHeld,
+      () => `entry ${entry.index} is committed, and no quorum has it on its disks`,
+    );
   }
 
   /** A majority of each half, of the members as they are or were when it was looked at last. */

@@ -4,36 +4,42 @@
 import type { Random } from '@etl-router/core';
 import { isJoint } from '../src/raft/configuration.ts';
 import type { MembershipChange, MembershipStep } from '../src/raft/membership.ts';
-import { type Member, peerOf, type World } from './member.ts';
+import type { Peer } from '../src/raft/transport.ts';
+import type { Cluster } from './cluster.ts';
+import type { Member, World } from './member.ts';
 
 export interface OperatorParts {
   readonly world: World;
   readonly random: Random;
-  readonly members: () => readonly Member[];
-  readonly create: (id: number) => Member;
+  readonly cluster: Cluster;
+}
+
+/** What an operator is asked to do sooner or later. */
+interface Wishes {
+  churn: boolean;
+  transfer: boolean;
+  /** Who is to lead, tried until then. */
+  leader: { readonly id: number; readonly untilMs: number } | undefined;
 }
 
 export class Operator {
   readonly #parts: OperatorParts;
+  readonly #wishes: Wishes = { churn: false, transfer: false, leader: undefined };
   #isChurning = false;
-  #churnDueMs = 0;
-  #transferDueMs = 0;
   #isChanging = false;
-  #lastId: number;
   /** The cluster had all its members once. */
   isFounded = false;
 
   constructor(parts: OperatorParts) {
     this.#parts = parts;
-    this.#lastId = parts.world.founders.length;
   }
 
   start(): void {
     const { kernel } = this.#parts.world;
     this.#isChurning = true;
-    this.#drawDues();
     const turn = (): void => {
-      kernel.after(100 + this.#parts.random.below(200), undefined, turn);
+      const isUrgent = this.#wishes.leader !== undefined;
+      kernel.after(isUrgent ? 20 : 100 + this.#parts.random.below(200), undefined, turn);
       if (this.#isChanging) return;
       this.#isChanging = true;
       void this.#act().finally(() => {
@@ -48,10 +54,23 @@ export class Operator {
     this.#isChurning = false;
   }
 
+  /** Changes the members for no reason, as soon as it can. */
+  wantChurn(): void {
+    this.#wishes.churn = true;
+  }
+
+  wantTransfer(): void {
+    this.#wishes.transfer = true;
+  }
+
+  /** Hands leadership to that member, if there is time in the next seconds. */
+  wantLeader(id: number): void {
+    this.#wishes.leader = { id, untilMs: this.#parts.world.kernel.nowMs + 3000 };
+  }
+
   /** The leader, as far as there is one. */
   get leader(): Member | undefined {
-    return this.#parts
-      .members()
+    return this.#parts.cluster.members
       .filter(({ isLeader }) => isLeader)
       .toSorted((a, b) => (b.node?.status().term ?? 0) - (a.node?.status().term ?? 0))[0];
   }
@@ -72,10 +91,10 @@ export class Operator {
     const { leader } = this;
     const configuration = leader?.node?.membership.configuration;
     if (leader === undefined || configuration === undefined || this.#isChanging) return false;
-    const { members, world } = this.#parts;
+    const { cluster, world } = this.#parts;
     const { voters } = configuration;
     if (isJoint(configuration) || !voters.includes(victim.id) || voters.length < 3) return false;
-    const others = members().filter(({ id }) => voters.includes(id) && id !== victim.id);
+    const others = cluster.members.filter(({ id }) => voters.includes(id) && id !== victim.id);
     const areFine = others.every(({ isUp, isWiped, rots, hasUncommittedChange }) => {
       return isUp && !isWiped && !rots && !hasUncommittedChange;
     });
@@ -83,33 +102,23 @@ export class Operator {
   }
 
   async #act(): Promise<void> {
-    const { world, random, members } = this.#parts;
+    const { world, random } = this.#parts;
     const { leader } = this;
     if (leader?.node === undefined) return;
     const { membership } = leader.node;
-    for (const member of members()) {
-      if (membership.removed.includes(member.id) && !member.isRetired && random.below(10) === 0) {
-        member.kill('power');
-        member.isRetired = true;
-      }
-    }
+    this.#retire(membership.removed);
     const { voters } = membership.configuration;
     this.isFounded ||= voters.length >= world.profile.members;
-    const change = this.#plan(leader) ?? this.#whim(leader);
     const patience = new AbortController();
     const cancel = world.kernel.after(1000 + random.below(5000), undefined, () => patience.abort());
-    const { signal } = patience;
     try {
-      if (change !== undefined) {
+      const to = this.#successor(leader, voters);
+      const change = to === undefined ? await this.#change(leader) : undefined;
+      if (to !== undefined) await this.#transfer(leader, to, patience.signal);
+      else if (change !== undefined) {
         world.trace.note('members', leader.id, ...change.steps.map(({ id }) => id));
-        await leader.whileUp(leader.node.changeMembers(change, { signal }));
-        world.coverage.changes++;
-      } else if (this.#isChurning && world.kernel.nowMs >= this.#transferDueMs) {
-        this.#drawDues();
-        const to = voters[random.below(voters.length)] as number;
-        world.trace.note('transfer', leader.id, to);
-        await leader.whileUp(leader.node.transferTo(to, signal));
-        world.coverage.transfers++;
+        await leader.whileUp(leader.node.changeMembers(change, { signal: patience.signal }));
+        world.coverage.note('changes');
       }
     } catch {
       // It looks again in a moment.
@@ -118,88 +127,126 @@ export class Operator {
     }
   }
 
+  /** Whoever was removed is switched off some time later. */
+  #retire(removed: readonly number[]): void {
+    const { random, cluster } = this.#parts;
+    for (const member of cluster.members) {
+      if (!removed.includes(member.id) || member.isRetired || random.below(10) > 0) continue;
+      member.kill('power');
+      member.isRetired = true;
+    }
+  }
+
+  /** Who is to take over leadership now; undefined: nobody. */
+  #successor(leader: Member, voters: readonly number[]): number | undefined {
+    const { world, random } = this.#parts;
+    const wishes = this.#wishes;
+    const { leader: wanted } = wishes;
+    if (!this.#isChurning) return undefined;
+    if (wanted !== undefined) {
+      if (wanted.id === leader.id || wanted.untilMs < world.kernel.nowMs) wishes.leader = undefined;
+      else if (voters.includes(wanted.id)) return wanted.id;
+    }
+    if (!wishes.transfer) return undefined;
+    wishes.transfer = false;
+    return voters[random.below(voters.length)];
+  }
+
+  async #transfer(leader: Member, to: number, signal: AbortSignal): Promise<void> {
+    const { trace, coverage } = this.#parts.world;
+    trace.note('transfer', leader.id, to);
+    await leader.whileUp(leader.node?.transferTo(to, signal) ?? Promise.resolve());
+    coverage.note('transfers');
+  }
+
+  async #change(leader: Member): Promise<MembershipChange | undefined> {
+    const draft = this.#plan(leader) ?? this.#whim(leader);
+    if (draft === undefined) return undefined;
+    const steps: MembershipStep[] = [];
+    for (const { what, who } of draft.steps) {
+      const peer = who ?? (await this.#fresh(leader, steps));
+      steps.push({ step: what, ...peer });
+    }
+    return { steps, autoLeave: draft.autoLeave };
+  }
+
   /** What the cluster needs. */
-  #plan(leader: Member): MembershipChange | undefined {
-    const { world, random, members } = this.#parts;
+  #plan(leader: Member): Draft | undefined {
+    const { world, random, cluster } = this.#parts;
     const configuration = leader.node?.membership.configuration;
     if (configuration === undefined) return undefined;
     if (isJoint(configuration))
       return configuration.autoLeave ? undefined : { steps: [], autoLeave: false };
     const { voters, learners } = configuration;
-    const lost = members().find(({ id, isWiped, isRetired }) => {
+    const lost = cluster.members.find(({ id, isWiped, isRetired }) => {
       return (isWiped || isRetired) && (voters.includes(id) || learners.includes(id));
     });
     const autoLeave = random.below(3) > 0;
     if (lost !== undefined) {
-      const remove = step('remove', lost.id);
+      const remove = step('remove', lost.peer);
       if (voters.length < 2) return undefined;
-      return random.below(2) === 0
-        ? { steps: [remove], autoLeave }
-        : { steps: [remove, step('addVoter', this.#fresh(leader))], autoLeave };
+      const steps = random.below(2) === 0 ? [remove] : [remove, step('addVoter')];
+      return { steps, autoLeave };
     }
     const missing = world.profile.members - voters.length;
     if (missing <= 0) return undefined;
-    const [learner] = learners;
-    if (learner !== undefined) return { steps: [step('addVoter', learner)], autoLeave };
-    if (random.below(2) === 0)
-      return { steps: [step('addLearner', this.#fresh(leader))], autoLeave };
+    const learner = cluster.members.find(({ id }) => learners.includes(id));
+    if (learner !== undefined) return { steps: [step('addVoter', learner.peer)], autoLeave };
+    if (random.below(2) === 0) return { steps: [step('addLearner')], autoLeave };
     const count = random.below(2) === 0 ? missing : 1;
-    const ids: number[] = [];
-    while (ids.length < count) ids.push(this.#fresh(leader, ...ids));
-    return { steps: ids.map((id) => step('addVoter', id)), autoLeave };
+    return { steps: Array.from({ length: count }, () => step('addVoter')), autoLeave };
   }
 
   /** What nobody needs. */
-  #whim(leader: Member): MembershipChange | undefined {
-    const { world, random, members } = this.#parts;
-    if (!this.#isChurning || world.kernel.nowMs < this.#churnDueMs) return undefined;
-    this.#drawDues();
+  #whim(leader: Member): Draft | undefined {
+    const { random, cluster } = this.#parts;
+    if (!this.#isChurning || !this.#wishes.churn) return undefined;
     const configuration = leader.node?.membership.configuration;
     if (configuration === undefined || isJoint(configuration)) return undefined;
-    const { voters } = configuration;
-    if (voters.length < 3 || members().length > 14) return undefined;
-    const victim = voters[random.below(voters.length)] as number;
-    const second = voters[random.below(voters.length)] as number;
+    const voters = cluster.members.filter(({ id }) => configuration.voters.includes(id));
+    const victim = voters[random.below(Math.max(1, voters.length))]?.peer;
+    const second = voters[random.below(Math.max(1, voters.length))]?.peer;
     const autoLeave = random.below(3) > 0;
-    const fresh = this.#fresh(leader);
-    const swap = [step('remove', victim), step('addVoter', fresh)];
-    const other = this.#fresh(leader, fresh);
-    const swapTwo = [...swap, step('remove', second), step('addVoter', other)];
-    const whims: readonly (readonly MembershipStep[])[] = [
+    const which = random.below(7);
+    if (voters.length < 3 || cluster.members.length > 14) return undefined;
+    this.#wishes.churn = false;
+    const swap = [step('remove', victim), step('addVoter')];
+    const swapTwo = [...swap, step('remove', second), step('addVoter')];
+    const whims: readonly (readonly DraftStep[])[] = [
       [step('remove', victim)],
       [step('addLearner', victim)],
-      [step('addVoter', fresh)],
+      [step('addVoter')],
       swap,
       second === victim ? swap : swapTwo,
-      [step('addLearner', victim), step('addVoter', fresh)],
-      [step('addLearner', fresh), step('addLearner', other)],
+      [step('addLearner', victim), step('addVoter')],
+      [step('addLearner'), step('addLearner')],
     ];
-    return { steps: whims[random.below(whims.length)] as readonly MembershipStep[], autoLeave };
+    return { steps: whims[which] as readonly DraftStep[], autoLeave };
   }
 
   /** A member that is not part of the cluster yet: one that waits, or a new one. */
-  #fresh(leader: Member, ...named: readonly number[]): number {
-    const { create, members } = this.#parts;
+  async #fresh(leader: Member, named: readonly Peer[]): Promise<Peer> {
+    const { cluster } = this.#parts;
     const { members: present = [], removed = [] } = leader.node?.membership ?? {};
-    const isFree = ({ id, isWiped, isRetired }: Member): boolean =>
-      !(isWiped || isRetired || removed.includes(id) || named.includes(id)) &&
-      present.every((member) => member.id !== id);
-    const waiting = members().find(isFree);
-    if (waiting !== undefined) return waiting.id;
-    this.#lastId++;
-    create(this.#lastId).start();
-    return this.#lastId;
-  }
-
-  #drawDues(): void {
-    const { world, random } = this.#parts;
-    const { churnS, transferS } = world.profile;
-    const wait = (meanS: number): number => -Math.log(1 - random.next()) * meanS * 1000;
-    this.#churnDueMs = Math.max(this.#churnDueMs, world.kernel.nowMs + wait(churnS));
-    this.#transferDueMs = Math.max(this.#transferDueMs, world.kernel.nowMs + wait(transferS));
+    const taken = new Set([...present, ...named].map(({ name }) => name));
+    const waiting = cluster.members.find(({ id, isWiped, isRetired, hardware }) => {
+      return !(isWiped || isRetired || removed.includes(id) || taken.has(hardware.name));
+    });
+    return (waiting ?? (await cluster.grow())).peer;
   }
 }
 
-function step(what: MembershipStep['step'], id: number): MembershipStep {
-  return { step: what, ...peerOf(id) };
+interface DraftStep {
+  readonly what: MembershipStep['step'];
+  /** Undefined: a member that is none yet. */
+  readonly who: Peer | undefined;
+}
+
+interface Draft {
+  readonly steps: readonly DraftStep[];
+  readonly autoLeave: boolean;
+}
+
+function step(what: MembershipStep['step'], who?: Peer): DraftStep {
+  return { what, who };
 }

@@ -11,7 +11,6 @@ export interface Randoms {
   readonly workload: Random;
   readonly nemesis: Random;
   readonly operator: Random;
-  readonly members: (id: number) => Random;
 }
 
 export function randomsOf(seed: number): Randoms {
@@ -23,8 +22,13 @@ export function randomsOf(seed: number): Randoms {
     workload: of(4),
     nemesis: of(5),
     operator: of(6),
-    members: (id) => of(7 + (id % 57)),
   };
+}
+
+/** A number for a part of a run, far from those of other parts and other runs. */
+export function mixSeed(seed: number, part: number): number {
+  const mixed = Math.imul(seed ^ 0x5bd1e995, 0x9e3779b1) ^ Math.imul(part + 1, 0x85ebca6b);
+  return (mixed ^ (mixed >>> 15)) >>> 0;
 }
 
 export interface Profile {
@@ -50,6 +54,12 @@ export interface Profile {
   /** Messages to a member arrive together, as many as came in that time. */
   readonly gatherMs: number;
   readonly syncMs: number;
+  /** Mean time that a batch of rows takes to be stored. */
+  readonly applyMs: number;
+  /** Whether members hand commands to the leader; otherwise they say who it is. */
+  readonly isForwarding: boolean;
+  /** Of clients' sessions, services and sidecars: short ones run out where nobody can be reached. */
+  readonly leaseMs: number;
   /** Chance of an error of a write or a sync. */
   readonly diskErrors: number;
   readonly isClockSkewed: boolean;
@@ -62,6 +72,8 @@ export interface Profile {
   readonly outageS: number;
   readonly transferS: number;
   readonly churnS: number;
+  readonly restartS: number;
+  readonly depositionS: number;
   /** Events of the unsafe phase, and at most so long. */
   readonly maxEvents: number;
   readonly maxMs: number;
@@ -97,6 +109,9 @@ export function drawProfile(seed: number): Profile {
     isReordered: random.next() < 0.4,
     gatherMs: one(0, 0, 2, 30),
     syncMs: one(0.1, 2, 20, 150),
+    applyMs: one(0, 0, 1, 30),
+    isForwarding: random.next() < 0.5,
+    leaseMs: one(3000, 10_000, 60_000),
     diskErrors: one(0, 0, 0, 0.0005),
     isClockSkewed: random.next() < 0.3,
     partitionS: every(0.6, 3, 8, 20),
@@ -107,6 +122,8 @@ export function drawProfile(seed: number): Profile {
     outageS: every(0.2, 20),
     transferS: every(0.4, 3, 10),
     churnS: every(0.5, 3, 10),
+    restartS: every(0.3, 5, 15),
+    depositionS: every(0.3, 4, 10),
     maxEvents: isHeavy ? 3000 : 10_000,
     maxMs: 60_000,
   };

@@ -47,12 +47,14 @@ export class Promises {
     const [granted, attested] = [this.#granted, this.#attested];
     const isVoteKept = term > granted.term || (term === granted.term && vote === granted.to);
     check(
+      'Recovery',
       granted.term === 0 || isVoteKept,
       () => `member ${id} forgot its vote for ${granted.to} in term ${granted.term}`,
     );
-    check(term >= attested.term, () => `member ${id} forgot term ${attested.term}`);
+    check('Recovery', term >= attested.term, () => `member ${id} forgot term ${attested.term}`);
     if (term !== attested.term || attested.index <= compacted.index) return;
     check(
+      'Recovery',
       lastIndex >= attested.index && termAt(attested.index) === attested.entryTerm,
       () => `member ${id} forgot entry ${attested.index} that it said to have`,
     );
@@ -66,11 +68,12 @@ export class Promises {
     const { term, vote } = view.hardState;
     if (message.type === 'requestVoteReply') {
       const isKept = term > message.term || (term === message.term && vote === message.to);
-      check(isKept, () => `the vote of member ${id} for ${message.to} is not durable`);
+      check('Promises', isKept, () => `the vote of member ${id} for ${message.to} is not durable`);
     } else if (message.type === 'appendEntriesReply') {
       const { index } = message;
       const isKept = index <= view.compacted.index || view.term(index) === entryTerm;
       check(
+        'Promises',
         term >= message.term && isKept,
         () => `entry ${index} that member ${id} says to have is not durable`,
       );

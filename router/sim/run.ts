@@ -1,9 +1,12 @@
 // One seed from its foundation to its end: first everything may fail and nothing wrong may happen, then nothing fails
 // any more and everything has to come to an end.
 
+import { Cluster } from './cluster.ts';
 import { Coverage } from './coverage.ts';
+import { calmer, drawFaults, type Fault, type Plan } from './faults.ts';
+import { withSimulatedHost } from './host.ts';
 import { Kernel } from './kernel.ts';
-import { Member, type World } from './member.ts';
+import type { Member, World } from './member.ts';
 import { Nemesis } from './nemesis.ts';
 import { Network } from './network.ts';
 import { Operator } from './operator.ts';
@@ -22,43 +25,58 @@ export interface RunResult {
   readonly coverage: Coverage;
   readonly trace: readonly string[];
   readonly profile: Profile;
+  /** Those of the plan, and the numbers of those that happened before the end. */
+  readonly faults: readonly Fault[];
+  readonly happened: readonly number[];
   /** What each member was at the end. */
   readonly members: readonly string[];
 }
 
-export async function runSeed(seed: number, keepsTrace = false): Promise<RunResult> {
-  const run = new Run(seed, keepsTrace);
-  const violation = await run.toTheEnd();
-  const { kernel, trace, coverage, profile, network } = run.world;
-  coverage.events = kernel.count;
-  coverage.messages = network.messages;
+export interface RunOptions {
+  readonly keepsTrace?: boolean;
+  /** Leaves something out. */
+  readonly plan?: Plan;
+}
+
+export async function runSeed(seed: number, options: RunOptions = {}): Promise<RunResult> {
+  const run = new Run(seed, options);
+  const { kernel, trace, coverage, profile, network, truth } = run.world;
+  const violation = await withSimulatedHost(kernel, () => run.toTheEnd());
+  coverage.note('events', kernel.count);
+  coverage.note('messages', network.messages);
+  coverage.note('repeats', truth.repeats);
   return {
-    ...{ seed, violation, coverage, profile },
+    ...{ seed, violation, coverage, profile, faults: run.faults, happened: run.happened },
     hash: trace.hash,
     events: kernel.count,
     ms: kernel.nowMs,
     members: run.members,
-    trace: trace.tail(60),
+    trace: trace.tail(transcriptLines),
   };
 }
 
+/** Lines of what happened that a run gives back. */
+const transcriptLines = 400;
+
 class Run {
   readonly world: World;
-  readonly #members = new Map<number, Member>();
+  readonly faults: readonly Fault[];
+  readonly #cluster: Cluster;
   readonly #workload: Workload;
   readonly #operator: Operator;
   readonly #nemesis: Nemesis;
   #violation: Violation | undefined;
 
-  constructor(seed: number, keepsTrace: boolean) {
-    const profile = drawProfile(seed);
+  constructor(seed: number, { keepsTrace = false, plan = {} }: RunOptions) {
+    const profile = calmer(drawProfile(seed), plan.without);
     const randoms = randomsOf(seed);
     const kernel = new Kernel();
     const trace = new Trace(() => kernel.nowMs, keepsTrace);
     const coverage = new Coverage();
-    const member = (id: number): Member | undefined => this.#members.get(id);
+    const member = (id: number): Member | undefined => this.#cluster.member(id);
     const network = new Network({
       ...{ kernel, profile, random: randoms.network, station: member },
+      onForward: () => coverage.note('proposals forwarded'),
       onSend: (message) => member(message.from)?.leaves(message),
       onReceive: ({ type, from, to, term }) => trace.note(type, from, to, term),
     });
@@ -66,31 +84,27 @@ class Run {
       this.#violation ??= violation;
     };
     this.world = {
-      ...{ kernel, network, profile, truth: new Truth(), trace, coverage, member, violated },
-      founders: Array.from({ length: profile.founders }, (_, at) => at + 1),
-    };
-    const members = (): readonly Member[] => [...this.#members.values()];
-    const create = (id: number): Member => {
-      const { clock } = randoms;
-      const rate = profile.isClockSkewed ? 0.9 + clock.next() * 0.2 : 1;
-      const skewMs = profile.isClockSkewed ? (clock.next() - 0.5) * 1_200_000 : 0;
-      const made = new Member(id, this.world, randoms.members(id), { rate, skewMs });
-      this.#members.set(id, made);
-      return made;
+      ...{ seed, kernel, network, profile, truth: new Truth(), trace, coverage, member, violated },
+      hasLoad: () => this.#workload.writing > 0,
     };
     const { world } = this;
-    this.#workload = new Workload({ world, random: randoms.workload, members });
-    this.#operator = new Operator({ world, random: randoms.operator, members, create });
+    const cluster = new Cluster(world, randoms.clock);
+    this.#cluster = cluster;
+    this.#workload = new Workload({ world, random: randoms.workload, cluster });
+    this.#operator = new Operator({ world, random: randoms.operator, cluster });
+    const all = drawFaults(seed, profile);
+    this.faults = all.filter(({ number }) => plan.faults?.has(number) ?? true);
     this.#nemesis = new Nemesis({
-      ...{ world, random: randoms.nemesis, members, operator: this.#operator },
+      ...{ world, random: randoms.nemesis, cluster, operator: this.#operator },
+      faults: this.faults,
     });
     kernel.afterEvent = (owner) => this.#inspect(owner?.member);
-    for (const id of this.world.founders) create(id).start();
   }
 
   async toTheEnd(): Promise<Violation | undefined> {
     const { kernel, profile } = this.world;
     const workload = this.#workload;
+    await this.#cluster.found(profile.founders);
     this.#operator.start();
     workload.start();
     await this.#until('the cluster is founded', 60_000, () => this.#operator.isFounded);
@@ -111,8 +125,12 @@ class Run {
     return this.#violation;
   }
 
+  get happened(): readonly number[] {
+    return this.#nemesis.happened;
+  }
+
   get members(): readonly string[] {
-    return [...this.#members.values()].map(({ description }) => description);
+    return this.#cluster.members.map(({ description }) => description);
   }
 
   get #isOver(): boolean {
@@ -135,20 +153,20 @@ class Run {
       return isReached || this.#isOver || kernel.nowMs > endMs;
     });
     trace.note(what);
-    if (!isReached) this.#violation ??= new Violation(`not within ${ms} ms: ${what}`);
+    if (!isReached) this.#violation ??= new Violation('Liveness', `not within ${ms} ms: ${what}`);
   }
 
   #agree(): boolean {
     const { leader, ids } = this.#operator;
     if (leader === undefined) return false;
-    const digests = new Set(ids.map((id) => this.#members.get(id)?.digest));
+    const digests = new Set(ids.map((id) => this.#cluster.member(id)?.digest));
     return digests.size === 1 && leader.hasAppliedAll;
   }
 
   #inspect(id: number | undefined): void {
     try {
-      if (id !== undefined) this.#members.get(id)?.inspect();
-      else for (const member of this.#members.values()) member.inspect();
+      if (id !== undefined) this.#cluster.member(id)?.inspect();
+      else for (const member of this.#cluster.members) member.inspect();
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
       this.#violation ??= error;

@@ -2,10 +2,27 @@
 // under which index and term, what is committed, and what the state machine makes of it. Members are compared with it
 // after every event; invariants carry the names of docs/specs/0007-raft.md and of Raft's papers.
 
+import { fromBinary } from '@bufbuild/protobuf';
+import { type CommandResult, ProposalSchema } from '@etl-router/proto';
+import { StateHost } from '../src/server/state-host.ts';
+import { decodeResult } from '../src/state/proposal.ts';
+import type { Touched } from '../src/state/table.ts';
+import type { Tables } from '../src/state/tables.ts';
 import type { Entry, HardState, LogReader } from '../src/storage/log-types.ts';
-import { type Command, decodeAnswer, decodeCommand, Registers } from './machine.ts';
+import { StateHash } from './state-hash.ts';
 import { hashOf } from './trace.ts';
 import { check } from './violation.ts';
+
+/** Tables whose rows clients read. */
+export type ReadTable = 'objects' | 'services' | 'assignments' | 'lanes' | 'groupPositions';
+type RowOf<Name extends ReadTable> = ReturnType<Tables[Name]['get']>;
+
+/** A request that took effect. */
+export interface Effect {
+  readonly index: number;
+  readonly answer: CommandResult;
+  readonly hash: number;
+}
 
 /** A committed entry. */
 interface Committed {
@@ -14,7 +31,7 @@ interface Committed {
   /** Lowest term of a member that knew it to be committed. */
   readonly inTerm: number;
   readonly type: Entry['type'];
-  /** Of all registers, once it is applied. */
+  /** Of all rows, once it is applied. */
   readonly stateHash: number;
   /** What the state machine answers. */
   readonly answerHash: number;
@@ -42,11 +59,15 @@ export class Truth {
   readonly #written = new Map<string, string>();
   /** Whom each member voted for, by member and term. */
   readonly #votes = new Map<string, number>();
-  readonly #model = new Registers();
-  /** Where each command took effect, by client and sequence. */
-  readonly #effects = new Map<string, number>();
-  /** Values of a register with the index from which they hold, by key. */
-  readonly #history = new Map<number, { readonly from: number; readonly value: number }[]>();
+  readonly #model = new StateHost();
+  readonly #hash = new StateHash();
+  /** Where each request took effect, by session and id. */
+  readonly #effects = new Map<string, Effect>();
+  /** A row with the index from which it holds, by table and key. */
+  readonly #history = new Map<string, { readonly from: number; readonly row: unknown }[]>();
+
+  /** Requests that came once more. */
+  repeats = 0;
 
   get lastCommitted(): number {
     return this.#committed.length - 1;
@@ -56,6 +77,7 @@ export class Truth {
   leads(id: number, term: number, log: LogReader): boolean {
     const known = this.#leaders.get(term);
     check(
+      'ElectionSafety',
       known === undefined || known === id,
       () => `members ${known} and ${id} lead term ${term}`,
     );
@@ -65,6 +87,7 @@ export class Truth {
       const committed = this.#committed[index] as Committed;
       if (committed.inTerm >= term) continue;
       check(
+        'LeaderCompleteness',
         log.term(index) === committed.term,
         () =>
           `member ${id} leads term ${term} and lacks entry ${index} of term ${committed.term}, committed in term ${committed.inTerm}`,
@@ -77,6 +100,7 @@ export class Truth {
   begins(id: number, { term, vote }: HardState, before: number): void {
     if (vote === id) this.#campaigns.add(term);
     check(
+      'Monotonic',
       term === before || this.#campaigns.has(term),
       () => `member ${id} goes to term ${term}, for which nobody asked`,
     );
@@ -90,6 +114,7 @@ export class Truth {
     const known = this.#written.get(name);
     if (known === undefined) this.#written.set(name, what);
     check(
+      'LogMatching',
       known === undefined || known === what,
       () => `entry ${index} of term ${term} of member ${id} is ${what}, elsewhere it is ${known}`,
     );
@@ -99,7 +124,11 @@ export class Truth {
   voted(id: number, term: number, vote: number): void {
     if (vote === 0) return;
     const known = this.#votes.get(`${id} ${term}`) ?? vote;
-    check(known === vote, () => `member ${id} votes for ${known} and for ${vote} in term ${term}`);
+    check(
+      'OneVote',
+      known === vote,
+      () => `member ${id} votes for ${known} and for ${vote} in term ${term}`,
+    );
     this.#votes.set(`${id} ${term}`, vote);
   }
 
@@ -115,6 +144,7 @@ export class Truth {
     const hash = hashOfEntry(entry);
     if (known !== undefined) {
       check(
+        'StateMachineSafety',
         known.hash === hash && known.term === term,
         () =>
           `entry ${index} is committed as one of term ${known.term}, and on member ${id} as one of term ${term}`,
@@ -122,11 +152,12 @@ export class Truth {
       return false;
     }
     check(
+      'StateMachineSafety',
       index === this.#committed.length,
       () => `member ${id} commits entry ${index} after ${this.lastCommitted}`,
     );
     const answerHash = this.#apply(entry);
-    const stateHash = this.#model.hash;
+    const stateHash = this.#hash.value;
     this.#committed.push({ term, hash, inTerm, type: entry.type, stateHash, answerHash });
     return true;
   }
@@ -134,8 +165,13 @@ export class Truth {
   /** State machine safety: the answer to an entry is the same everywhere. */
   answered(id: number, index: number, answer: Uint8Array): void {
     const known = this.#committed[index];
-    check(known !== undefined, () => `member ${id} applied entry ${index}, which is not committed`);
     check(
+      'StateMachineSafety',
+      known !== undefined,
+      () => `member ${id} applied entry ${index}, which is not committed`,
+    );
+    check(
+      'StateMachineSafety',
       answer.length === 0 || hashOf(answer) === known.answerHash,
       () => `member ${id} answers entry ${index} otherwise than the entries up to it say`,
     );
@@ -150,23 +186,31 @@ export class Truth {
     if (position.index === 0) return;
     const known = this.#committed[position.index];
     check(
+      'StateMachineSafety',
       known !== undefined && known.term === position.term,
       () => `member ${id} has the state of entry ${position.index}, which is not committed`,
     );
     check(
+      'StateMachineSafety',
       known.stateHash === hash,
       () => `the state of member ${id} after entry ${position.index} is not that of the log`,
     );
   }
 
-  /** Index at which a command took effect; undefined: nowhere yet. */
-  effectOf({ client, sequence }: Pick<Command, 'client' | 'sequence'>): number | undefined {
-    return this.#effects.get(`${client} ${sequence}`);
+  /** The state's number after an entry; undefined where none was committed yet. */
+  stateHashAt(index: number): number | undefined {
+    return index === 0 ? 0 : this.#committed[index]?.stateHash;
   }
 
-  /** A register after the entries up to `index`. */
-  valueAt(key: number, index: number): number {
-    return this.#history.get(key)?.findLast(({ from }) => from <= index)?.value ?? 0;
+  /** What became of a request; undefined: nothing yet. */
+  effectOf(sessionId: string, requestId: string): Effect | undefined {
+    return this.#effects.get(`${sessionId} ${requestId}`);
+  }
+
+  /** A row after the entries up to `index`. */
+  rowAt<Name extends ReadTable>(table: Name, key: string, index: number): RowOf<Name> {
+    const history = this.#history.get(`${table} ${key}`);
+    return history?.findLast(({ from }) => from <= index)?.row as RowOf<Name>;
   }
 
   /** How many changes of members may be under way: never two (I13). */
@@ -181,16 +225,56 @@ export class Truth {
 
   #apply({ index, type, data }: Entry): number {
     if (type === 'configuration' || data.length === 0) return 0;
-    const { result, isRepeated } = this.#model.apply(data);
-    const { client, sequence, key, value } = decodeCommand(data);
-    const { isDone } = decodeAnswer(result);
-    if (isRepeated) return hashOf(result);
-    this.#effects.set(`${client} ${sequence}`, index);
-    if (isDone) {
-      const history = this.#history.get(key) ?? [];
-      history.push({ from: index, value });
-      this.#history.set(key, history);
+    const { result, touched } = this.#model.apply(data);
+    const { tables } = this.#model;
+    this.#hash.update(touched, tables);
+    for (const { table, key } of touched) {
+      const name = `${table} ${key}`;
+      const history = this.#history.get(name) ?? [];
+      history.push({ from: index, row: tables[table as ReadTable].get(key) });
+      this.#history.set(name, history);
     }
-    return hashOf(result);
+    const hash = hashOf(result);
+    this.#noteRequest(index, data, { result, hash, touched });
+    return hash;
   }
+
+  /** I16: a request has one effect, and one answer however often it comes. */
+  #noteRequest(
+    index: number,
+    data: Uint8Array,
+    done: {
+      readonly result: Uint8Array;
+      readonly hash: number;
+      readonly touched: readonly Touched[];
+    },
+  ): void {
+    const { sessionId, requestId } = fromBinary(ProposalSchema, data);
+    if (sessionId === '') return;
+    const name = `${sessionId} ${requestId}`;
+    const effect = this.#effects.get(name);
+    const answer = decodeResult(done.result);
+    // Where the session is gone nothing is done, and nothing is remembered.
+    if (isWithoutSession(answer)) return;
+    if (effect === undefined) {
+      this.#effects.set(name, { index, answer, hash: done.hash });
+      return;
+    }
+    this.repeats++;
+    check(
+      'Requests',
+      done.touched.length === 0,
+      () => `request ${name} takes effect with entry ${effect.index} and with ${index} again`,
+    );
+    check(
+      'Requests',
+      done.hash === effect.hash,
+      () => `request ${name} has one answer with entry ${effect.index} and another with ${index}`,
+    );
+  }
+}
+
+function isWithoutSession({ outcome }: CommandResult): boolean {
+  if (outcome.case !== 'refusal') return false;
+  return outcome.value.details.some(({ name, value }) => name === 'what' && value === 'session');
 }
