@@ -134,8 +134,8 @@ export class Registry {
       throw new EtlError('ETL_INVALID_ARGUMENT', `drain_timeout_ms: must be 0 to ${drainMaxMs}`);
     }
     const row = this.#host.tables.services.get(serviceId);
-    if (row === undefined) return;
-    if (drainMs === 0) return this.#remove(serviceId, registrationId, options);
+    // A registration that was answered elsewhere may not be applied here yet: the log knows.
+    if (drainMs === 0 || row === undefined) return this.#remove(serviceId, registrationId, options);
     const held = registrationId === 0n ? row.registrationId : registrationId;
     await this.#setHealth(serviceId, held, { health: 'draining', message: 'is leaving' });
     const cancel = this.#clock.after(drainMs, () => void this.#removeQuietly(serviceId, held));

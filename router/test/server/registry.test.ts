@@ -227,6 +227,15 @@ test('a watcher with a filter is told when a service begins and ceases to match'
   await world.router.close();
 });
 
+test('a service whose registration is not applied here yet is deregistered all the same', async () => {
+  const world = createWorld();
+  const { registry } = world.router;
+  await registry.deregister({ serviceId: enrich.serviceId });
+  await registry.deregister({ serviceId: enrich.serviceId, drainMs: 5000 });
+  assert.equal(world.consensus.entries.length, 2);
+  await world.router.close();
+});
+
 test('a member of a group that is deregistered leaves it, and the others are told what they own', async () => {
   const world = createWorld();
   const { registry, groups } = world.router;
