@@ -83,8 +83,16 @@ export class RouterClient {
   }
 
   /** The bytes at a path beside GraphQL. Throws as {@link RouterClient.query}; `--timeout` bounds their silence. */
-  get(path: string): Promise<IncomingMessage> {
-    return this.#transfer('GET', path);
+  async get(path: string): Promise<Readable> {
+    return Readable.from(this.#read(await this.#transfer('GET', path)), { objectMode: false });
+  }
+
+  async *#read(response: IncomingMessage): AsyncGenerator<Buffer> {
+    try {
+      yield* response as AsyncIterable<Buffer>;
+    } catch (error) {
+      throw this.#failure(error as Error, new AbortController().signal);
+    }
   }
 
   /** Sends bytes to a path beside GraphQL. */

@@ -25,6 +25,7 @@ import type { MemberNetwork } from './raft/thread/thread-options.ts';
 import type { ApiAddresses } from './raft/transport.ts';
 import { registerLogMetrics, registerRouterMetrics } from './router-metrics.ts';
 import { Router, type RouterParts } from './server/router.ts';
+import { ThreadHealth } from './thread-health.ts';
 
 export interface StartRouterOptions
   extends Pick<RouterParts, 'plan' | 'checks' | 'guarantee' | 'deadLetterHolders'> {
@@ -56,6 +57,9 @@ export interface RunningRouter {
   close(): Promise<void>;
 }
 
+/** How long a snapshot may take to come over HTTP. */
+const uploadTimeoutMs: number = 15 * 60_000;
+
 /** The router's own folder in the data directory. */
 export const routerFolder = 'router';
 
@@ -78,18 +82,21 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
   const { registry = new Registry(), drainMs = 5000 } = options;
   const logMetrics = registerLogMetrics(registry);
   opened.add(() => logMetrics.close());
+  const { heartbeatIntervalMs: heartbeatMs } = config.cluster;
+  const health = new ThreadHealth({ metrics: logMetrics, clock, logger, heartbeatMs });
+  opened.add(() => health.close());
   const probes = new Probes(registry, config.metricsPath);
   const metrics = await serveMetrics({ config, opened, drainMs }, probes);
   const storage = await openMemberStorage({
     path: `${config.dataDirectory}/${routerFolder}`,
     name: String(config.nodeId),
     network: networkOf(config),
-    heartbeatMs: config.cluster.heartbeatIntervalMs,
+    heartbeatMs,
     electionMs: config.cluster.electionTimeoutMs,
     snapshotInterval: config.cluster.snapshotInterval,
     logQuotaBytes: config.cluster.logQuotaBytes,
-    onSync: (event) => logMetrics.observe(event),
-    onDelay: () => undefined,
+    onSync: (event) => health.synced(event),
+    onDelay: (delay, hasOthers) => health.delayed(delay, hasOthers),
     clock,
     random,
     logger,
@@ -267,7 +274,13 @@ async function serveGraphQl(scope: Scope): Promise<Address | undefined> {
     logger,
     health: () => healthOf(router),
   });
-  return serveHttp(scope, { address: config.httpAddress, flag: 'http-addr', handler });
+  const address = config.httpAddress;
+  return serveHttp(scope, {
+    address,
+    flag: 'http-addr',
+    handler,
+    requestTimeoutMs: uploadTimeoutMs,
+  });
 }
 
 function healthOf(router: Router): { readonly status: string; readonly [field: string]: unknown } {
@@ -294,6 +307,7 @@ async function serveHttp(
     readonly address: Address | undefined;
     readonly flag: string;
     readonly handler: RequestHandler;
+    readonly requestTimeoutMs?: number;
   },
 ): Promise<Address | undefined> {
   const { address } = wanted;

@@ -316,7 +316,9 @@ export class Backups {
     return [
       ...(isOwn ? [] : [`It is of another cluster, ${head.clusterId}.`]),
       ...(lost > 0n
-        ? [`${lost} changes were made since it was made, ${ageS} s ago; they are undone.`]
+        ? [
+            `${lost} change${lost === 1n ? ' was' : 's were'} made since the snapshot, ${ageS} s ago: undone.`,
+          ]
         : []),
       ...(counts.pipelines > 0
         ? [

@@ -143,7 +143,7 @@ test('a restore brings the objects back, and only where it is asked for in so ma
   assert.deepEqual(tried.state?.objects, 3);
   await assert.rejects(admin.getObject({ name }), saying('ETL_NOT_FOUND', /./));
   const done = await backup.restoreSnapshot(request);
-  assert.match(done.warnings.join(), /2 changes were made since/);
+  assert.match(done.warnings.join(), /2 changes were made since the snapshot/);
   await admin.getObject({ name });
   const { state: after } = await backup.getStateMetadata({});
   assert.deepEqual([after?.objects, after?.pipelines], [3, 1]);

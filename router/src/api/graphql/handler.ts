@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Logger } from '@etl-router/core';
 import { consistencyHeader } from '../consistency.ts';
+import { backupsPath, handleBackup } from '../http/backups.ts';
 import type { GraphQlEngine } from './engine.ts';
 import type { RouterContext } from './resolvers/context.ts';
 
@@ -17,7 +18,7 @@ export interface GraphQlOptions {
   readonly health: () => { readonly status: string; readonly [field: string]: unknown };
 }
 
-/** The handler of the HTTP port: `POST /graphql` (and `/`), subscriptions over SSE, GraphiQL, `/health`. */
+/** The handler of the HTTP port: `POST /graphql` (and `/`), subscriptions over SSE, GraphiQL, `/health`, `/backups/`. */
 export function createGraphQlHandler(
   options: GraphQlOptions,
 ): (request: IncomingMessage, response: ServerResponse) => void {
@@ -44,6 +45,8 @@ function loadEngine({ context, logger }: GraphQlOptions): () => Promise<GraphQlE
 
 /** A manifest of 1 MiB fits, escaped. */
 const maxBodyBytes = 4 * 1024 * 1024;
+/** Snapshots may take longer to come, which is up to the server. */
+const bodyTimeoutMs = 30_000;
 
 interface Exchange {
   readonly request: IncomingMessage;
@@ -63,6 +66,10 @@ async function handle(
       return refuse(response, 405, 'only GET and HEAD', 'GET, HEAD');
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify(options.health()));
+    return;
+  }
+  if (path?.startsWith(backupsPath)) {
+    await handleBackup(options.context.router.backups, options.logger, exchange);
     return;
   }
   if (path !== '/graphql' && path !== '/')
@@ -122,6 +129,8 @@ function consistencyOf({ headers }: IncomingMessage): { readonly [header: string
 async function readBody(request: IncomingMessage): Promise<Buffer | 'too large'> {
   const chunks: Buffer[] = [];
   let size = 0;
+  const late = AbortSignal.timeout(bodyTimeoutMs);
+  late.addEventListener('abort', () => request.destroy(new Error('the body came too slowly')));
   for await (const chunk of request) {
     size += (chunk as Buffer).length;
     if (size > maxBodyBytes) return 'too large';

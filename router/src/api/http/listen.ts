@@ -11,6 +11,8 @@ export interface ListenOptions {
   /** Flag that moves the server, for the error of a taken port. */
   readonly flag: string;
   readonly handler: RequestHandler;
+  /** How long a request may take to come. Default 30,000. */
+  readonly requestTimeoutMs?: number;
 }
 
 /** A server that listens. */
@@ -28,7 +30,7 @@ export async function listenHttp(options: ListenOptions): Promise<ListeningServe
     {
       maxHeaderSize: 16_384,
       headersTimeout: 10_000,
-      requestTimeout: 30_000,
+      requestTimeout: options.requestTimeoutMs ?? 30_000,
       keepAliveTimeout: 5_000,
     },
     options.handler,

@@ -1,5 +1,6 @@
 // All resolvers of the schema, merged.
 
+import { backupResolvers } from './backups.ts';
 import { clusterResolvers } from './cluster.ts';
 import type { RouterContext } from './context.ts';
 import { deadLetterResolvers } from './dead-letters.ts';
@@ -18,6 +19,7 @@ export interface Resolvers {
 export function createResolvers(context: RouterContext): Resolvers {
   const parts = [
     clusterResolvers,
+    backupResolvers,
     serviceResolvers,
     objectResolvers,
     pipelineResolvers,
