@@ -2,13 +2,18 @@
 // (recordType or record_type). The result is one of the two forms of the model; expression/ compiles both.
 
 import { limits } from '@etl-router/core';
-import { type Fields, openFields, type Placed, typeName } from './field-reader.ts';
+import { type Fields, isJsonObject, openFields, type Placed, typeName } from './field-reader.ts';
 import type { Findings } from './finding.ts';
 import type { Condition, ConditionTree } from './model.ts';
 
 /** The condition that a value states; undefined when it states none or was reported. */
 export function readCondition(findings: Findings, at: Placed): Condition | undefined {
   if (typeof at.value === 'string') return { cel: at.value };
+  if (!isJsonObject(at.value)) {
+    const message = `needs CEL as a string, or a condition as a map, not ${typeName(at.value)}`;
+    findings.add({ code: 'WrongType', path: at.path, message });
+    return undefined;
+  }
   const fields = openFields(findings, at);
   if (fields === undefined) return undefined;
   const cel = fields.text('cel') ?? fields.text('expression');

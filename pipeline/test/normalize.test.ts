@@ -239,3 +239,13 @@ test('a field that is missing stays an error beside a wrong name that means anot
   assert.ok(told.includes('MissingField spec.stages[0]'));
   assert.ok(told.includes('UnknownField spec.stages[0].bach'));
 });
+
+test('a condition that is neither text nor a map is told what it may be', () => {
+  const edges = [
+    { from: 'a', to: 'b', when: 5 },
+    { from: 'b', to: 'c' },
+  ];
+  const [finding] = normalize({ ...graph, edges }).findings;
+  assert.equal(finding?.path, 'spec.edges[0].when');
+  assert.equal(finding?.message, 'needs CEL as a string, or a condition as a map, not a number');
+});
