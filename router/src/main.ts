@@ -2,6 +2,7 @@
 // The router alone: reads its configuration, starts, and stops when it is told to. Exit codes: 0 after a stop, 78 for a
 // configuration it refuses, 65 for storage that is damaged, 1 for everything else that keeps it from running.
 
+import './thread-pool.ts';
 import process from 'node:process';
 import { createLogger, isEtlError, type Logger } from '@etl-router/core';
 import { readBuildVersion, renderVersion } from './build-version.ts';
@@ -11,6 +12,7 @@ import { formatAddress } from './config/parse.ts';
 import { configExitCode, readConfig, renderConfig } from './config/read-config.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { type RunningRouter, startRouter } from './process.ts';
+import { threadPoolWarnings } from './thread-pool.ts';
 
 const usage = `Usage: etl-router [flags]
 
@@ -22,7 +24,8 @@ async function main(): Promise<void> {
   const read = readArguments();
   if (read === undefined) return;
   const logger = createLogger({ logger: 'router', level: read.config.logLevel });
-  for (const warning of read.warnings) logger.warn(warning);
+  const warnings = [...read.warnings, ...threadPoolWarnings()];
+  for (const warning of warnings) logger.warn(warning);
   let running: RunningRouter;
   try {
     running = await startRouter({ config: read.config, logger, version: readBuildVersion() });

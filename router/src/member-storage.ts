@@ -25,8 +25,8 @@ export interface MemberStorageOptions extends MemberRules {
   readonly network: MemberNetwork;
   /** Told of every write of the log. */
   readonly onSync: (event: SyncEvent) => void;
-  /** Told regularly how late the log's thread was. */
-  readonly onDelay?: (delay: LoopDelay) => void;
+  /** Told regularly how late the log's thread was, and whether there are other members. */
+  readonly onDelay?: (delay: LoopDelay, hasOthers: boolean) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -101,12 +101,13 @@ function startThread(options: MemberStorageOptions, directory: DataDirectory): R
   const { logger, onSync, onDelay } = options;
   const thread = startLogThread(threadOptions(options, directory));
   const { clusterId, nodeId } = directory.identity;
-  return new RaftThread({
+  const started: RaftThread = new RaftThread({
     ...thread,
     ...{ clusterId, nodeId, directory, onSync },
-    onDelay: onDelay ?? (() => undefined),
+    onDelay: (delay) => onDelay?.(delay, started.membership.members.length > 1),
     onLogLine: (line) => logRelayed(logger, line),
   });
+  return started;
 }
 
 function threadOptions(options: MemberStorageOptions, directory: DataDirectory): ThreadOptions {

@@ -1,7 +1,8 @@
 // What a router says of itself at its metrics port. Gauges are read when they are asked for; only the writes of the log
-// are counted here.
+// are counted here, and how late the threads were is noted.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client';
+import type { LoopDelay } from './raft/thread/protocol.ts';
 import type { ClusterStatus } from './server/cluster.ts';
 import type { SyncEvent } from './storage/log.ts';
 
@@ -49,9 +50,11 @@ export function registerRouterMetrics(registry: Registry, status: () => ClusterS
   };
 }
 
-/** Metrics of the log's writes. */
+/** Metrics of the log's writes and of the threads. */
 export interface LogMetrics {
   observe(event: SyncEvent): void;
+  /** How late a thread was over the last span. */
+  delayed(thread: 'main' | 'log', delay: LoopDelay): void;
   /** Takes them away. */
   close(): void;
 }
@@ -72,12 +75,23 @@ export function registerLogMetrics(registry: Registry): LogMetrics {
     help: 'Bytes written to the log.',
     registers: [registry],
   });
+  const delays = new Gauge({
+    name: 'etl_router_event_loop_delay_seconds',
+    help: 'How late the turns of a thread came over the last 5 s: the 99th percentile, and as quantile 1 the latest. Worry when that of the log is above half a heartbeat.',
+    labelNames: ['thread', 'quantile'],
+    registers: [registry],
+  });
   return {
+    delayed(thread, { p99Ms, maxMs }) {
+      delays.set({ thread, quantile: '0.99' }, p99Ms / 1000);
+      delays.set({ thread, quantile: '1' }, maxMs / 1000);
+    },
     observe({ durationMs, bytes: written }) {
       seconds.observe(durationMs / 1000);
       bytes.inc(written);
     },
     close() {
+      registry.removeSingleMetric('etl_router_event_loop_delay_seconds');
       registry.removeSingleMetric('etl_router_log_sync_seconds');
       registry.removeSingleMetric('etl_router_log_written_bytes_total');
     },

@@ -1,6 +1,7 @@
 // `npm start`: standalone with the flights example, or with the manifests that are named. Flags, signals, the progress
 // line and the summary are here; everything else is in standalone.ts.
 
+import '@etl-router/router/thread-pool';
 import { readFileSync } from 'node:fs';
 import { createLogger, EtlError, isEtlError, systemClock, systemRandom } from '@etl-router/core';
 import {
@@ -13,6 +14,7 @@ import {
   renderHelp,
   renderVersion,
 } from '@etl-router/router';
+import { threadPoolWarnings } from '@etl-router/router/thread-pool';
 import { readCrashPoint } from './crash-points.ts';
 import { Display } from './display.ts';
 import { exampleFile, standaloneFlags as flags } from './flags.ts';
@@ -55,7 +57,8 @@ async function main(args: readonly string[]): Promise<number> {
       return 0;
     }
     const logger = createLogger({ logger: 'standalone', level: loaded.config.logLevel });
-    for (const warning of loaded.warnings) logger.warn(warning);
+    const warnings = [...loaded.warnings, ...threadPoolWarnings()];
+    for (const warning of warnings) logger.warn(warning);
     const { extras } = commandLine;
     const named = (extras['apply'] ?? [exampleFile]) as readonly string[];
     const files = extras['no-apply'] === true ? [] : named;
