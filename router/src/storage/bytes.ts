@@ -31,3 +31,10 @@ export function isZero(bytes: Uint8Array, start: number, end: number): boolean {
   for (let at = start; at < end; at++) if (bytes[at] !== 0) return false;
   return true;
 }
+
+/** Bytes up to the last that is not zero. */
+export function usedBytes(bytes: Uint8Array): number {
+  let used = bytes.length;
+  while (used > 0 && bytes[used - 1] === 0) used -= 1;
+  return used;
+}

@@ -2,6 +2,8 @@
 // the simulator runs the production log on a disk that loses, tears and refuses writes (memory-disk.ts).
 
 import { EtlError, isEtlError } from '@etl-router/core';
+import { roundUp, usedBytes } from './bytes.ts';
+import { sectorBytes } from './mask.ts';
 
 /** `read`: must exist. `update`: must exist, for reading and writing. `create`: made, or emptied. */
 export type OpenMode = 'read' | 'update' | 'create';
@@ -84,7 +86,15 @@ export async function onDisk<Result>(
 }
 
 /** Reads a whole file; undefined when it does not exist. */
-export async function readWhole(disk: Disk, path: string): Promise<Uint8Array | undefined> {
+export function readWhole(disk: Disk, path: string): Promise<Uint8Array | undefined> {
+  return withFile(disk, path, async (file) => file.read(0, await file.size()));
+}
+
+async function withFile<Result>(
+  disk: Disk,
+  path: string,
+  read: (file: DiskFile) => Promise<Result>,
+): Promise<Result | undefined> {
   let file: DiskFile;
   try {
     file = await disk.open(path, 'read');
@@ -93,10 +103,32 @@ export async function readWhole(disk: Disk, path: string): Promise<Uint8Array | 
     throw storageFailed('open', path, error);
   }
   try {
-    return await onDisk('read', path, async () => file.read(0, await file.size()));
+    return await onDisk('read', path, () => read(file));
   } finally {
     await file.close();
   }
+}
+
+const pieceBytes = 1024 * 1024;
+
+/**
+ * Reads a file up to its last byte that is not zero, with the rest of that byte's sector; undefined when it does not
+ * exist. What is behind is looked at in pieces.
+ */
+export async function readUsed(
+  disk: Disk,
+  path: string,
+): Promise<{ readonly bytes: Uint8Array; readonly size: number } | undefined> {
+  return await withFile(disk, path, async (file) => {
+    const size = await file.size();
+    let end = size;
+    for (let used = 0; used === 0 && end > 0; ) {
+      const start = Math.max(0, end - pieceBytes);
+      used = usedBytes(await file.read(start, end - start));
+      end = start + used;
+    }
+    return { bytes: await file.read(0, Math.min(size, roundUp(end, sectorBytes))), size };
+  });
 }
 
 /** Replaces a file so that after a crash it is the old one or the new one, and after the return the new one. */

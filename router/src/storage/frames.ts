@@ -1,12 +1,13 @@
 // Frames of the log to bytes and back (docs/specs/0003-log-format.md, "Frame"). Pure: knows nothing of files, and
 // reads only what its checksums prove.
 //
-//   0 u32 length of body · 4 u8 type · 5 zeros · 8 u32 chain · 12 u32 header's CRC · 16 body · padding to 8
+//   0 u32 length of body · 4 u8 type · 5 u8 mask · 6 zeros · 8 u32 chain · 12 u32 header's CRC · 16 body · padding to 8
 
 import { crc32 } from 'node:zlib';
 import { unreachable } from '@etl-router/core';
 import { readCount, roundUp, viewOf, writeCount } from './bytes.ts';
 import { type Entry, type HardState, type LogPosition, maxEntryBytes } from './log-types.ts';
+import { applyMask, maskFor } from './mask.ts';
 
 /** All that holds where a segment begins. */
 export interface LogBase {
@@ -78,12 +79,15 @@ export function frameBytes(frame: Frame): number {
   return frameHeaderBytes + roundUp(bodyBytes(frame), 8);
 }
 
-/** Writes a frame into zeroed bytes at `offset` and returns the chain up to its end. */
+/**
+ * Writes a frame into zeroed bytes at `offset`, which will stand in the file at `seal.base`, and returns the chain up to
+ * its end.
+ */
 export function writeFrame(
   bytes: Uint8Array,
   offset: number,
   frame: Frame,
-  seal: FrameSeal,
+  seal: FrameSeal & { readonly base: number },
 ): number {
   const length = bodyBytes(frame);
   const view = viewOf(bytes);
@@ -92,6 +96,11 @@ export function writeFrame(
   const body = offset + frameHeaderBytes;
   writeBody(bytes, body, frame, seal.key);
   const end = body + roundUp(length, 8);
+  if (frame.kind !== 'commit') {
+    const mask = maskFor(bytes, body, end, seal.base);
+    bytes[offset + 5] = mask;
+    applyMask(bytes, body, end, mask);
+  }
   const chain = chainOf(bytes, offset, end, seal.chain);
   view.setUint32(offset + 8, chain, true);
   view.setUint32(offset + 12, crc32(bytes.subarray(offset, offset + 12), seal.key), true);
@@ -117,7 +126,13 @@ export function readFrame(
   if (chain !== view.getUint32(offset + 8, true)) {
     return { damage: 'a frame does not match its checksum or does not follow the one before', end };
   }
-  const frame = readBody(bytes.subarray(body, body + length), bytes[offset + 4] as number);
+  const mask = bytes[offset + 5] as number;
+  let content = bytes.subarray(body, body + length);
+  if (mask !== 0) {
+    content = new Uint8Array(content);
+    applyMask(content, 0, length, mask);
+  }
+  const frame = readBody(content, bytes[offset + 4] as number);
   return frame === undefined
     ? { damage: 'a frame has no valid content', end }
     : { frame, end, chain };

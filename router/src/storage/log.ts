@@ -3,6 +3,7 @@
 // so it must never write, sync or promise again.
 
 import { assert, type Clock, EtlError } from '@etl-router/core';
+import { roundUp } from './bytes.ts';
 import { onDisk, storageFailed } from './disk.ts';
 import { type Frame, frameBytes, logKey } from './frames.ts';
 import { emptyBase, LogTail } from './log-tail.ts';
@@ -300,7 +301,8 @@ export class Log implements RaftLog {
     const { disk, directory } = this.#options;
     const number = old.header.number + 1;
     const seal: Frame = { kind: 'seal', nextSegment: number };
-    const header = { ...old.header, ...old.continuation(seal), number };
+    const sizeBytes = sizeOf(this.#options);
+    const header = { ...old.header, ...old.continuation(seal), number, sizeBytes };
     const base: Frame = { kind: 'base', base: this.#tail.base };
     const next = await SegmentWriter.create(disk, directory, header, { key: this.#key, base });
     try {
@@ -340,11 +342,18 @@ async function createLog(
   const names = await onDisk('list', directory, () => disk.list(directory));
   const leftovers = names.map(parseSegmentName).filter((number) => number !== undefined);
   await removeSegments(options, leftovers);
-  const header = { number: 1, logId, clusterId, firstBatch: 1, chain: 0, allocateBytes };
+  const sizeBytes = sizeOf(options);
+  const header = { number: 1, logId, clusterId, firstBatch: 1, chain: 0, allocateBytes, sizeBytes };
   const base: Frame = { kind: 'base', base: emptyBase };
   const key = logKey(logId);
   const writer = await SegmentWriter.create(disk, directory, header, { key, base });
   return build({ view: new LogView(), tail: new LogTail(), writer, sealed: new Map() });
+}
+
+/** Size of a segment's file. */
+function sizeOf(options: LogOptions): number {
+  const { segmentBytes = defaultSegmentBytes, allocateBytes = defaultAllocateBytes } = options;
+  return roundUp(segmentBytes, allocateBytes);
 }
 
 function sameState(a: HardState, b: HardState): boolean {

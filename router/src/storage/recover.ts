@@ -2,8 +2,8 @@
 // torn tail of a batch that nobody was told of.
 
 import { AssertionFailure } from '@etl-router/core';
-import { roundUp } from './bytes.ts';
-import { type Disk, onDisk, readWhole, storageCorrupt } from './disk.ts';
+import { roundUp, usedBytes } from './bytes.ts';
+import { type Disk, onDisk, readUsed, storageCorrupt } from './disk.ts';
 import { logKey } from './frames.ts';
 import { LogTail } from './log-tail.ts';
 import { LogView } from './log-view.ts';
@@ -17,7 +17,7 @@ import {
   segmentName,
 } from './segment.ts';
 import { SegmentWriter, zeros } from './segment-writer.ts';
-import { damageOfLast, usedBytes } from './torn-tail.ts';
+import { damageOfLast } from './torn-tail.ts';
 
 /** Where a log is and whose it must be. */
 export interface LogLocation {
@@ -40,6 +40,7 @@ export interface RecoveredLog {
 
 interface ReadSegment {
   readonly path: string;
+  /** Up to the end of the last sector that is not all zeros. */
   readonly bytes: Uint8Array;
   readonly header: SegmentHeader;
   readonly scan: SegmentScan;
@@ -126,9 +127,13 @@ async function readSegment(
   onBatch: (frames: readonly PlacedFrame[]) => void,
 ): Promise<ReadSegment> {
   const path = `${location.directory}/${segmentName(number)}`;
-  const bytes = await readWhole(location.disk, path);
-  if (bytes === undefined) throw missing(location, number);
+  const read = await readUsed(location.disk, path);
+  if (read === undefined) throw missing(location, number);
+  const { bytes, size } = read;
   const header = decodeSegmentHeader(bytes, path);
+  if (size < header.sizeBytes) {
+    throw storageCorrupt(path, size, `the file ends, but was made with ${header.sizeBytes} bytes`);
+  }
   if (header.number !== number) {
     throw storageCorrupt(path, 16, `it is segment ${header.number} under another name`);
   }
@@ -221,17 +226,16 @@ async function reopenLast(
   const { path, bytes, header, scan } = last;
   const { disk, directory, logId } = location;
   const key = logKey(logId);
-  const damage = damageOfLast(bytes, header, scan, key);
+  const damage = damageOfLast(bytes, scan, key);
   if (damage !== undefined) throw storageCorrupt(path, damage.offset, damage.what);
   if (scan.batches === 0) throw storageCorrupt(path, scan.end, 'the segment has no base');
   const used = usedBytes(bytes);
-  const allocated = roundUp(bytes.length, header.allocateBytes);
-  const zeroTo = allocated === bytes.length ? used : allocated;
+  const allocated = roundUp(used, header.allocateBytes);
   const file = await onDisk('open', path, () => disk.open(path, 'update'));
   const lastBatch = bytes.subarray(scan.lastBatchOffset, scan.end);
   try {
     await onDisk('write', path, () =>
-      file.write(scan.lastBatchOffset, [lastBatch, ...zeros(zeroTo - scan.end)]),
+      file.write(scan.lastBatchOffset, [lastBatch, ...zeros(allocated - scan.end)]),
     );
     await onDisk('sync', path, () => file.sync());
     await onDisk('sync', directory, () => disk.syncDirectory(directory));

@@ -1,5 +1,5 @@
-// Writes batches to one segment. Space is zeroed ahead, together with the batch that needs it, so that most syncs
-// change no size.
+// Writes batches to one segment. The file has its full size from the beginning, as a hole; space is zeroed ahead,
+// together with the batch that needs it, so that most syncs write nothing but the batch.
 
 import { assert } from '@etl-router/core';
 import { roundUp } from './bytes.ts';
@@ -74,6 +74,7 @@ export class SegmentWriter {
       const file = await disk.open(`${path}.tmp`, 'create');
       try {
         await file.write(0, [encodeSegmentHeader(header), bytes, ...zeros(allocated - end)]);
+        if (allocated < header.sizeBytes) await file.write(header.sizeBytes - 1, zeros(1));
         await file.sync();
         await disk.rename(`${path}.tmp`, path);
         await disk.syncDirectory(directory);
@@ -90,7 +91,7 @@ export class SegmentWriter {
     });
   }
 
-  /** Size of the file. */
+  /** Bytes of the file that take space. */
   get allocatedBytes(): number {
     return this.#place.allocated;
   }

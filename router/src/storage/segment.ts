@@ -10,7 +10,7 @@ import { commitFrameBytes, type Frame, frameBytes, readFrame, writeFrame } from 
 /** Bytes before the first frame. */
 export const segmentHeaderBytes = 256;
 const magic: Uint8Array = Buffer.from('ETLRLOG\n', 'latin1');
-const formatVersion = 1;
+const formatVersion = 2;
 const clusterIdMaxBytes = 64;
 
 /** What a segment says about itself. */
@@ -22,6 +22,8 @@ export interface SegmentHeader {
   /** Chain of the last frame before this segment. */
   readonly chain: number;
   readonly allocateBytes: number;
+  /** What the file was made with; a smaller one was cut. */
+  readonly sizeBytes: number;
 }
 
 /** The name of a segment's file. */
@@ -52,6 +54,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   view.setUint32(40, header.chain, true);
   bytes[44] = clusterId.length;
   bytes.set(clusterId, 45);
+  writeCount(view, 112, header.sizeBytes);
   view.setUint32(252, crc32(bytes.subarray(0, 252)), true);
   return bytes;
 }
@@ -79,12 +82,19 @@ export function decodeSegmentHeader(bytes: Uint8Array, path: string): SegmentHea
   const number = readCount(view, 16);
   const logId = readCount(view, 24);
   const firstBatch = readCount(view, 32);
-  if (number === undefined || logId === undefined || firstBatch === undefined) {
+  const sizeBytes = readCount(view, 112);
+  if (
+    number === undefined ||
+    logId === undefined ||
+    firstBatch === undefined ||
+    sizeBytes === undefined
+  ) {
     throw storageCorrupt(path, 16, 'a number in the header is above 2^53 - 1');
   }
   const clusterId = Buffer.from(bytes.subarray(45, 45 + (bytes[44] as number))).toString('utf8');
   const chain = view.getUint32(40, true);
-  return { number, logId, clusterId, firstBatch, chain, allocateBytes: view.getUint32(12, true) };
+  const allocateBytes = view.getUint32(12, true);
+  return { number, logId, clusterId, firstBatch, chain, allocateBytes, sizeBytes };
 }
 
 /** Where a batch goes. */
@@ -107,7 +117,7 @@ export function encodeBatch(
   let at = 0;
   const commit: Frame = { kind: 'commit', batch: place.batch, offset: place.offset };
   for (const frame of [...frames, commit]) {
-    chain = writeFrame(bytes, at, frame, { chain, key: place.key });
+    chain = writeFrame(bytes, at, frame, { chain, key: place.key, base: place.offset });
     at += frameBytes(frame);
   }
   return { bytes, chain };

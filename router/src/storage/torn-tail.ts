@@ -1,36 +1,24 @@
 // Tells a torn tail, which a crash may leave and which nobody was promised, from damage to what was durable. In doubt
 // between the two the answer is damage wherever the disk can not have done it by tearing.
 
-import { isZero } from './bytes.ts';
+import { isZero, usedBytes } from './bytes.ts';
 import { commitAt, commitFrameBytes } from './frames.ts';
-import type { SegmentHeader, SegmentScan } from './segment.ts';
+import { sectorBytes } from './mask.ts';
+import type { SegmentScan } from './segment.ts';
 
-/** The unit that disks write whole or not at all. */
-const sectorBytes = 512;
-
-/** Why the last segment can not have come about by a crash; undefined when it can. */
+/** Why the last segment, as far as it is used, can not have come about by a crash; undefined when it can. */
 export function damageOfLast(
   bytes: Uint8Array,
-  header: SegmentHeader,
   scan: SegmentScan,
   key: number,
 ): { readonly offset: number; readonly what: string } | undefined {
-  const { damage } = scan;
-  if (damage !== undefined) {
-    const { offset, end, what } = damage;
-    const later = laterBatch(bytes, scan, key);
-    if (later !== undefined) return { offset, what: `${what}; batch ${later} behind it is whole` };
-    const cutShort = usedBytes(bytes) < end;
-    if (!cutShort && !hasZeroSector(bytes, offset, end)) return { offset, what };
-  }
-  return damageOfSize(bytes.length, header, scan);
-}
-
-/** Bytes up to the last that is not zero. A whole batch ends in one. */
-export function usedBytes(bytes: Uint8Array): number {
-  let used = bytes.length;
-  while (used > 0 && bytes[used - 1] === 0) used -= 1;
-  return used;
+  if (scan.damage === undefined) return undefined;
+  const { offset, end, what } = scan.damage;
+  const later = laterBatch(bytes, scan, key);
+  if (later !== undefined) return { offset, what: `${what}; batch ${later} behind it is whole` };
+  // A whole batch ends in a byte that is not zero.
+  const cutShort = usedBytes(bytes) < end;
+  return cutShort || hasZeroSector(bytes, offset, end) ? undefined : { offset, what };
 }
 
 /** A batch behind the damage whose commit frame stands: the damaged one was synced before it was written. */
@@ -50,17 +38,4 @@ function hasZeroSector(bytes: Uint8Array, start: number, end: number): boolean {
     at = next;
   }
   return false;
-}
-
-/** Files grow by whole allocations; only the batch that makes one grow can leave a broken size. */
-function damageOfSize(
-  size: number,
-  header: SegmentHeader,
-  scan: SegmentScan,
-): { readonly offset: number; readonly what: string } | undefined {
-  const beyond = size % header.allocateBytes;
-  if (beyond === 0) return undefined;
-  const lastBegan = scan.damage === undefined ? scan.lastBatchOffset : scan.end;
-  if (lastBegan <= size - beyond) return undefined;
-  return { offset: size, what: 'the file is shorter than it was made' };
 }
