@@ -2,6 +2,9 @@
 // linearizable or stale, and where the leader is when only that one will do.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { isEtlError } from '@etl-router/core';
 import { RouterAdmin } from '@etl-router/proto/admin';
@@ -53,6 +56,27 @@ async function ask(
     body: JSON.stringify({ query }),
   });
   return (await response.json()) as Answered;
+}
+
+/** What etlctl prints when it asks that member; rejects unless it succeeds. */
+async function etlctl(
+  { addresses: { http } }: RunningRouter,
+  args: readonly string[],
+  stdin = '',
+): Promise<string> {
+  assert(http !== undefined);
+  const main = new URL('../../cli/src/main.ts', import.meta.url).pathname;
+  const command = ['--conditions=etl-source', main, ...args, '-s', formatAddress(http)];
+  const child = execFile(process.execPath, command);
+  child.stdin?.end(stdin);
+  assert(child.stdout && child.stderr);
+  const [out, err] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close'),
+  ]);
+  assert.equal(child.exitCode, 0, err);
+  return out;
 }
 
 async function three(
@@ -136,6 +160,18 @@ test('what only the leader does says who leads and where', async (t) => {
       httpAddress: expected.httpAddress,
     },
   );
+});
+
+test('etlctl needs to know one member only, whichever leads', async (t) => {
+  const { led, follower, cluster } = await three(t);
+  await until(() => hint(follower)['httpAddress'] !== undefined);
+  const applied = await etlctl(follower, ['apply', '-f', '-'], manifest('a.jsonl'));
+  assert.match(applied, /created/);
+  assert.match(await etlctl(led, ['get', 'sources', '-o', 'name']), /^source\/in$/m);
+  const target = follower.router.cluster().nodeName;
+  assert.match(await etlctl(follower, ['cluster', 'transfer', target]), /leads$/m);
+  const [leads] = await cluster.leader();
+  assert.equal(String(leads), target);
 });
 
 test('a write goes through while another member takes the lead', async (t) => {

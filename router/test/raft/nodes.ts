@@ -3,10 +3,12 @@
 
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { ManualClock, seededRandom, silentLogger } from '@etl-router/core';
+import { EtlError, ManualClock, seededRandom, silentLogger } from '@etl-router/core';
 import { MemoryStore } from '../../src/applied/memory-store.ts';
 import { Replica } from '../../src/applied/replica.ts';
+import { unknownOutcome, withOutcome } from '../../src/consensus/outcome.ts';
 import { checkMessage } from '../../src/raft/check-message.ts';
+import type { Forwarder } from '../../src/raft/forwarding.ts';
 import type { Message } from '../../src/raft/messages.ts';
 import { RaftNode, type RaftNodeOptions } from '../../src/raft/node.ts';
 import type { Peer, RaftTransport, SnapshotShipment } from '../../src/raft/transport.ts';
@@ -40,23 +42,34 @@ export class NodeMember {
   }
 }
 
+export interface NodeClusterOptions extends Partial<RaftNodeOptions> {
+  /** Whether members hand commands to the one that leads. Default: they refuse them. */
+  readonly forwards?: boolean;
+}
+
 export class NodeCluster {
   readonly clock: ManualClock = new ManualClock();
   readonly members = new Map<number, NodeMember>();
   /** Snapshots that were carried from one disk to another. */
   snapshotsSent = 0;
+  /** Commands that one member handed to another. */
+  forwarded = 0;
+  /** Whether what is handed over is taken, and the answer lost. */
+  losesAnswers = false;
   readonly #cut = new Set<number>();
   readonly #options: Partial<RaftNodeOptions>;
+  readonly #forwards: boolean;
 
-  private constructor(options: Partial<RaftNodeOptions>) {
+  private constructor({ forwards = false, ...options }: NodeClusterOptions) {
     this.#options = options;
+    this.#forwards = forwards;
   }
 
   /** Founds a cluster by member 1 and adds the others as voters; all of it ends with the test. */
   static async found(
     t: TestContext,
     ids: readonly number[],
-    options: Partial<RaftNodeOptions> = {},
+    options: NodeClusterOptions = {},
   ): Promise<NodeCluster> {
     const cluster = new NodeCluster(options);
     t.after(() => cluster.close());
@@ -90,6 +103,7 @@ export class NodeCluster {
       transport: this.#transport(id),
       random: seededRandom(100 + id),
       logger: silentLogger,
+      ...(this.#forwards && { forwarder: this.forwarderOf(id) }),
       ...this.#options,
     });
     node.watchLeadership((leads) => member.leadership.push(leads));
@@ -177,6 +191,21 @@ export class NodeCluster {
       },
       contacts: [],
       close: () => Promise.resolve(),
+    };
+  }
+
+  /** Hands commands over as members do over the network. */
+  forwarderOf(from: number): Forwarder {
+    return {
+      forward: async (to, command, options) => {
+        const target = this.#reach(from, to);
+        if (target === undefined)
+          throw withOutcome(new EtlError('ETL_UNAVAILABLE', `${to} is away`), 'refused');
+        this.forwarded += 1;
+        const answer = await target.receiver.propose(command, options);
+        if (this.losesAnswers) throw unknownOutcome('the answer was lost');
+        return answer;
+      },
     };
   }
 
