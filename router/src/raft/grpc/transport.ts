@@ -324,7 +324,7 @@ export class GrpcTransport implements RaftTransport {
     const { listenAddress, clock, logger, self } = this.#options;
     const taker = {
       admit: (from: MemberIdentity | undefined, context: CallContext) =>
-        this.#refusals.during(() => this.#admit(from, context)),
+        this.#refusals.during(() => this.#admitMember(from, context)),
       receiver: () => this.#started().receiver,
     };
     addService(
@@ -409,6 +409,16 @@ export class GrpcTransport implements RaftTransport {
     if (known?.name === name) this.#contacts.learn(peer);
     if (known === undefined || known.name === name) return peer;
     throw new RefusedPeer('name', `member ${id} is named ${known.name}, not ${name}`);
+  }
+
+  /** As {@link #admit}, and nobody that this member has not heard of. */
+  #admitMember(from: MemberIdentity | undefined, context: CallContext): PeerIdentity {
+    const peer = this.#admit(from, context);
+    if (this.#members.has(peer.id)) return peer;
+    throw new RefusedPeer(
+      'raftId',
+      `member ${peer.id} (${peer.name}) does not belong to the cluster, as far as this one knows`,
+    );
   }
 
   #receive(message: Message): void {

@@ -1,0 +1,177 @@
+// Commands between members over sockets: what arrives, who may send, and what is known when a connection breaks.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EtlError, isEtlError, toEtlError } from '@etl-router/core';
+import { createClient } from '@etl-router/proto/grpc';
+import { RaftService } from '@etl-router/proto/raft';
+import { ChannelCredentials } from '@grpc/grpc-js';
+import { outcomeOf, withOutcome } from '../../src/consensus/outcome.ts';
+import { type Member, withMembers } from './members.ts';
+import { identity } from './strangers.ts';
+
+function meet(...members: readonly Member[]): void {
+  for (const { transport, peer } of members) {
+    transport.setPeers(members.map((other) => other.peer).filter(({ id }) => id !== peer.id));
+  }
+}
+
+test(
+  'commands arrive with all that is said of them, 200 at once over one connection',
+  withMembers(async (members) => {
+    const [leader, follower] = [await members.add({ id: 1 }), await members.add({ id: 2 })];
+    meet(leader, follower);
+    const seen: string[] = [];
+    leader.heard.take = async (command, { frees }) => {
+      seen.push(`${Buffer.from(command)} ${frees}`);
+      return { index: 7, term: 3, result: Buffer.concat([command, Buffer.from('!')]) };
+    };
+    const { forwarder } = follower.transport;
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, at) =>
+        forwarder.forward(1, Buffer.from(`c${at}`), { frees: at % 2 === 0 }),
+      ),
+    );
+    for (const [at, { index, term, result }] of answers.entries()) {
+      assert.deepEqual([index, term, Buffer.from(result).toString()], [7, 3, `c${at}!`]);
+    }
+    assert.deepEqual(seen.toSorted().slice(0, 2), ['c0 true', 'c1 false']);
+  }),
+);
+
+test(
+  'an error crosses with its code, its details and what became of the command',
+  withMembers(async (members) => {
+    const [leader, follower] = [await members.add({ id: 1 }), await members.add({ id: 2 })];
+    meet(leader, follower);
+    const { forwarder } = follower.transport;
+    const error = new EtlError('ETL_NOT_LEADER', 'member 3 leads', { details: { leader: 3 } });
+    leader.heard.take = () => Promise.reject(withOutcome(error, 'refused'));
+    await assert.rejects(forwarder.forward(1, Buffer.from('c'), {}), {
+      code: 'ETL_NOT_LEADER',
+      message: 'member 3 leads',
+      retryable: true,
+      details: { leader: 3, outcome: 'refused' },
+    });
+    // A word that says nothing of the command leaves it open.
+    leader.heard.take = () => Promise.reject(new EtlError('ETL_CANCELLED', 'it stops'));
+    await assert.rejects(forwarder.forward(1, Buffer.from('c'), {}), isUnknown);
+  }),
+);
+
+test(
+  'what was not sent is refused, what was sent and not answered is unknown',
+  withMembers(async (members) => {
+    const [leader, follower] = [await members.add({ id: 1 }), await members.add({ id: 2 })];
+    const { forwarder } = follower.transport;
+    await assert.rejects(forwarder.forward(1, Buffer.from('c'), {}), isRefused, 'not known yet');
+    meet(leader, follower);
+    const taken = Promise.withResolvers<void>();
+    leader.heard.take = () => {
+      taken.resolve();
+      return new Promise(() => undefined);
+    };
+    const lost = assert.rejects(forwarder.forward(1, Buffer.from('c'), {}), isUnknown);
+    await taken.promise;
+    await leader.transport.close();
+    await lost;
+    await assert.rejects(forwarder.forward(1, Buffer.from('c'), {}), isRefused, 'it is gone');
+  }),
+);
+
+test(
+  'a caller that leaves ends its call, and the leader hears of it',
+  withMembers(async (members) => {
+    const [leader, follower] = [await members.add({ id: 1 }), await members.add({ id: 2 })];
+    meet(leader, follower);
+    const [taken, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    leader.heard.take = (_, { signal }) => {
+      signal?.addEventListener('abort', () => left.resolve());
+      taken.resolve();
+      return new Promise(() => undefined);
+    };
+    const gone = new AbortController();
+    const { forwarder } = follower.transport;
+    const waits = forwarder.forward(1, Buffer.from('c'), { signal: gone.signal });
+    await taken.promise;
+    gone.abort();
+    await assert.rejects(waits, (error) => outcomeOf(toEtlError(error)) === 'unknown');
+    await left.promise;
+  }),
+);
+
+test(
+  'commands are taken of members of this cluster alone',
+  withMembers(async (members) => {
+    const leader = await members.add({
+      id: 1,
+      participation: { isRemoved: (id) => id === 8 },
+    });
+    const follower = await members.add({ id: 2 });
+    meet(leader, follower);
+    const address = leader.peer.address;
+    const client = createClient(RaftService, address, ChannelCredentials.createInsecure());
+    members.onClose(async () => client.close());
+    const known = { raftId: 2n, name: 'm2' };
+    for (const [from, refusal] of [
+      [undefined, 'malformed'],
+      [identity({ ...known, clusterId: 'other' }), 'cluster'],
+      [identity({ ...known, protocolVersion: 2 }), 'protocolVersion'],
+      [identity({ ...known, name: 'm3' }), 'name'],
+      [identity({ raftId: 8n }), 'raftId'],
+      [identity({ raftId: 9n }), 'raftId'],
+    ] as const) {
+      const command = Buffer.from('c');
+      await assert.rejects(
+        client.propose({ ...(from && { from }), command, frees: false }),
+        (error) => {
+          assert(isEtlError(error));
+          assert.deepEqual(error.details, { refusal, outcome: 'refused' });
+          return true;
+        },
+      );
+    }
+    assert.equal(leader.transport.stats().refused.raftId, 2);
+  }),
+);
+
+test(
+  'members tell each other where their clients find them, when they meet and later',
+  withMembers(async (members) => {
+    const [a, b] = [await members.add({ id: 1 }), await members.add({ id: 2 })];
+    a.transport.announce({ grpcAddress: '10.0.0.1:50051', httpAddress: '10.0.0.1:8080' });
+    meet(a, b);
+    await contact(b, 1, '10.0.0.1:50051');
+    b.transport.announce({ grpcAddress: '10.0.0.2:50051' });
+    await contact(a, 2, '10.0.0.2:50051');
+    a.transport.announce({ grpcAddress: '10.0.0.9:50051', httpAddress: '10.0.0.9:8080' });
+    await contact(b, 1, '10.0.0.9:50051');
+    assert.deepEqual(b.transport.contacts, [
+      { id: 1, grpcAddress: '10.0.0.9:50051', httpAddress: '10.0.0.9:8080' },
+      { id: 2, grpcAddress: '10.0.0.2:50051', httpAddress: undefined },
+    ]);
+    const { contacts } = b.transport;
+    assert.equal(b.transport.contacts, contacts, 'the same list while nothing changes');
+    b.transport.setPeers([]);
+    assert.deepEqual(
+      b.transport.contacts.map(({ id }) => id),
+      [2],
+    );
+  }),
+);
+
+async function contact({ transport }: Member, id: number, grpcAddress: string): Promise<void> {
+  while (transport.contacts.find((each) => each.id === id)?.grpcAddress !== grpcAddress) {
+    await new Promise((next) => setImmediate(next));
+  }
+}
+
+function isRefused(error: unknown): boolean {
+  const { code, retryable } = toEtlError(error);
+  return code === 'ETL_UNAVAILABLE' && retryable && outcomeOf(toEtlError(error)) === 'refused';
+}
+
+function isUnknown(error: unknown): boolean {
+  const { code, retryable } = toEtlError(error);
+  return code === 'ETL_UNAVAILABLE' && !retryable && outcomeOf(toEtlError(error)) === 'unknown';
+}
