@@ -82,6 +82,13 @@ export class RouterClient {
     return url?.username === '' && url.pathname === '/graphql' ? url : undefined;
   }
 
+  /** The same router, for what has to be done though the user interrupted the command. */
+  afterwards(): RouterClient {
+    const server = this.#endpoint.href;
+    const options = { server, timeoutMs: this.#timeoutMs, namespace: undefined, output: undefined };
+    return new RouterClient(options, { ...this.#io, signal: new AbortController().signal });
+  }
+
   /** The bytes at a path beside GraphQL. Throws as {@link RouterClient.query}; `--timeout` bounds their silence. */
   async get(path: string): Promise<Readable> {
     return Readable.from(this.#read(await this.#transfer('GET', path)), { objectMode: false });

@@ -101,7 +101,7 @@ export async function createBackup(request: CreateRequest): Promise<CommandResul
     });
     return { summary: `backup ${told(metadata)} in ${folder}`, result: metadata };
   } finally {
-    await forget(snapshot.id, request);
+    await forget(snapshot.id, client, io);
   }
 }
 
@@ -209,7 +209,7 @@ export async function restoreBackup(request: RestoreRequest): Promise<CommandRes
     throw error;
   } finally {
     // A restore that may still go on reads its copy.
-    if (!isOpen) await forget(copy, request);
+    if (!isOpen) await forget(copy, client, io);
   }
 }
 
@@ -301,10 +301,9 @@ function copyName(id: string): string {
 }
 
 /** Removes the copy at the router, though the user interrupted the command. */
-async function forget(id: string, { globals, io }: BackupRequest): Promise<void> {
-  const calm = { ...io, signal: new AbortController().signal };
+async function forget(id: string, client: RouterClient, io: Io): Promise<void> {
   try {
-    await new RouterClient(globals, calm).query(deleteDocument, { id });
+    await client.afterwards().query(deleteDocument, { id });
   } catch {
     io.err(`The router keeps a copy, snapshot ${id}.\n`);
   }
