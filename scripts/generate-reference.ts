@@ -51,6 +51,12 @@ A mutation that was refused is an answer and not an error: \`success\` is false,
 \`code\` is one of the [error codes](errors.md). What fails otherwise is in \`errors[]\`, with the code in
 \`extensions.code\`. Fields are added, and none is taken away or given another meaning.
 
+Any member of a cluster may be asked. Queries are linearizable: they see every write that was answered before. With the
+header \`x-etl-consistency: stale\` a query is answered of what the member knows, without a leader too; otherwise it ends
+within 5 s with \`ETL_UNAVAILABLE\` while there is none. Mutations are handed to the leader. What only the leader itself
+can do is the error \`ETL_NOT_LEADER\`, with \`leaderName\`, \`grpcAddress\` and \`httpAddress\` in
+\`extensions.details\`, as far as they are known.
+
 \`\`\`graphql
 ${schema}
 \`\`\`

@@ -91,7 +91,7 @@ export const errorCodes = {
     retryable: true,
     grpc: 'FAILED_PRECONDITION',
     exitCode: 1,
-    help: 'The member that was asked does not lead. The details name the one that does, if it is known; ask that one.',
+    help: 'The member that was asked does not lead. The details name the one that does and where clients reach it, as far as that is known; ask that one.',
   },
   ETL_PERMISSION_DENIED: {
     retryable: false,

@@ -35,7 +35,7 @@ export type Proposal = Message<"etl.router.v1.Proposal"> & {
   version: number;
 
   /**
-   * The proposer's time in nanoseconds since the Unix epoch. The state machine makes it monotonic.
+   * The leader's time in nanoseconds since the Unix epoch. The state machine makes it monotonic.
    *
    * @generated from field: int64 proposed_at_ns = 2;
    */
