@@ -10,7 +10,7 @@ export class Process {
   /** Stopped, as by SIGSTOP, until then. */
   pausedUntilMs = 0;
   /** Of its machine. */
-  clock: Clock | undefined;
+  clock?: Clock;
 
   constructor(member: number) {
     this.member = member;

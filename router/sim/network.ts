@@ -30,6 +30,9 @@ export interface NetworkParts {
   readonly onReceive: (message: Message) => void;
 }
 
+/** What became of a command that was handed over. */
+type Forwarded = { readonly done: Proposed } | { readonly failed: EtlError };
+
 /** How long a command that was handed over may take. */
 const forwardMs = 5000;
 
@@ -70,7 +73,7 @@ export class Network {
             this.#parts.kernel.after(this.#delayMs(), process, act);
           };
           this.#forward({ from: process.member, to }, command, options, (answer) => {
-            settle(() => ('index' in answer ? resolve(answer) : reject(answer)));
+            settle(() => ('done' in answer ? resolve(answer.done) : reject(answer.failed)));
           });
         });
       },
@@ -156,17 +159,18 @@ export class Network {
     { from, to }: { readonly from: number; readonly to: number },
     command: Uint8Array,
     { signal, frees }: ProposalOptions,
-    answer: (answer: Proposed | EtlError) => void,
+    answer: (answer: Forwarded) => void,
   ): void {
     const { kernel, station, random, onForward } = this.#parts;
     onForward();
-    if (signal?.aborted === true) return answer(withOutcome(abandoned(signal), 'refused'));
+    const fail = (failed: EtlError): void => answer({ failed });
+    if (signal?.aborted === true) return fail(withOutcome(abandoned(signal), 'refused'));
     // A connection that is known to be cut takes nothing; one that only swallows does not tell.
     if (this.#isLost(from, to) && random.below(2) === 0)
-      return answer(withOutcome(unknownOutcome(`member ${to} is not reached`), 'refused'));
-    const late = (): void => answer(unknownOutcome(`member ${to} does not answer`));
+      return fail(withOutcome(unknownOutcome(`member ${to} is not reached`), 'refused'));
+    const late = (): void => fail(unknownOutcome(`member ${to} does not answer`));
     kernel.after(forwardMs, undefined, late);
-    signal?.addEventListener('abort', () => answer(withOutcome(abandoned(signal), 'unknown')), {
+    signal?.addEventListener('abort', () => fail(withOutcome(abandoned(signal), 'unknown')), {
       once: true,
     });
     if (this.#isLost(from, to)) return;
@@ -174,12 +178,13 @@ export class Network {
       const { process, receiver } = station(to) ?? {};
       if (process === undefined || receiver === undefined) return;
       kernel.after(0, process, () => {
-        const back = (result: Proposed | EtlError): void => {
+        const back = (result: Forwarded): void => {
           if (process.isAlive && !this.#isLost(to, from)) answer(result);
         };
-        receiver.propose(command.slice(), { frees }).then(back, (error: unknown) => {
-          back(toEtlError(error));
-        });
+        receiver.propose(command.slice(), { frees }).then(
+          (done) => back({ done }),
+          (error: unknown) => back({ failed: toEtlError(error) }),
+        );
       });
     });
   }

@@ -115,18 +115,19 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'B13',
-    what: 'a snapshot is restored without one of its rows',
-    file: 'src/applied/replica.ts',
-    search: 'machine.restore(rows.filter((row) => !isMembership(row)));',
-    replacement: 'machine.restore(rows.filter((row) => !isMembership(row)).slice(1));',
+    what: 'what was answered to the requests of sessions is not stored, and in no snapshot',
+    file: 'src/state/table.ts',
+    search: '        changes.push({ key: table.keyBytes(key), value: table.valueBytes(key) });',
+    replacement:
+      "        if (table.name !== 'requests') changes.push({ key: table.keyBytes(key), value: table.valueBytes(key) });",
   },
   {
     name: 'B14',
-    what: 'the applied index is ahead of the state it stands for',
+    what: 'the applied index is stored apart from the rows that it stands for',
     file: 'src/applied/replica.ts',
-    search: 'await writeSnapshot(snapshots, view.applied, view.rows());',
+    search: '    await store.apply(changes, { index: last.index, term: last.term });\n',
     replacement:
-      'await writeSnapshot(snapshots, { ...view.applied, index: view.applied.index - 1 }, view.rows());\n      return { ...view.applied, index: view.applied.index - 1 };',
+      '    await store.apply([], { index: last.index, term: last.term });\n    await store.apply(changes, { index: last.index, term: last.term });\n',
   },
   {
     name: 'B15',
@@ -144,11 +145,11 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'B17',
-    what: 'applying looks at something that other members do not have',
-    file: 'src/applied/replica.ts',
-    search: 'for (const change of applied.changes) changes.push(change);',
+    what: 'a command is applied at the time of the machine, not at that of its proposal',
+    file: 'src/state/tables.ts',
+    search: 'this.nowNs = proposal.proposedAtNs > next ? proposal.proposedAtNs : next;',
     replacement:
-      'for (const change of applied.changes) if (this.#options.log.firstIndex % 3 !== 2) changes.push(change);',
+      'const nowNs = BigInt(Date.now()) * 1_000_000n;\n    this.nowNs = nowNs > next ? nowNs : next;',
   },
   {
     name: 'B18',
@@ -159,11 +160,10 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'B19',
-    what: 'a member whose disk was wiped comes back under its id',
-    file: 'sim/member.ts',
-    search: 'if (this.isUp || this.isRetired || this.isWiped) return;',
-    replacement:
-      'if (this.isUp || this.isRetired) return;\n    if (this.isWiped) this.#isLogCreated = false;',
+    what: 'a member whose disk was lost comes back under its id',
+    file: 'src/storage/data-directory.ts',
+    search: 'nodeId: mintId(random), name,',
+    replacement: 'nodeId: crc32(name) + 1, name,',
   },
   {
     name: 'B20',

@@ -122,6 +122,8 @@ class Run {
     await this.#until('clients are answered', 60_000, () => workload.busy === 0);
     await this.#until('members are repaired', 60_000, () => this.#operator.isContent);
     await this.#until('members agree', 60_000, () => this.#agree());
+    const complaint = this.#isOver ? undefined : workload.history.complaint();
+    if (complaint !== undefined) this.#violation = new Violation('Linearizability', complaint);
     return this.#violation;
   }
 

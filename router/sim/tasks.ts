@@ -4,7 +4,8 @@
 import type { Random } from '@etl-router/core';
 import { apiVersion, type Manifest } from '@etl-router/pipeline';
 import type { CommandResult } from '@etl-router/proto';
-import { toRouterObject } from '../src/server/object-view.ts';
+import type { Answer, Request } from '../linearizability/answers.ts';
+import { type RouterObject, toRouterObject } from '../src/server/object-view.ts';
 import type { ProposeOptions } from '../src/server/proposer.ts';
 import type { Router } from '../src/server/router.ts';
 import { fromStoredHealth } from '../src/server/service-view.ts';
@@ -34,6 +35,11 @@ export interface Question {
   readonly name: string;
   readonly look: (router: Router) => string;
   readonly expect: (truth: Truth, index: number) => string;
+  /** The same for the history, where there are models of it: keys, and their answers from what was looked at. */
+  readonly history?: {
+    readonly asks: readonly Request[];
+    readonly tell: (seen: string) => readonly Answer[];
+  };
 }
 
 export type Task =
@@ -42,6 +48,8 @@ export type Task =
       /** Under a session of its own, or under the one that all share. */
       readonly hasSession: boolean;
       readonly counts?: CountName;
+      /** The same for the history, where there is a model of it. */
+      readonly asks?: Request;
       /** The answer as text; undefined: it was given, and does not say it. */
       readonly send: (router: Router, options: ProposeOptions) => Promise<string | undefined>;
       /** The same text, from what the state machine answered. */
@@ -137,7 +145,7 @@ function draftWrite(client: ClientState, draw: WriteDraw): Write | undefined {
 function putObject(client: ClientState, { key, random, profile }: WriteDraw): Write {
   const name = `o${key}`;
   const isSwap = random.below(3) === 0;
-  const path = `v${random.below(2 ** 31)}${'a'.repeat(profile.paddingBytes)}`;
+  const path = `${`v${random.below(2 ** 31)}`.padEnd(12, 'a')}${'a'.repeat(profile.paddingBytes)}`;
   const manifest: Manifest = {
     apiVersion,
     kind: 'EtlSource',
@@ -145,7 +153,12 @@ function putObject(client: ClientState, { key, random, profile }: WriteDraw): Wr
     spec: { file: { path, format: 'jsonl' } },
   };
   const expectedVersion = isSwap ? (client.versions.get(name) ?? 0) : undefined;
+  const put = { name: objectName(name), spec: shortened(path) };
   return {
+    asks: {
+      op: 'update',
+      in: { ...put, ...(expectedVersion !== undefined && { ifVersion: expectedVersion }) },
+    },
     send: async (router, options) => {
       try {
         const { outcome } = await router.objects.apply(manifest, { ...options, expectedVersion });
@@ -172,6 +185,7 @@ function putObject(client: ClientState, { key, random, profile }: WriteDraw): Wr
 function deleteObject(client: ClientState, key: number): Write {
   const name = `o${key}`;
   return {
+    asks: { op: 'delete', in: { name: objectName(name) } },
     send: async (router, options) => {
       const object = { kind: 'EtlSource', namespace, name } as const;
       const { droppedLanes } = await router.objects.delete(object, options);
@@ -215,6 +229,7 @@ function openLane(client: ClientState, partition: string): Write | undefined {
   const lanes = [{ source: 'in', partition }];
   return {
     counts: 'epochs',
+    asks: { op: 'acquireEpoch', in: { lane: laneName(partition) } },
     send: async (router, options) => {
       const request = { pipelineId, sidecarId, planVersion, lanes };
       const [lane] = await router.positions.openLanes(request, options);
@@ -243,6 +258,10 @@ function commitPosition(
   const position = positionOf(client, random);
   return {
     counts: 'positions',
+    asks: {
+      op: 'commitPosition',
+      in: { lane: laneName(partition), epoch, position: hex(position) },
+    },
     send: async (router, options) => {
       const refused = await router.positions.commit([{ lane, epoch, position }], options);
       return refused.map(({ code, currentEpoch }) => `${code} ${currentEpoch}`).join();
@@ -281,9 +300,14 @@ function commitGroup(
 ): Write {
   const { generation } = client;
   if (generation === undefined) return joinGroup(client);
-  const positions = [{ source: 'in', partition, position: positionOf(client, random) }];
+  const position = positionOf(client, random);
+  const positions = [{ source: 'in', partition, position }];
   return {
     counts: 'positions',
+    asks: {
+      op: 'commitGroupPosition',
+      in: { partition: groupPartition(partition), generation, position: hex(position) },
+    },
     send: async (router, options) => {
       const commit = { groupId, memberId: `c${client.number}`, generation, positions };
       const refused = await router.groups.commit(commit, options);
@@ -325,13 +349,20 @@ function object({ versions }: ClientState, key: number): Question {
       const row = truth.rowAt('objects', objectKey('EtlSource', namespace, name), index);
       return describeObject(row === undefined ? undefined : toRouterObject(row));
     },
+    history: {
+      asks: [{ op: 'get', in: { name: objectName(name) } }],
+      tell: (seen) => {
+        const [version, spec = ''] = seen.split(' ');
+        return [seen === 'none' ? { error: 'notFound' } : { version: Number(version), spec }];
+      },
+    },
   };
 }
 
-function describeObject(found: ReturnType<Router['objects']['get']>): string {
+function describeObject(found: RouterObject | undefined): string {
   if (found === undefined) return 'none';
   const { path } = found.manifest.spec['file'] as { readonly path: string };
-  return `${found.resourceVersion} ${path.slice(0, 12)}`;
+  return `${found.resourceVersion} ${shortened(path)}`;
 }
 
 function service(key: number): Question {
@@ -367,6 +398,15 @@ const lanes: Question = {
         return row === undefined ? [] : [`${partition}:${row.epoch}:${hex(row.position)}`];
       })
       .join(),
+  history: {
+    asks: partitions.map((partition) => ({ op: 'getLane', in: { lane: laneName(partition) } })),
+    tell: (seen) =>
+      fieldsOf(seen).map((lane) => {
+        if (lane === undefined) return { error: 'notFound' };
+        const [epoch, position = ''] = lane;
+        return { epoch: Number(epoch), position };
+      }),
+  },
 };
 
 const groupPositions: Question = {
@@ -384,6 +424,15 @@ const groupPositions: Question = {
         return at === undefined ? [] : [`${partition}:${hex(at.position)}`];
       })
       .join(),
+  history: {
+    asks: partitions.map((partition) => {
+      return { op: 'getGroupPosition', in: { partition: groupPartition(partition) } };
+    }),
+    tell: (seen) =>
+      fieldsOf(seen).map((held) => {
+        return held === undefined ? { error: 'notFound' } : { position: held[0] ?? '' };
+      }),
+  },
 };
 
 /** Reads the plan that lanes are opened under. */
@@ -410,4 +459,27 @@ function positionOf({ requests }: ClientState, random: Random): Uint8Array {
 
 function hex(bytes: Uint8Array | undefined): string {
   return Buffer.from(bytes ?? []).toString('hex');
+}
+
+/** What a list of `partition:field:field` says of each partition; undefined where it says nothing. */
+function fieldsOf(list: string): readonly (readonly string[] | undefined)[] {
+  const rows = list.split(',').map((row) => row.split(':'));
+  return partitions.map((partition) => rows.find(([name]) => name === partition)?.slice(1));
+}
+
+/** What tells one path from another. */
+function shortened(path: string): string {
+  return path.slice(0, 12);
+}
+
+function objectName(name: string): string {
+  return `EtlSource/${namespace}/${name}`;
+}
+
+function laneName(partition: string): string {
+  return `${pipelineId}/in/${partition}`;
+}
+
+function groupPartition(partition: string): string {
+  return `${groupId}/in/${partition}`;
 }

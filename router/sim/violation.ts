@@ -17,6 +17,7 @@ export type Oracle =
   | 'Snapshots'
   | 'Reads'
   | 'Requests'
+  | 'Linearizability'
   | 'Bounds'
   | 'Liveness'
   | 'Alarm'

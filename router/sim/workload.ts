@@ -4,6 +4,7 @@
 
 import { type EtlError, isEtlError, type Random } from '@etl-router/core';
 import type { Cluster } from './cluster.ts';
+import { History } from './history.ts';
 import type { Member, World } from './member.ts';
 import { type ClientState, drawTask, type Question, setUp, type Task } from './tasks.ts';
 import type { Effect } from './truth.ts';
@@ -16,6 +17,8 @@ export interface WorkloadParts {
 }
 
 export class Workload {
+  /** What clients asked and were told, as far as models know it. */
+  readonly history: History;
   readonly #parts: WorkloadParts;
   /** The highest index whose effects any client was told of. */
   #floor = 0;
@@ -25,6 +28,7 @@ export class Workload {
 
   constructor(parts: WorkloadParts) {
     this.#parts = parts;
+    this.history = new History(() => parts.world.kernel.nowMs);
   }
 
   /** Clients that wait for an answer. */
@@ -75,7 +79,7 @@ export class Workload {
   }
 
   async #do(client: ClientState, task: Task): Promise<void> {
-    if (task.kind === 'read') return await this.#read(task.question);
+    if (task.kind === 'read') return await this.#read(client.number, task.question);
     if (task.hasSession) client.sessionId ??= await this.#openSession(client);
     await this.#write(client, task);
   }
@@ -101,6 +105,7 @@ export class Workload {
     const isShared = !task.hasSession || sessionId === undefined;
     const requestId = `${client.number}-${++client.requests}`;
     const floor = this.#floor;
+    const asked = task.asks && this.history.write(client.number, task.asks);
     this.#writing++;
     const { value: told } = await this.#insist(async (member, signal) => {
       const request = { requestId, ...(isShared ? {} : { sessionId }) };
@@ -132,6 +137,7 @@ export class Workload {
       () => `request ${requestId} is answered with ${told}, its effect was ${expected}`,
     );
     this.#floor = Math.max(this.#floor, index);
+    if (told !== undefined) asked?.told(effect.answer);
     task.done?.(effect.answer);
     coverage.note('writes');
     if (told?.startsWith('refused') === true) coverage.note('refusals');
@@ -139,8 +145,10 @@ export class Workload {
     trace.note('wrote', client.number, client.requests, index);
   }
 
-  async #read(question: Question): Promise<void> {
+  async #read(client: number, question: Question): Promise<void> {
     const { truth, coverage, trace } = this.#parts.world;
+    const { asks, tell } = question.history ?? {};
+    const asked = asks && this.history.read(client, asks);
     const { member, value: seen } = await this.#insist(async (member, signal) => {
       // I15, also of every attempt.
       const floor = this.#floor;
@@ -160,6 +168,7 @@ export class Workload {
       () =>
         `member ${member.id} reads ${question.name} as ${seen.value} as of entry ${seen.index}, not as ${expected}`,
     );
+    if (tell !== undefined) asked?.told(tell(seen.value));
     coverage.note('reads');
     this.#floor = Math.max(this.#floor, seen.index);
     trace.note(`read ${question.name}`, seen.index);
