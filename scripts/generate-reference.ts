@@ -57,6 +57,11 @@ within 5 s with \`ETL_UNAVAILABLE\` while there is none. Mutations are handed to
 can do is the error \`ETL_NOT_LEADER\`, with \`leaderName\`, \`grpcAddress\` and \`httpAddress\` in
 \`extensions.details\`, as far as they are known.
 
+The header \`x-etl-request-id\` names a request, by 1 to 128 letters, digits and \`. _ : ~ @ + -\`: its mutations take
+effect once and are answered as the first time, however often they are sent and at whichever member, while they are among
+the latest 1,000 such requests of the cluster. With it a member tries again by itself while it is not known what became of
+a command; without it, an answer that got lost is \`ETL_UNAVAILABLE\` with \`outcome: unknown\` in the details.
+
 \`\`\`graphql
 ${schema}
 \`\`\`

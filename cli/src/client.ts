@@ -53,8 +53,10 @@ export class RouterClient {
    */
   async query<T>(document: string, variables: Fields = {}): Promise<T> {
     const body = JSON.stringify({ query: document, variables });
+    // The same at every router, so that what is asked takes effect once.
+    const requestId = randomUUID();
     for (let hops = 0; ; hops++) {
-      const answer = await this.#post(body);
+      const answer = await this.#post(body, requestId);
       const { data, errors } = this.#parse(answer);
       const [error] = Array.isArray(errors) ? errors.map(toFields) : [];
       if (error === undefined) return this.#dataOf<T>(document, answer, data);
@@ -201,7 +203,7 @@ export class RouterClient {
     return this.#endpoint.origin;
   }
 
-  async #post(body: string): Promise<HttpAnswer> {
+  async #post(body: string, requestId: string): Promise<HttpAnswer> {
     const { request: send } = await this.#http();
     return new Promise((resolve, reject) => {
       const deadline = AbortSignal.timeout(this.#timeoutMs);
@@ -215,7 +217,7 @@ export class RouterClient {
             'content-type': 'application/json',
             accept: 'application/json',
             'content-length': Buffer.byteLength(body),
-            'x-request-id': randomUUID(),
+            'x-etl-request-id': requestId,
             ...(this.#consistency === 'stale' && { 'x-etl-consistency': 'stale' }),
           },
         },

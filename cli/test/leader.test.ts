@@ -44,6 +44,9 @@ test('a change that only the leader makes is asked of the one that is named', as
   const { code, out } = await etlctl(['cluster', 'transfer', '-s', follower.address]);
   assert.deepEqual([code, out], [0, 'member 3 leads\n']);
   assert.deepEqual([follower.headers.length, leader.headers.length], [1, 1]);
+  const [[first], [second]] = [follower.headers, leader.headers];
+  assert.match(String(first?.['x-etl-request-id']), /^[\da-f-]{36}$/);
+  assert.equal(second?.['x-etl-request-id'], first?.['x-etl-request-id'], 'it is one request');
 });
 
 test('routers that name each other are asked three times, and then it is over', async (t) => {

@@ -115,6 +115,22 @@ test('any member takes writes and shows them at once, a repeated request applies
   assert.equal(led.router.revision, revision + 3);
 });
 
+test('a mutation that is sent again under its id takes effect once, at any member', async (t) => {
+  const { led, follower } = await three(t);
+  const id = { 'x-etl-request-id': 'req-1' };
+  const put = (path: string): string =>
+    `applyObject(input: { manifest: ${JSON.stringify(manifest(path))} }) { outcome }`;
+  const twice = `mutation { first: ${put('a.jsonl')} second: ${put('b.jsonl')} }`;
+  const outcome = { first: { outcome: 'created' }, second: { outcome: 'configured' } };
+  assert.deepEqual((await ask(follower, twice, id)).data, outcome);
+  const { revision } = follower.router;
+  assert.deepEqual((await ask(led, twice, id)).data, outcome);
+  await follower.router.barrier();
+  assert.equal(follower.router.revision, revision);
+  const wrong = await ask(led, `mutation { ${put('c.jsonl')} }`, { 'x-etl-request-id': 'a b' });
+  assert.deepEqual(wrong.data, { applyObject: { outcome: null } });
+});
+
 test('what only the leader does says who leads and where', async (t) => {
   const { led, follower } = await three(t);
   await until(() => hint(follower)['httpAddress'] !== undefined);

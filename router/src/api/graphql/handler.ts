@@ -9,6 +9,7 @@ import { consistencyHeader } from '../consistency.ts';
 import { backupsPath, handleBackup } from '../http/backups.ts';
 import type { GraphQlEngine } from './engine.ts';
 import type { RouterContext } from './resolvers/context.ts';
+import { requestIdHeader } from './resolvers/request.ts';
 
 export interface GraphQlOptions {
   /** What the resolvers read and change. */
@@ -108,7 +109,7 @@ async function answer(
       headers: {
         accept: request.headers.accept ?? 'application/json',
         'content-type': 'application/json',
-        ...consistencyOf(request),
+        ...headersOf(request),
       },
       signal: gone.signal,
       ...(body === undefined ? {} : { body: new Uint8Array(body) }),
@@ -120,10 +121,12 @@ async function answer(
   else await pipeline(Readable.from(result.body as AsyncIterable<Uint8Array>), response);
 }
 
-/** Of the caller's headers this one alone means something to the engine. */
-function consistencyOf({ headers }: IncomingMessage): { readonly [header: string]: string } {
-  const asked = headers[consistencyHeader];
-  return asked === undefined ? {} : { [consistencyHeader]: String(asked) };
+/** Of the caller's headers these alone mean something to the engine. */
+function headersOf({ headers }: IncomingMessage): { readonly [header: string]: string } {
+  const names = [consistencyHeader, requestIdHeader];
+  return Object.fromEntries(
+    names.flatMap((name) => (headers[name] === undefined ? [] : [[name, String(headers[name])]])),
+  );
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer | 'too large'> {

@@ -7,10 +7,13 @@ import {
   type ObjectKind,
   parseManifests,
 } from '@etl-router/pipeline';
+import type { GraphQLResolveInfo } from 'graphql';
 import type { RouterObject } from '../../../server/object-view.ts';
 import { findingsError } from '../../../server/objects.ts';
+import type { ProposeOptions } from '../../../server/proposer.ts';
 import { answer, staysError } from './answers.ts';
 import type { RouterContext } from './context.ts';
+import { type Call, proposal } from './request.ts';
 
 interface ObjectArguments {
   readonly kind: ObjectKind;
@@ -54,11 +57,15 @@ export function objectResolvers(context: RouterContext): object {
       },
     },
     Mutation: {
-      applyObject: (_: unknown, { input }: { input: ApplyObjectInput }) =>
-        applyObject(context, input),
-      deleteObject: (_: unknown, name: ObjectArguments) =>
+      applyObject: (
+        _: unknown,
+        { input }: { input: ApplyObjectInput },
+        call: Call,
+        info: GraphQLResolveInfo,
+      ) => applyObject(context, input, () => proposal(call, info)),
+      deleteObject: (_: unknown, name: ObjectArguments, call: Call, info: GraphQLResolveInfo) =>
         answer(async () => {
-          await router.objects.delete(name);
+          await router.objects.delete(name, proposal(call, info));
           return `${name.kind} ${name.namespace}/${name.name} deleted`;
         }),
     },
@@ -78,6 +85,7 @@ interface ApplyAnswer {
 export async function applyObject(
   context: RouterContext,
   input: ApplyObjectInput,
+  proposed: () => ProposeOptions,
 ): Promise<ApplyAnswer> {
   const { manifests, findings } = parseManifests(input.manifest);
   const [manifest] = manifests;
@@ -89,6 +97,7 @@ export async function applyObject(
   }
   try {
     const outcome = await context.router.objects.apply(manifest, {
+      ...proposed(),
       dryRun: input.dryRun,
       expectedVersion: toVersion(input.expectedVersion),
       ...(input.requestId && { request: { requestId: input.requestId } }),

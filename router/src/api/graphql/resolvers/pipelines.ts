@@ -9,11 +9,14 @@ import {
   graphFormats,
   readYaml,
 } from '@etl-router/pipeline';
+import type { GraphQLResolveInfo } from 'graphql';
 import type { LivePipeline } from '../../../server/live.ts';
 import type { PipelineView } from '../../../server/pipelines.ts';
+import type { ProposeOptions } from '../../../server/proposer.ts';
 import { answer, fromPosition, toPipelineName } from './answers.ts';
 import type { RouterContext } from './context.ts';
 import { applyObject } from './objects.ts';
+import { type Call, proposal } from './request.ts';
 
 /** `pipelines`, `pipeline`, the fields of Pipeline, and their mutations. */
 export function pipelineResolvers(context: RouterContext): object {
@@ -106,23 +109,37 @@ function toEdge({ from, to, when, required, overflow }: Edge): object {
 
 function pipelineMutations(context: RouterContext): object {
   const { router } = context;
-  const setState = (pipelineId: string, state: 'running' | 'paused', done: string): object =>
-    answer(async () => {
-      const name = toPipelineName(pipelineId);
-      await router.objects.setPipelineState(name, state);
-      return `pipeline ${name.namespace}/${name.name} ${done}`;
-    });
-  return {
-    createPipeline: (_: unknown, { input }: { input: CreatePipelineInput }) =>
-      createPipeline(context, input),
-    enablePipeline: (_: unknown, { pipelineId }: { pipelineId: string }) =>
-      setState(pipelineId, 'running', 'enabled'),
-    disablePipeline: (_: unknown, { pipelineId }: { pipelineId: string }) =>
-      setState(pipelineId, 'paused', 'disabled'),
-    deletePipeline: (_: unknown, { pipelineId }: { pipelineId: string }) =>
+  const setState =
+    (state: 'running' | 'paused', done: string) =>
+    (
+      _: unknown,
+      { pipelineId }: { pipelineId: string },
+      call: Call,
+      info: GraphQLResolveInfo,
+    ): object =>
       answer(async () => {
         const name = toPipelineName(pipelineId);
-        await router.objects.delete({ kind: 'EtlPipeline', ...name });
+        await router.objects.setPipelineState(name, state, proposal(call, info));
+        return `pipeline ${name.namespace}/${name.name} ${done}`;
+      });
+  return {
+    createPipeline: (
+      _: unknown,
+      { input }: { input: CreatePipelineInput },
+      call: Call,
+      info: GraphQLResolveInfo,
+    ) => createPipeline(context, input, () => proposal(call, info)),
+    enablePipeline: setState('running', 'enabled'),
+    disablePipeline: setState('paused', 'disabled'),
+    deletePipeline: (
+      _: unknown,
+      { pipelineId }: { pipelineId: string },
+      call: Call,
+      info: GraphQLResolveInfo,
+    ) =>
+      answer(async () => {
+        const name = toPipelineName(pipelineId);
+        await router.objects.delete({ kind: 'EtlPipeline', ...name }, proposal(call, info));
         return `pipeline ${name.namespace}/${name.name} deleted`;
       }),
   };
@@ -135,7 +152,11 @@ interface CreatePipelineInput {
 }
 
 /** Takes a manifest, or a spec that gets its name from `pipelineId`. Refuses to replace a pipeline. */
-async function createPipeline(context: RouterContext, input: CreatePipelineInput): Promise<object> {
+async function createPipeline(
+  context: RouterContext,
+  input: CreatePipelineInput,
+  proposed: () => ProposeOptions,
+): Promise<object> {
   const name = toPipelineName(input.pipelineId);
   const manifest = toManifestText(input, name);
   if (manifest === undefined) {
@@ -146,7 +167,8 @@ async function createPipeline(context: RouterContext, input: CreatePipelineInput
       code: 'ETL_INVALID_ARGUMENT',
     };
   }
-  const applied = await applyObject(context, { manifest, dryRun: false, expectedVersion: '0' });
+  const wanted = { manifest, dryRun: false, expectedVersion: '0' };
+  const applied = await applyObject(context, wanted, proposed);
   const where = `pipeline ${name.namespace}/${name.name}`;
   if (applied.code === 'ETL_CONFLICT') {
     const message = `${where} exists already; delete it first, or apply the change`;

@@ -2,9 +2,11 @@
 // lanes of every pipeline are shown; where several pipelines read it, a commit has to name one.
 
 import { EtlError, type Timestamp, timestampOfMs, timestampToMs } from '@etl-router/core';
+import type { GraphQLResolveInfo } from 'graphql';
 import type { LaneState } from '../../../server/positions.ts';
 import { answer, fromPosition, type MutationResult, toPosition } from './answers.ts';
 import type { RouterContext } from './context.ts';
+import { type Call, proposal } from './request.ts';
 
 interface CommitOffsetInput {
   readonly sourceId: string;
@@ -63,12 +65,18 @@ export function positionResolvers(context: RouterContext): object {
 function positionMutations(context: RouterContext): object {
   const { router } = context;
   return {
-    commitOffset: (_: unknown, { input }: { input: CommitOffsetInput }) =>
+    commitOffset: (
+      _: unknown,
+      { input }: { input: CommitOffsetInput },
+      call: Call,
+      info: GraphQLResolveInfo,
+    ) =>
       answer(async () => {
         const { lane, epoch } = oneLane(context, input);
-        const [refused] = await router.positions.commit([
-          { lane, epoch, position: toPosition(input.offset) },
-        ]);
+        const [refused] = await router.positions.commit(
+          [{ lane, epoch, position: toPosition(input.offset) }],
+          proposal(call, info),
+        );
         if (refused !== undefined) {
           throw new EtlError(
             refused.code,
@@ -85,6 +93,8 @@ function positionMutations(context: RouterContext): object {
       }: {
         input: { sourceId: string; partition: string; position: string; eventTime?: number | null };
       },
+      call: Call,
+      info: GraphQLResolveInfo,
     ) =>
       answer(async () => {
         if (input.eventTime === undefined || input.eventTime === null) {
@@ -92,7 +102,10 @@ function positionMutations(context: RouterContext): object {
         }
         const { lane, epoch } = oneLane(context, input);
         const watermark: Timestamp = timestampOfMs(input.eventTime);
-        const [refused] = await router.positions.advanceWatermarks([{ lane, epoch, watermark }]);
+        const [refused] = await router.positions.advanceWatermarks(
+          [{ lane, epoch, watermark }],
+          proposal(call, info),
+        );
         if (refused !== undefined)
           throw new EtlError(refused.code, 'eventTime: is not after the present watermark');
         return undefined;
@@ -108,7 +121,12 @@ type CommitGroupOffsetInput = CommitOffsetInput & {
 
 /** Refuses a commit that does not say who makes it, and tells when it was refused as a former member's. */
 function commitGroupOffset({ router }: RouterContext) {
-  return (_: unknown, { input }: { input: CommitGroupOffsetInput }): Promise<MutationResult> =>
+  return (
+    _: unknown,
+    { input }: { input: CommitGroupOffsetInput },
+    call: Call,
+    info: GraphQLResolveInfo,
+  ): Promise<MutationResult> =>
     answer(async () => {
       const { groupId, generation, memberId, sourceId, partition, offset } = input;
       if (!generation || !memberId) {
@@ -118,12 +136,10 @@ function commitGroupOffset({ router }: RouterContext) {
         );
       }
       const position = { source: sourceId, partition, position: toPosition(offset) };
-      const [refused] = await router.groups.commit({
-        groupId,
-        memberId,
-        generation: Number(generation),
-        positions: [position],
-      });
+      const [refused] = await router.groups.commit(
+        { groupId, memberId, generation: Number(generation), positions: [position] },
+        proposal(call, info),
+      );
       if (refused !== undefined) {
         throw new EtlError(
           refused.code,

@@ -1,10 +1,12 @@
 // Resolvers of registered services.
 
 import { EtlError } from '@etl-router/core';
+import type { GraphQLResolveInfo } from 'graphql';
 import { parseAddress } from '../../../config/parse.ts';
 import type { RegisteredService, ServiceType } from '../../../server/service-view.ts';
 import { answer } from './answers.ts';
 import type { RouterContext } from './context.ts';
+import { type Call, proposal } from './request.ts';
 
 interface RegisterServiceInput {
   readonly serviceId: string;
@@ -26,9 +28,14 @@ export function serviceResolvers({ router }: RouterContext): object {
       },
     },
     Mutation: {
-      registerService: (_: unknown, { input }: { input: RegisterServiceInput }) =>
+      registerService: (
+        _: unknown,
+        { input }: { input: RegisterServiceInput },
+        call: Call,
+        info: GraphQLResolveInfo,
+      ) =>
         answer(async () => {
-          await router.registry.register({
+          const description = {
             serviceId: input.serviceId,
             name: input.serviceName,
             namespace: 'default',
@@ -38,10 +45,16 @@ export function serviceResolvers({ router }: RouterContext): object {
             ...(input.groupId === undefined || input.groupId === null
               ? {}
               : { groupId: input.groupId }),
-          });
+          };
+          await router.registry.register(description, proposal(call, info));
           return `service ${input.serviceId} registered`;
         }),
-      deregisterService: (_: unknown, { serviceId }: { serviceId: string }) =>
+      deregisterService: (
+        _: unknown,
+        { serviceId }: { serviceId: string },
+        call: Call,
+        info: GraphQLResolveInfo,
+      ) =>
         answer(async () => {
           if (router.registry.get(serviceId) === undefined) {
             throw new EtlError(
@@ -49,7 +62,7 @@ export function serviceResolvers({ router }: RouterContext): object {
               `service ${JSON.stringify(serviceId)} is not registered`,
             );
           }
-          await router.registry.deregister({ serviceId });
+          await router.registry.deregister({ serviceId }, proposal(call, info));
           return `service ${serviceId} deregistered`;
         }),
       renewServiceLease: (_: unknown, { serviceId }: { serviceId: string }) =>
