@@ -111,6 +111,12 @@ export const errorCodes = {
     exitCode: 1,
     help: 'A record can not be decoded as its content type says. It is dead-lettered; fix the producer or the record and redrive it.',
   },
+  ETL_STATE_DIVERGED: {
+    retryable: false,
+    grpc: 'DATA_LOSS',
+    exitCode: 1,
+    help: 'A member holds another state than a majority at the same entry, and does not serve any more. Replace it by one with an empty data directory, under a new id; keep the old directory for a report.',
+  },
   ETL_STORAGE_CORRUPT: {
     retryable: false,
     grpc: 'DATA_LOSS',

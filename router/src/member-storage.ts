@@ -1,7 +1,15 @@
 // Opens what a member keeps and makes it take part: its data directory, the state, and in a thread of its own the log
 // and the network. Nothing is handed out before the log is read.
 
-import { type Clock, type Logger, type LogLevel, logRelayed, type Random } from '@etl-router/core';
+import {
+  type Clock,
+  EtlError,
+  type Logger,
+  type LogLevel,
+  logRelayed,
+  type Random,
+} from '@etl-router/core';
+import { Divergence } from './applied/divergence.ts';
 import { LevelStore } from './applied/level-store.ts';
 import { Replica } from './applied/replica.ts';
 import { Opened } from './opened.ts';
@@ -14,6 +22,7 @@ import type { BackupParts } from './server/backups.ts';
 import { StateHost } from './server/state-host.ts';
 import { BackupStore } from './storage/backup-store.ts';
 import { DataDirectory, type Identity } from './storage/data-directory.ts';
+import { readWhole, replaceFile } from './storage/disk.ts';
 import type { SyncEvent } from './storage/log.ts';
 import { nodeDisk } from './storage/node-disk.ts';
 
@@ -40,6 +49,7 @@ export interface MemberStorage {
   readonly host: StateHost;
   readonly consensus: RaftThread;
   readonly backups: BackupParts;
+  readonly divergence: Divergence;
   /** Says from now on where clients reach this member. */
   announce(own: ApiAddresses): void;
   /** Closes consensus with its log, then the rows, then gives the directory to others. */
@@ -53,6 +63,7 @@ export interface MemberStorage {
 export async function openMemberStorage(options: MemberStorageOptions): Promise<MemberStorage> {
   const { path, name, random, network } = options;
   const waits = network.peers.length > 0;
+  await refuseDiverged(path);
   const directory = await DataDirectory.open({ disk: nodeDisk, path, name, random, waits });
   const opened = new Opened();
   opened.add(() => directory.close());
@@ -79,7 +90,13 @@ async function open(
   const { clusterId, nodeId } = directory.identity;
   const host = new StateHost();
   const snapshots = { disk: nodeDisk, directory: directory.snapshotDirectory, clusterId };
-  const replica = await Replica.open({ store, machine: host, log, snapshots });
+  const divergence = new Divergence({
+    self: nodeId,
+    voters: () => consensus.membership.configuration.voters,
+    remember: (error) => rememberDivergence(path, error),
+  });
+  opened.add(() => divergence.close());
+  const replica = await Replica.open({ store, machine: host, log, snapshots, divergence });
   await consensus.start(replica);
   const durationMs = Math.round(clock.monotonicMs() - startedAtMs);
   const { tornBytes } = log;
@@ -90,11 +107,26 @@ async function open(
     'the state is read',
   );
   return {
-    ...{ identity: directory.identity, host, consensus },
+    ...{ identity: directory.identity, host, consensus, divergence },
     backups: { store: await BackupStore.open(`${path}/backups`), view: () => store.view() },
     announce: (own) => consensus.announce(own),
     close: () => opened.close(),
   };
+}
+
+/** File that a member leaves whose state is not that of the others: it is never to be believed again. */
+const divergedName = 'diverged';
+
+async function rememberDivergence(path: string, { message }: EtlError): Promise<void> {
+  await replaceFile(nodeDisk, `${path}/${divergedName}`, Buffer.from(`${message}\n`));
+}
+
+async function refuseDiverged(path: string): Promise<void> {
+  const file = `${path}/${divergedName}`;
+  const found = await readWhole(nodeDisk, file);
+  if (found === undefined) return;
+  const message = Buffer.from(found).toString('utf8').trim();
+  throw new EtlError('ETL_STATE_DIVERGED', `${file}: ${message}`, { details: { file } });
 }
 
 function startThread(options: MemberStorageOptions, directory: DataDirectory): RaftThread {

@@ -114,6 +114,7 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     random,
     logger,
     backups: storage.backups,
+    comparison: storage.divergence,
     ...(plan && { plan }),
     ...(checks && { checks }),
     ...(guarantee && { guarantee }),

@@ -19,6 +19,16 @@ const gauges: readonly (readonly [
     'Last entry that took effect here.',
     ({ lastApplied }) => lastApplied,
   ],
+  [
+    'etl_router_state_checked_index',
+    'Last entry at which the state was found to be that of a majority.',
+    ({ checkedIndex }) => checkedIndex,
+  ],
+  [
+    'etl_router_state_diverged_members',
+    'Members that held another state than a majority at the last comparison. Not 0: replace them.',
+    ({ divergedMembers }) => divergedMembers,
+  ],
   ['etl_router_log_bytes', 'Size of the files of the log.', ({ logBytes }) => logBytes],
   [
     'etl_router_log_quota_bytes',

@@ -82,6 +82,11 @@ export class Cluster {
     return `127.0.0.1:${this.#ports[id - 1]}`;
   }
 
+  /** The data directory of a member. */
+  dataOf(id: number): string {
+    return join(this.#directory, String(id));
+  }
+
   async stop(id: number): Promise<void> {
     const running = this.#running.get(id);
     this.#running.delete(id);
@@ -117,7 +122,7 @@ export class Cluster {
       'raft-addr': this.addressOf(id),
       'http-addr': '127.0.0.1:0',
       'metrics-addr': 'off',
-      'data-dir': join(this.#directory, String(id)),
+      'data-dir': this.dataOf(id),
       peers: others.map((port) => `127.0.0.1:${port}`).join(','),
     };
     const text = `cluster: {election_timeout_ms: ${this.#electionMs}}`;

@@ -11,6 +11,7 @@ import {
   writeSnapshot,
 } from '../storage/snapshot-file.ts';
 import type { AppliedStore, Row, RowChange } from './applied-store.ts';
+import type { DigestNote, Divergence } from './divergence.ts';
 
 /** The state machine as seen from here: commands in, answers and changed rows out. */
 export interface Machine {
@@ -18,6 +19,7 @@ export interface Machine {
   apply(command: Uint8Array): {
     readonly result: Uint8Array;
     readonly changes: readonly RowChange[];
+    readonly note?: DigestNote | undefined;
   };
   /** Replaces the state by these rows. */
   restore(rows: Iterable<Row>): void;
@@ -32,6 +34,8 @@ export interface ReplicaOptions {
   readonly machine: Machine;
   readonly log: ReplicaLog;
   readonly snapshots: SnapshotPlace;
+  /** Compares this member with the others. Default: nobody does. */
+  readonly divergence?: Divergence;
 }
 
 const noResult: Uint8Array = new Uint8Array(0);
@@ -69,12 +73,12 @@ export class Replica implements ReplicatedState {
   }
 
   async apply(entries: readonly CommittedEntry[]): Promise<readonly Uint8Array[]> {
-    const { machine, store } = this.#options;
+    const { machine, store, divergence } = this.#options;
     const last = entries.at(-1);
     if (last === undefined) return [];
     const results: Uint8Array[] = [];
-    const changes = new RowChanges();
-    for (const { index, data, membership } of entries) {
+    let changes = new RowChanges();
+    for (const { index, term, data, membership } of entries) {
       if (membership !== undefined) {
         this.#membership = membership;
         changes.add({ key: membershipKey, value: membership });
@@ -86,7 +90,14 @@ export class Replica implements ReplicatedState {
       const applied = applyOne(machine, index, data);
       results.push(applied.result);
       for (const change of applied.changes) changes.add(change);
+      if (applied.note?.kind === 'report') divergence?.note(applied.note);
+      if (applied.note?.kind !== 'take' || divergence === undefined) continue;
+      // A digest is of the rows as of exactly this entry.
+      await store.apply(changes.last(), { index, term });
+      changes = new RowChanges();
+      await divergence.take(() => store.view());
     }
+    await divergence?.check();
     await store.apply(changes.last(), { index: last.index, term: last.term });
     return results;
   }

@@ -13,4 +13,8 @@ export interface ClusterStatus extends ConsensusStatus {
   readonly leaderName: string | undefined;
   /** Revision of the state. */
   readonly revision: number;
+  /** Last entry at which this member was found to hold what a majority holds; 0: none yet. */
+  readonly checkedIndex: number;
+  /** Members that held something else at the last comparison. */
+  readonly divergedMembers: number;
 }

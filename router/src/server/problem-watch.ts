@@ -83,6 +83,13 @@ export class ProblemWatch {
     }
   }
 
+  /** Members do not hold the same. */
+  diverged(message: string, occurrence: string): void {
+    const about = { pipelineId: undefined, serviceId: undefined, stage: undefined };
+    const code = 'ETL_STATE_DIVERGED';
+    this.#problems.record({ ...about, kind: 'unknown', code, message }, { occurrence });
+  }
+
   /** This node itself failed. */
   failed({ code, message }: EtlError): void {
     const about = { pipelineId: undefined, serviceId: undefined, stage: undefined };

@@ -7,6 +7,7 @@ import { type BackupParts, Backups } from './backups.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { ClusterStatus, ServerConsensus } from './cluster.ts';
 import { type DeadLetterHolders, DeadLetters } from './dead-letters.ts';
+import { DigestRounds, type StateComparison } from './digest-rounds.ts';
 import { Groups } from './groups.ts';
 import { checkLeads, leaderHint } from './leader-hint.ts';
 import { Live } from './live.ts';
@@ -46,6 +47,8 @@ export interface RouterParts {
   readonly deadLetterHolders?: DeadLetterHolders;
   /** Where backups come from and go to. Default: there are none. */
   readonly backups?: BackupParts;
+  /** Compares this member's state with the others'. Default: nobody does. */
+  readonly comparison?: StateComparison;
 }
 
 /** A router. */
@@ -64,6 +67,8 @@ export class Router {
   readonly deadLetters: DeadLetters;
   readonly members: Members;
   readonly backups: Backups;
+  readonly digestRounds: DigestRounds;
+  readonly #comparison: StateComparison | undefined;
   readonly #problemWatch: ProblemWatch;
   readonly #host: StateHost;
   readonly #consensus: ServerConsensus;
@@ -95,6 +100,14 @@ export class Router {
     this.checkpoints = new Checkpoints({ host, proposer });
     this.sessions = new Sessions(common);
     this.backups = new Backups({ ...common, parts: parts.backups, consensus, random });
+    this.#comparison = parts.comparison;
+    const { comparison } = parts;
+    this.digestRounds = new DigestRounds({
+      ...common,
+      comparison,
+      consensus,
+      members: this.members,
+    });
     this.deadLetters = new DeadLetters(parts.deadLetterHolders ?? (() => undefined));
     this.pipelines = new Pipelines({
       objects: this.objects,
@@ -117,6 +130,7 @@ export class Router {
     this.sidecars.start();
     this.sessions.start();
     this.backups.start();
+    this.digestRounds.start();
     this.planner.start();
   }
 
@@ -139,7 +153,10 @@ export class Router {
     const status = this.#consensus.status();
     const leads = status.leaderId === status.nodeId;
     const leaderName = leads ? this.#nodeName : this.members.nameOf(status.leaderId);
-    return { ...status, nodeName: this.#nodeName, leaderName, revision: this.revision };
+    const { checkedIndex = 0, diverged = [] } = this.#comparison ?? {};
+    const compared = { checkedIndex, divergedMembers: diverged.length };
+    const { revision } = this;
+    return { ...status, nodeName: this.#nodeName, leaderName, revision, ...compared };
   }
 
   /** Revision of the state. */
@@ -159,6 +176,7 @@ export class Router {
     this.registry.stop();
     this.sidecars.stop();
     this.backups.stop();
+    this.digestRounds.stop();
     await Promise.all([this.planner.stop(), this.sessions.stop()]);
   }
 
@@ -183,6 +201,7 @@ export class Router {
     await this.follow();
     this.registry.close();
     this.sidecars.close();
+    this.digestRounds.close();
     this.#problemWatch.close();
   }
 }
