@@ -6,14 +6,17 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
+import type { DescService } from '@bufbuild/protobuf';
 import { isEtlError } from '@etl-router/core';
 import { RouterAdmin } from '@etl-router/proto/admin';
 import { createClient, type GrpcClient } from '@etl-router/proto/grpc';
-import { ServiceRegistry } from '@etl-router/proto/registry';
+import { Health, ServiceRegistry } from '@etl-router/proto/registry';
+import { SidecarCoordinator } from '@etl-router/proto/sidecar';
 import { ChannelCredentials } from '@grpc/grpc-js';
-import { formatAddress } from '../src/config/parse.ts';
+import { type Address, formatAddress } from '../src/config/parse.ts';
 import type { RunningRouter } from '../src/index.ts';
 import { Cluster } from './cluster.ts';
+import { allText } from './server/harness.ts';
 
 const manifest = (path: string): string =>
   JSON.stringify({
@@ -25,11 +28,19 @@ const manifest = (path: string): string =>
 
 const name = { kind: 'EtlSource', namespace: 'default', name: 'in' };
 
-function adminOf(t: TestContext, { addresses }: RunningRouter): GrpcClient<typeof RouterAdmin> {
+function clientOf<Service extends DescService>(
+  t: TestContext,
+  { addresses }: RunningRouter,
+  service: Service,
+): GrpcClient<Service> {
   const insecure = ChannelCredentials.createInsecure();
-  const client = createClient(RouterAdmin, formatAddress(addresses.grpc), insecure);
+  const client = createClient(service, formatAddress(addresses.grpc), insecure);
   t.after(() => client.close());
   return client;
+}
+
+function adminOf(t: TestContext, router: RunningRouter): GrpcClient<typeof RouterAdmin> {
+  return clientOf(t, router, RouterAdmin);
 }
 
 interface Answered {
@@ -151,15 +162,10 @@ test('what only the leader does says who leads and where', async (t) => {
     retryable: true,
     details: expected,
   });
-  const registry = createClient(
-    ServiceRegistry,
-    formatAddress(follower.addresses.grpc),
-    ChannelCredentials.createInsecure(),
-  );
-  t.after(() => registry.close());
+  const registry = clientOf(t, follower, ServiceRegistry);
   const beats = registry.heartbeat(
     (async function* () {
-      yield { serviceId: 's-1', registrationId: 1n, health: { health: 1 } };
+      yield { serviceId: 's-1', registrationId: 1n, health: { health: Health.HEALTHY } };
     })(),
   );
   await assert.rejects(beats[Symbol.asyncIterator]().next(), { details: expected });
@@ -176,6 +182,46 @@ test('what only the leader does says who leads and where', async (t) => {
       httpAddress: expected.httpAddress,
     },
   );
+});
+
+test('what a leader alone tells ends, with a word on who leads, when it ceases to', async (t) => {
+  const { led, follower } = await three(t);
+  const sidecar = { sidecarId: 'shop/pod', namespace: 'shop', connectors: ['file'] };
+  const { registrationId } = await clientOf(t, follower, SidecarCoordinator).registerSidecar({
+    sidecar,
+  });
+  await led.router.objects.applyText(allText);
+  const id = { sidecarId: 'shop/pod', registrationId };
+  const coordinator = clientOf(t, led, SidecarCoordinator);
+  const assignments = coordinator.watchPipelineAssignments(id)[Symbol.asyncIterator]();
+  while ((await assignments.next()).value?.assign.length === 0);
+  const services = clientOf(t, led, ServiceRegistry).watch({})[Symbol.asyncIterator]();
+  await services.next();
+  const query = encodeURIComponent(
+    'subscription { pipelineRates(pipelineId: "shop/orders") { at } }',
+  );
+  const http = led.addresses.http as Address;
+  const rates = await fetch(`http://${formatAddress(http)}/graphql?query=${query}`, {
+    headers: { accept: 'text/event-stream' },
+  });
+  assert.equal(rates.status, 200);
+  const events = rates.text();
+
+  await led.router.members.transfer(follower.router.cluster().nodeId);
+  await assert.rejects(assignments.next(), { code: 'ETL_NOT_LEADER' });
+  assert.match(await events, /"code":"ETL_NOT_LEADER"/);
+  assert.equal(led.router.pipelines.get('shop/orders')?.phase, 'unknown');
+  const beat = { ...id, health: Health.HEALTHY };
+  await assert.rejects(coordinator.heartbeat(beat), { code: 'ETL_NOT_LEADER' });
+  await until(() => follower.router.cluster().role === 'leader');
+  await clientOf(t, follower, SidecarCoordinator).heartbeat(beat);
+
+  const next = services.next();
+  const input =
+    '{ serviceId: "s-1", serviceName: "mask", serviceType: TRANSFORM, endpoint: "127.0.0.1:1" }';
+  const { data } = await ask(led, `mutation { registerService(input: ${input}) { success } }`);
+  assert.deepEqual(data, { registerService: { success: true } });
+  assert.equal((await next).value?.events.length, 1, 'what all know goes on');
 });
 
 test('etlctl needs to know one member only, whichever leads', async (t) => {
