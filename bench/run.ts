@@ -10,6 +10,7 @@ const benches: { readonly [name: string]: () => Promise<{ readonly bench: Bench 
   codec: () => import('./codec.ts'),
   engine: () => import('./engine.ts'),
   raft: () => import('./raft.ts'),
+  'raft-scale': () => import('./raft-scale.ts'),
   'raft-core': () => import('./raft-core.ts'),
 };
 

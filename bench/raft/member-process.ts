@@ -50,6 +50,15 @@ export class MemberProcess {
     return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
   }
 
+  /** Memory that it holds now, in MiB. */
+  rssMib(): number {
+    this.check();
+    const [pages = ''] = /(?<=^VmRSS:\s+)\d+/m.exec(
+      readFileSync(`/proc/${this.#child.pid}/status`, 'utf8'),
+    ) as RegExpExecArray;
+    return Number(pages) / 1024;
+  }
+
   /** Ends it, by force if it takes longer than 10 s. */
   async stop(): Promise<void> {
     if (this.#child.pid === undefined) return;
@@ -65,17 +74,35 @@ export class MemberProcess {
   }
 }
 
-/** Ports of the loopback interface that nobody listens on, all different. */
+/**
+ * Ports of the loopback interface that nobody listens on, all different. Below those that the system gives to outgoing
+ * connections, one of which could take it before the member does.
+ */
 export async function freePorts(count: number): Promise<readonly number[]> {
   const servers: Server[] = [];
   try {
-    for (let at = 0; at < count; at++) {
-      const server = createServer().listen(0, '127.0.0.1');
-      servers.push(server);
-      await once(server, 'listening');
+    let port = lowPort + Math.floor(Math.random() * (highPort - lowPort));
+    for (let tries = 0; servers.length < count && tries < highPort - lowPort; tries++) {
+      port = port + 1 < highPort ? port + 1 : lowPort;
+      const server = createServer();
+      if (await isFree(server, port)) servers.push(server);
     }
     return servers.map((server) => (server.address() as { readonly port: number }).port);
   } finally {
     for (const server of servers) server.close();
+  }
+}
+
+const lowPort = 20_000;
+const highPort = 32_000;
+
+/** Whether `server` could take the port, which it then has. */
+async function isFree(server: Server, port: number): Promise<boolean> {
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return true;
+  } catch {
+    return false;
   }
 }
