@@ -104,6 +104,37 @@ test('--graphql-addr is --http-addr, and off closes it', () => {
   assert.equal(load({ flags: { 'graphql-addr': 'off' } }).config.httpAddress, undefined);
 });
 
+test('what members tell of each other is where they listen, or what is given in its place', () => {
+  assert.equal(load({}).config.advertisedAddress, undefined);
+  const { config } = load({
+    flags: { 'advertise-addr': 'r1.example:50051' },
+    env: { ETL_ADVERTISE_HTTP_ADDR: '[2001:db8::1]:443' },
+  });
+  assert.deepEqual(config.advertisedAddress, { host: 'r1.example', port: 50051 });
+  assert.deepEqual(config.advertisedHttpAddress, { host: '2001:db8::1', port: 443 });
+  const text = 'node: {advertise_addr: "r2.example:1", advertise_http_addr: ""}';
+  assert.deepEqual(load({ text }).config.advertisedAddress, { host: 'r2.example', port: 1 });
+  for (const wrong of ['r1.example', 'r1.example:0', '0.0.0.0:50051', '[::]:50051', 'off']) {
+    assert.match(
+      faultsOf({ flags: { 'advertise-addr': wrong } }),
+      /--advertise-addr: needs /,
+      wrong,
+    );
+  }
+});
+
+test('a member of several that listens everywhere is told to say where', () => {
+  const flags = { 'node-id': '1', peers: '127.0.0.1:1', 'listen-addr': '0.0.0.0:50051' };
+  const { warnings } = load({ flags });
+  assert.equal(warnings.length, 1);
+  assert.match(
+    warnings[0] as string,
+    /^node\.listen_addr: 0\.0\.0\.0:50051 .*node\.advertise_addr/,
+  );
+  assert.deepEqual(load({ flags: { ...flags, 'advertise-addr': 'r1:50051' } }).warnings, []);
+  assert.deepEqual(load({ flags: { 'listen-addr': '0.0.0.0:50051' } }).warnings, []);
+});
+
 test('every fault is told at once, each with its place', () => {
   const message = faultsOf({
     flags: { 'node-id': '0' },

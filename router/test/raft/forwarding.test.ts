@@ -77,6 +77,25 @@ test('without a leader a command is refused in time, and never takes effect', as
   assert.deepEqual(cluster.member(follower).machine.sorted, []);
 });
 
+test('a read of a member that is cut off ends in time, also where elections are slow', async (t) => {
+  const cluster = await NodeCluster.found(t, [1, 2, 3], { forwards: true, electionMs: 4000 });
+  const leader = await cluster.leader();
+  const follower = leader === 1 ? 2 : 1;
+  cluster.isolate(follower);
+  await cluster.during(cluster.node(leader).propose(set('a', '1')));
+  const startMs = cluster.clock.monotonicMs();
+  await assert.rejects(cluster.during(cluster.node(follower).readIndex()), {
+    code: 'ETL_UNAVAILABLE',
+    retryable: true,
+    message: /try again, or ask for a stale read/,
+  });
+  assert(cluster.clock.monotonicMs() - startMs <= 5000);
+  assert.deepEqual(cluster.member(follower).machine.sorted, [], 'what it knows is stale');
+  cluster.heal();
+  await cluster.during(cluster.node(follower).readIndex());
+  assert.deepEqual(cluster.member(follower).machine.sorted, ['a=1']);
+});
+
 test('a leader that is cut off says in time that it does not know what became of a command', async (t) => {
   const cluster = await NodeCluster.found(t, [1, 2, 3], { forwards: true });
   const leader = await cluster.leader();
