@@ -45,6 +45,7 @@ export class Forwarding {
   readonly #parts: ForwardingParts;
   readonly #watchers = new Set<() => void>();
   #leader = 0;
+  #end: EtlError | undefined;
   #count = 0;
   #bytes = 0;
 
@@ -56,6 +57,12 @@ export class Forwarding {
   note(leader: number): void {
     if (leader === this.#leader) return;
     this.#leader = leader;
+    for (const wake of [...this.#watchers]) wake();
+  }
+
+  /** Nothing waits any more; `why` is told to those that do. */
+  end(why: EtlError): void {
+    this.#end = withOutcome(why, 'refused');
     for (const wake of [...this.#watchers]) wake();
   }
 
@@ -107,6 +114,7 @@ export class Forwarding {
       } catch (error) {
         const leftMs = untilMs - clock.monotonicMs();
         if (!mayTryAgain(error) || leftMs <= 0) throw error;
+        if (this.#end !== undefined) throw this.#end;
         const hint = hintOf(error);
         if (hint !== 0 && hint !== to && hint !== self && hops < maxHops) {
           hops += 1;
@@ -136,6 +144,7 @@ export class Forwarding {
       this.#watchers.add(wake);
       signal?.addEventListener('abort', wake, { once: true });
     });
+    if (this.#end !== undefined) throw this.#end;
     if (signal?.aborted === true) throw withOutcome(abandoned(signal), 'refused');
   }
 

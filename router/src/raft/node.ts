@@ -276,6 +276,7 @@ export class RaftNode implements Consensus {
 
   async #close(): Promise<void> {
     this.#cancelTick?.();
+    this.#forwarding.end(closedError());
     if (this.#raft !== undefined && this.#failure === undefined) await this.#drain();
     this.#reads.rejectAll(closedError());
     this.#leadership.rejectAll(closedError());
@@ -479,6 +480,7 @@ export class RaftNode implements Consensus {
     const failure = toEtlError(error);
     this.#failure = failure;
     this.#cancelTick?.();
+    this.#forwarding.end(failure);
     this.#pending.rejectAll(failure);
     this.#reads.rejectAll(failure);
     this.#applier?.fail(failure);

@@ -249,6 +249,15 @@ test('a caller that leaves while it waits leaves no command behind', async () =>
   assert.deepEqual(asked, [0]);
 });
 
+test('what waits when the member ends is told so at once', async () => {
+  const { forwarding, asked } = bench(() => Promise.reject(notLeader(0)));
+  const failure = failureOf(forwarding.propose(Buffer.from('a'), {}));
+  await new Promise((resolve) => setImmediate(resolve));
+  forwarding.end(new EtlError('ETL_CANCELLED', 'the router is shutting down'));
+  assert.deepEqual(await failure, ['ETL_CANCELLED', 'refused']);
+  assert.deepEqual(asked, [2]);
+});
+
 test('a member that lags says that the command took effect elsewhere', async () => {
   const never = (_: number, signal: AbortSignal): Promise<void> =>
     new Promise((_resolve, reject) => {
