@@ -1,6 +1,7 @@
 // The production state machine with someone who counts: after every entry its state is a number that can be compared.
 
 import type { Machine } from '../src/applied/replica.ts';
+import type { CommittedEntry } from '../src/consensus/consensus.ts';
 import type { StateHost } from '../src/server/state-host.ts';
 import type { StoredRow } from '../src/state/machine.ts';
 import { hashOfRows, StateHash } from './state-hash.ts';
@@ -8,6 +9,10 @@ import { hashOfRows, StateHash } from './state-hash.ts';
 export class WatchedMachine implements Machine {
   readonly #host: StateHost;
   readonly #hash = new StateHash();
+
+  /** The last entry whose effects the rows have. */
+  seen = 0;
+  #coming: readonly number[] = [];
 
   constructor(host: StateHost) {
     this.#host = host;
@@ -23,8 +28,16 @@ export class WatchedMachine implements Machine {
     return hashOfRows(this.#host.rows());
   }
 
+  /** Those that are applied from now on. */
+  expect(entries: readonly CommittedEntry[]): void {
+    this.#coming = entries.filter(({ data }) => data.length > 0).map(({ index }) => index);
+  }
+
   apply(command: Uint8Array): ReturnType<StateHost['apply']> {
     const applied = this.#host.apply(command);
+    const [index, ...coming] = this.#coming;
+    this.#coming = coming;
+    this.seen = index ?? this.seen;
     this.#hash.update(applied.touched, this.#host.tables);
     return applied;
   }

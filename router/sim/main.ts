@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import type { Plan } from './faults.ts';
 import { checkPlanted } from './plant.ts';
 import { runSeeds } from './run-seeds.ts';
-import { say } from './say.ts';
+import { say, ToldError } from './say.ts';
 import { mergeSlices } from './slices.ts';
 import { parsePlan } from './transcript.ts';
 
@@ -94,13 +94,14 @@ function planOf(values: Parameters<typeof parsePlan>[0]): Plan {
   }
 }
 
-class UsageError extends Error {}
+class UsageError extends ToldError {}
 
 try {
   process.exitCode = await main();
 } catch (error) {
   const { code } = error as { code?: string };
-  if (!(error instanceof UsageError) && code?.startsWith('ERR_PARSE_ARGS') !== true) throw error;
-  process.stderr.write(`${(error as Error).message}\n${usage}`);
+  const isUsage = error instanceof UsageError || code?.startsWith('ERR_PARSE_ARGS') === true;
+  if (!isUsage && !(error instanceof ToldError)) throw error;
+  process.stderr.write(`${(error as Error).message}\n${isUsage ? usage : ''}`);
   process.exitCode = 2;
 }

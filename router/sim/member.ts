@@ -253,7 +253,7 @@ export class Member implements Station {
     const promised = this.#promises.note(message, log);
     if (promised === 'vote') truth.voted(this.id, term, to);
     // Reading the disk takes a while: of entries some are looked at.
-    if (promised === 'vote' || (promised === 'entry' && kernel.count % 16 === 0)) {
+    if (promised === 'vote' || (promised === 'entry' && kernel.count % 32 === 0)) {
       this.#promises.checkDisk(message, log, this.hardware.disk).catch((error: unknown) => {
         this.#violated(`member ${this.id} promised`, error);
       });

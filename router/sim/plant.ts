@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type PlantedBug, plantedBugs } from './planted.ts';
 import { Pool } from './pool.ts';
-import { say, sayJson } from './say.ts';
+import { say, sayJson, ToldError } from './say.ts';
 
 export interface PlantedOptions {
   /** Names, separated by commas; empty: all. */
@@ -37,7 +37,7 @@ export async function checkPlanted({ only, seeds, jobs }: PlantedOptions): Promi
   const names = only === '' ? plantedBugs.map(({ name }) => name) : only.split(',');
   const bugs = names.map((name) => {
     const bug = plantedBugs.find((each) => each.name === name);
-    if (bug === undefined) throw new Error(`--only: ${name} is no planted bug`);
+    if (bug === undefined) throw new ToldError(`--only: ${name} is no planted bug`);
     return bug;
   });
   await Promise.all(bugs.map((bug) => patched(bug)));
@@ -91,7 +91,7 @@ async function endsWithoutBug(seed: number): Promise<boolean> {
 
 async function plant(bug: PlantedBug, root: string): Promise<void> {
   const copy = join(root, 'router');
-  for (const part of ['src', 'sim', 'package.json']) {
+  for (const part of ['src', 'sim', 'linearizability', 'package.json']) {
     await cp(join(packageDirectory, part), join(copy, part), { recursive: true });
   }
   await symlink(join(packageDirectory, '../node_modules'), join(root, 'node_modules'));
@@ -102,7 +102,7 @@ async function plant(bug: PlantedBug, root: string): Promise<void> {
 async function patched({ name, file, search, replacement }: PlantedBug): Promise<string> {
   const parts = (await readFile(join(packageDirectory, file), 'utf8')).split(search);
   if (parts.length === 2) return parts.join(replacement);
-  throw new Error(
+  throw new ToldError(
     `${name} does not apply any more: ${file} has ${parts.length - 1} places for it, not one; follow the rule to where it is now`,
   );
 }

@@ -125,9 +125,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     name: 'B14',
     what: 'the applied index is stored apart from the rows that it stands for',
     file: 'src/applied/replica.ts',
-    search: '    await store.apply(changes, { index: last.index, term: last.term });\n',
+    search: 'await store.apply(changes.last(), { index: last.index, term: last.term });',
     replacement:
-      '    await store.apply([], { index: last.index, term: last.term });\n    await store.apply(changes, { index: last.index, term: last.term });\n',
+      'await store.apply([], { index: last.index, term: last.term });\n    await store.apply(changes.last(), { index: last.index, term: last.term });',
   },
   {
     name: 'B15',

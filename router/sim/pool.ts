@@ -57,7 +57,8 @@ export class Pool {
   async #start(): Promise<Worker> {
     const { heapMaxMib } = this.#options;
     const worker = new Worker(new URL('worker.ts', import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: heapMaxMib },
+      // Little of what a seed makes lasts: with room for it, less is copied.
+      resourceLimits: { maxOldGenerationSizeMb: heapMaxMib, maxYoungGenerationSizeMb: 64 },
     });
     this.#all.add(worker);
     // What goes wrong before it has loaded everything is no failure of a seed.

@@ -48,8 +48,6 @@ export class Stack {
   #replica: Replica | undefined;
   #node: RaftNode | undefined;
   #router: Router | undefined;
-  /** The last entry that the rows of the machine have. */
-  #seen = 0;
 
   constructor(parts: StackParts, log: Log) {
     const { hardware, directory, world } = parts;
@@ -87,7 +85,7 @@ export class Stack {
 
   /** The last entry whose effects a read here sees. */
   get seen(): number {
-    return this.#seen;
+    return this.#machine.seen;
   }
 
   /** The last entry it applied, and what it makes of it. */
@@ -119,7 +117,7 @@ export class Stack {
       snapshots: this.#snapshots,
     });
     this.#replica = replica;
-    this.#seen = replica.applied.index;
+    this.#machine.seen = replica.applied.index;
     const { clusterId, nodeId } = directory.identity;
     const node = new RaftNode({
       ...{ log: this.log, clusterId, clock, nodeId, random, logger: this.#logger() },
@@ -138,7 +136,7 @@ export class Stack {
     });
     this.#observer.watch(node);
     this.#node = node;
-    if (this.#seen > 0)
+    if (this.#machine.seen > 0)
       this.#guard(() => world.truth.applied(nodeId, replica.applied, this.#machine.fullHash));
     await node.start(this.#watched(replica));
     this.#serve(node, seededRandom(seed + 1));
@@ -173,16 +171,14 @@ export class Stack {
       },
       apply: async (entries) => {
         this.#guard(() => this.#observer.observeCommit());
-        const applying = state.apply(entries);
+        this.#machine.expect(entries);
+        const results = await state.apply(entries);
         const last = entries.at(-1);
-        if (last !== undefined) {
-          this.#seen = last.index;
-          this.#guard(() => truth.applied(id, last, this.#machine.hash));
-        }
-        const results = await applying;
+        this.#machine.seen = last?.index ?? this.#machine.seen;
         this.#guard(() => {
           for (const [at, { index }] of entries.entries())
             truth.answered(id, index, results[at] as Uint8Array);
+          if (last !== undefined) truth.applied(id, last, this.#machine.hash);
         });
         return results;
       },
@@ -194,7 +190,7 @@ export class Stack {
       },
       install: async (position) => {
         await state.install(position);
-        this.#seen = position.index;
+        this.#machine.seen = position.index;
         coverage.note('installs');
         this.#guard(() => truth.applied(id, position, this.#machine.fullHash));
       },

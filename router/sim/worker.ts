@@ -18,6 +18,8 @@ process.on('unhandledRejection', (error) => {
 
 parentPort?.postMessage('ready');
 parentPort?.on('message', ({ seed, keepsTrace, plan }: Order) => {
+  // Where an error was made is told of seeds that are looked at; refusals are many, and each would pay for it.
+  Error.stackTraceLimit = keepsTrace ? 20 : 0;
   void runSeed(seed, { keepsTrace, plan }).then((result) => {
     const { violation, coverage, ...rest } = result;
     const report: Report = {
