@@ -1,5 +1,6 @@
 // What one process says of itself, event after event, held against its past and against the truth.
 
+import type { ConsensusStatus } from '../src/consensus/consensus.ts';
 import { type Configuration, noMembers } from '../src/raft/configuration.ts';
 import type { RaftNode } from '../src/raft/node.ts';
 import type { Entry } from '../src/storage/log-types.ts';
@@ -38,31 +39,28 @@ export class Observer {
   /** After an event. */
   inspect(): void {
     const node = this.#node;
-    const { role, term, lastApplied, pendingProposals, failure } = node?.status() ?? {};
-    if (node === undefined || term === undefined || lastApplied === undefined) return;
+    if (node === undefined) return;
+    const status = node.status();
+    const { role, term, lastApplied, pendingProposals, failure } = status;
     if (failure !== undefined || role === 'starting') return;
     const id = this.#id;
     check('Monotonic', term >= this.#term, () => `member ${id} goes back to term ${term}`);
     this.#term = term;
     if (role === 'leader' && this.#led < term) this.#leads(term);
-    this.observeCommit();
+    this.observeCommit(status);
     this.#configuration = node.membership.configuration;
     // I10, I17.
     check('Monotonic', lastApplied >= this.#applied, () => `member ${id} applies backwards`);
     this.#applied = lastApplied;
-    check(
-      'Bounds',
-      (pendingProposals ?? 0) <= maxProposals,
-      () => `${pendingProposals} proposals wait`,
-    );
+    check('Bounds', pendingProposals <= maxProposals, () => `${pendingProposals} proposals wait`);
   }
 
   /** Takes what it knows to be committed into the truth, or finds that it is not. */
-  observeCommit(): void {
+  observeCommit(status: ConsensusStatus | undefined = this.#node?.status()): void {
     const node = this.#node;
-    if (node === undefined) return;
+    if (node === undefined || status === undefined) return;
     const [id, log, known] = [this.#id, this.#log, this.#commit];
-    const { role, term, commitIndex } = node.status();
+    const { role, term, commitIndex } = status;
     check('Monotonic', commitIndex >= known, () => `member ${id} takes back commit ${known}`);
     check('Monotonic', commitIndex <= log.lastIndex, () => `member ${id} commits what it has not`);
     // Thesis 3.6.2; what it knew before it led is another matter.

@@ -1,6 +1,7 @@
 // One seed from its foundation to its end: first everything may fail and nothing wrong may happen, then nothing fails
 // any more and everything has to come to an end.
 
+import type { Operation } from '../linearizability/operations.ts';
 import { Cluster } from './cluster.ts';
 import { Coverage } from './coverage.ts';
 import { calmer, drawFaults, type Fault, type Plan } from './faults.ts';
@@ -36,12 +37,15 @@ export interface RunOptions {
   readonly keepsTrace?: boolean;
   /** Leaves something out. */
   readonly plan?: Plan;
+  /** Told what clients asked and were told, at the end. */
+  readonly onHistory?: (history: readonly Operation[]) => void;
 }
 
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<RunResult> {
   const run = new Run(seed, options);
   const { kernel, trace, coverage, profile, network, truth } = run.world;
   const violation = await withSimulatedHost(kernel, () => run.toTheEnd());
+  options.onHistory?.(run.history);
   coverage.note('events', kernel.count);
   coverage.note('messages', network.messages);
   coverage.note('repeats', truth.repeats);
@@ -129,6 +133,10 @@ class Run {
 
   get happened(): readonly number[] {
     return this.#nemesis.happened;
+  }
+
+  get history(): readonly Operation[] {
+    return this.#workload.history.operations;
   }
 
   get members(): readonly string[] {
