@@ -52,13 +52,22 @@ export function readConditionTree(
     const inner = readConditionTree(findings, { value: not, path: fields.at('not') }, depth + 1);
     if (inner !== undefined) tree.not = inner;
   }
-  if (fields.boolean('always', false)) tree.and = [...(tree.and ?? [])];
-  if (fields.boolean('never', false)) tree.or = [];
+  if (isStated(fields, 'always')) tree.and = [...(tree.and ?? [])];
+  if (isStated(fields, 'never')) tree.or = [];
   fields.end();
   if (fields.names().length === 0) {
     fields.report('', { code: 'MissingField', message: 'states no condition' });
   }
   return tree;
+}
+
+/** Whether `always` or `never` is there. `false` would state nothing, which is no condition that holds for nothing. */
+function isStated(fields: Fields, name: 'always' | 'never'): boolean {
+  const isTrue = fields.boolean(name, true);
+  if (isTrue) return fields.has(name);
+  const other = name === 'always' ? 'never' : 'always';
+  fields.report(name, { code: 'BadValue', message: `can only be true; write {${other}: true}` });
+  return false;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

@@ -117,6 +117,8 @@ test('both spellings and always and never are read', () => {
   });
   assert.deepEqual(read({ always: true }), { tree: { and: [] } });
   assert.deepEqual(read({ never: true }), { tree: { or: [] } });
+  assert.deepEqual(read({ always: false }), ['BadValue when.always']);
+  assert.deepEqual(read({ not: { never: false } }), ['BadValue when.not.never']);
   assert.deepEqual(read('record.type == "a"'), { cel: 'record.type == "a"' });
   assert.deepEqual(read({ expression: 'true' }), { cel: 'true' });
   assert.deepEqual(read({}), ['MissingField when']);
