@@ -5,6 +5,7 @@ import { EtlError, toEtlError } from '@etl-router/core';
 import type { CommittedEntry, ReplicatedState } from '../consensus/consensus.ts';
 import type { LogPosition, LogReader } from '../storage/log-types.ts';
 import {
+  checkSnapshot,
   pruneSnapshots,
   readSnapshot,
   type SnapshotPlace,
@@ -53,10 +54,13 @@ export class Replica implements ReplicatedState {
 
   /** Brings store and machine to one place in the log: the store's own, or the latest snapshot's. */
   static async open(options: ReplicaOptions): Promise<Replica> {
-    const { store, log } = options;
+    const { store, log, snapshots } = options;
     const replica = new Replica(options);
-    if (isInLog(store.applied, log)) replica.#restore(await store.load());
-    else if (log.snapshot.index > 0) await replica.install(log.snapshot);
+    if (isInLog(store.applied, log)) {
+      // It is not needed now; whoever it is sent to, and the start that does need it, would find the damage too late.
+      if (log.snapshot.index > 0) await checkSnapshot(snapshots, log.snapshot);
+      replica.#restore(await store.load());
+    } else if (log.snapshot.index > 0) await replica.install(log.snapshot);
     else {
       await store.replace([], log.snapshot);
       replica.#restore([]);

@@ -132,6 +132,21 @@ export async function readSnapshot(
   place: SnapshotPlace,
   position: LogPosition,
 ): Promise<readonly SnapshotRow[]> {
+  const { path, content } = await readChecked(place, position);
+  return parseSnapshot(content, { path, clusterId: place.clusterId, position });
+}
+
+/** Reads all of a snapshot and throws ETL_STORAGE_CORRUPT where it is not what was written. */
+export async function checkSnapshot(place: SnapshotPlace, position: LogPosition): Promise<void> {
+  const { path, content } = await readChecked(place, position);
+  checkSnapshotHead(content, { path, clusterId: place.clusterId, position });
+}
+
+/** The bytes of a snapshot, without the digest that they match. */
+async function readChecked(
+  place: SnapshotPlace,
+  position: LogPosition,
+): Promise<{ readonly path: string; readonly content: Uint8Array }> {
   const path = `${place.directory}/${snapshotName(position)}`;
   const bytes = await readWhole(place.disk, path);
   if (bytes === undefined) throw storageCorrupt(path, 0, 'the snapshot is missing');
@@ -143,7 +158,7 @@ export async function readSnapshot(
   if (digest.compare(bytes, digestAt) !== 0) {
     throw storageCorrupt(path, digestAt, 'the content does not match its SHA-256');
   }
-  return parseSnapshot(bytes.subarray(0, digestAt), { path, clusterId: place.clusterId, position });
+  return { path, content: bytes.subarray(0, digestAt) };
 }
 
 /** Removes snapshots older than the one that the log names, and what unfinished ones left. */

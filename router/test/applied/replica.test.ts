@@ -127,6 +127,23 @@ test('a missing snapshot is refused, not taken for an empty state', async () => 
   });
 });
 
+test('a damaged snapshot is refused, whether or not the rows are kept', async () => {
+  const disk = new MemoryDisk({ random: seededRandom(1) });
+  const store = new MemoryStore();
+  const member = await Member.open(disk, '/data', store);
+  for (let at = 0; at < 50; at++) await member.propose(`set k${at} ${at}`);
+  await member.close();
+  const path = disk.paths().findLast((each) => each.endsWith('.snap')) as string;
+  const whole = disk.peek(path);
+  for (let at = 0; at < whole.length; at += 5) {
+    disk.poke(path, whole.with(at, (whole[at] as number) ^ (1 << (at % 8))));
+    for (const kept of [store, new MemoryStore()])
+      await assert.rejects(Member.open(disk, '/data', kept), { code: 'ETL_STORAGE_CORRUPT' });
+  }
+  disk.poke(path, whole);
+  await (await Member.open(disk, '/data', store)).close();
+});
+
 test('a power failure at any operation, snapshots included, keeps the answered state', async () => {
   let operations = Number.POSITIVE_INFINITY;
   let crashes = 0;
