@@ -1,2 +1,94 @@
-import type { Scenario } from './scenario.ts';
-export const diskScenarios: readonly Scenario[] = [];
+// Disks that are full, and power that fails. Each member has a small file system of its own.
+
+import { setTimeout as pause } from 'node:timers/promises';
+import { until } from './cluster.ts';
+import type { Member } from './member.ts';
+import { recoveryMaxMs } from './process-scenarios.ts';
+import { oneOf, type Scenario, type Stage } from './scenario.ts';
+import type { Volumes } from './volumes.ts';
+
+/** So long a disk stays full, at most. */
+const fullMs = 4000;
+
+export const diskScenarios: readonly Scenario[] = [
+  {
+    name: 'full-disk',
+    about:
+      "a member's disk is full: it ends or waits, the others go on, and it comes back when there is room",
+    needs: ['disk'],
+    run: async (stage) => {
+      const { cluster, workload, random, say } = stage;
+      const member = oneOf(random, cluster.members);
+      say(`the disk of member ${member.name} is filled`);
+      await volumesOf(stage).fill(member.number);
+      member.expectEnd();
+      const filledMs = performance.now();
+      await untilEnded([member], fullMs);
+      await workload.writtenAfter(filledMs, recoveryMaxMs);
+      await makeRoom(stage, [member]);
+    },
+  },
+  {
+    name: 'full-disks',
+    about:
+      'all disks are full: nothing is answered that is not kept, and all come back when there is room',
+    needs: ['disk'],
+    run: async (stage) => {
+      const { members } = stage.cluster;
+      stage.say('all disks are filled');
+      for (const member of members) member.expectEnd();
+      await Promise.all(members.map(({ number }) => volumesOf(stage).fill(number)));
+      await untilEnded(members, fullMs);
+      await makeRoom(stage, members);
+    },
+  },
+  {
+    name: 'power-loss',
+    about: 'all members lose power at once: they go on with what their disks held at that moment',
+    needs: ['disk'],
+    run: async (stage) => {
+      const { members } = stage.cluster;
+      const volumes = volumesOf(stage);
+      // Nothing is answered any more once they stand still, so whatever was has to be in the copies.
+      for (const member of members) member.pause();
+      stage.say('the power is lost');
+      const mounts = await Promise.all(members.map(({ number }) => volumes.copy(number)));
+      await Promise.all(members.map((member) => member.kill()));
+      for (const mount of mounts) await mount();
+      await stage.cluster.start();
+    },
+  },
+];
+
+function volumesOf({ volumes }: Stage): Volumes {
+  if (volumes === undefined) throw new Error('this scenario needs volumes');
+  return volumes;
+}
+
+/** Waits until none of them runs, but not longer: one that writes little may not notice for a while. */
+async function untilEnded(members: readonly Member[], maxMs: number): Promise<void> {
+  const endMs = performance.now() + maxMs;
+  await until(maxMs + recoveryMaxMs, 'the wait is over', async () => {
+    await pause(0);
+    const isOver = members.every(({ isRunning }) => !isRunning) || performance.now() > endMs;
+    return isOver ? true : undefined;
+  });
+}
+
+/** Frees the disks, and starts again who ended over them. Whoever ended has to have said why. */
+async function makeRoom(stage: Stage, members: readonly Member[]): Promise<void> {
+  for (const { number } of members) await volumesOf(stage).free(number);
+  // Who met the full disk a moment ago is on its way out.
+  await pause(500);
+  for (const member of members.filter(({ isRunning }) => isRunning)) member.expectLife();
+  const ended = members.filter(({ isRunning }) => !isRunning);
+  for (const member of ended) {
+    const { code, signal } = await member.ending;
+    stage.say(`member ${member.name} ended with ${code ?? signal}`);
+    if (code !== 1 || !member.lastWords.includes('ETL_STORAGE_FAILED'))
+      throw new Error(
+        `member ${member.name} met a full disk and ended with ${code ?? signal}: ${member.lastWords}`,
+      );
+  }
+  await stage.cluster.start(ended);
+}

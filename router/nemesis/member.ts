@@ -17,6 +17,8 @@ import type { Hosts } from './hosts.ts';
 const program = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const apiPort = 50051;
 const raftPort = 50052;
+/** Lines of a process's log that are kept at hand. */
+const wordsKept = 20;
 
 export type Admin = GrpcClient<typeof RouterAdmin>;
 
@@ -48,6 +50,7 @@ export class Member {
   #ending: Promise<Ending> = Promise.resolve({ code: null, signal: null });
   #ready: Promise<void> = Promise.resolve();
   #isEndWanted = false;
+  #lastWords: readonly string[] = [];
   /** Ends that nobody asked for. */
   readonly deaths: string[] = [];
 
@@ -83,6 +86,7 @@ export class Member {
     const child = spawn(name, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child = child;
     this.#isEndWanted = false;
+    this.#lastWords = [];
     this.#ready = this.#readLog(child);
     this.#ready.catch(() => undefined);
     this.#ending = this.#end(child);
@@ -103,6 +107,16 @@ export class Member {
   /** From now on the end of the process is no surprise. */
   expectEnd(): void {
     this.#isEndWanted = true;
+  }
+
+  /** From now on it is one again. */
+  expectLife(): void {
+    this.#isEndWanted = false;
+  }
+
+  /** The last lines that a process of this member wrote. */
+  get lastWords(): string {
+    return this.#lastWords.join('\n');
   }
 
   async kill(): Promise<void> {
@@ -149,15 +163,18 @@ export class Member {
     const log = createWriteStream(join(this.#options.folder, 'router.log'), { flags: 'a' });
     const ready = Promise.withResolvers<void>();
     const lines = createInterface({ input: child.stderr as NodeJS.ReadableStream });
-    let last = 'nothing';
     lines.on('line', (line) => {
       log.write(`${line}\n`);
-      last = line;
+      this.#lastWords = [...this.#lastWords, line].slice(-wordsKept);
       if (line.includes('"the router is ready"')) ready.resolve();
     });
     lines.once('close', () => {
       log.end();
-      ready.reject(new Error(`member ${this.name} ended before it was ready: ${last}`));
+      ready.reject(
+        new Error(
+          `member ${this.name} ended before it was ready: ${this.#lastWords.at(-1) ?? 'without a word'}`,
+        ),
+      );
     });
     await ready.promise;
   }

@@ -26,7 +26,7 @@ export const processScenarios: readonly Scenario[] = [
       say(`kill -9 of follower ${member.name}`);
       await member.kill();
       await pause(between(random, 200, 2500));
-      await member.start();
+      await cluster.start([member]);
     },
   },
   {
@@ -42,7 +42,7 @@ export const processScenarios: readonly Scenario[] = [
         }),
       );
       await pause(random.below(500));
-      await Promise.all(cluster.members.map((member) => member.start()));
+      await cluster.start();
     },
   },
   {
@@ -79,7 +79,7 @@ async function killLeader({ cluster, workload, random, measured, say }: Stage): 
   measured.failoverMs.push(answeredMs - killedMs);
   say(`a write was answered after ${Math.round(answeredMs - killedMs)} ms`);
   await pause(random.below(500));
-  await leader.start();
+  await cluster.start([leader]);
   await cluster.healthy(recoveryMaxMs);
 }
 
