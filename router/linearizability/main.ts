@@ -7,11 +7,14 @@ import { check } from './check-command.ts';
 import { defaultBudget } from './check-history.ts';
 
 const usage = `usage: npm run linear -- check [--porcupine] [--timeout S] [--max-steps N] FILE...
+       npm run linear -- sim [--seeds N] [--from SEED] [--timeout S] --to FOLDER
        npm run linear -- agree [--histories N] [--from SEED] [--timeout S] [--save]
 
   check   says of each history (docs/specs/0008-linearizability.md) whether it is linearizable, and why it is not
+  sim     runs seeds of the simulator, writes the history of each to a file, and has them checked by both
   agree   makes N right histories and N spoilt ones, and asks this checker and porcupine about each
 
+  --to FOLDER    where the files go
   --porcupine    asks porcupine about the same files too; needs Go
   --timeout S    seconds for one file; beyond it the answer is "undecided", which is a failure (300)
   --max-steps N  steps of the model for one key (${defaultBudget.maxSteps})
@@ -38,6 +41,16 @@ async function main(): Promise<number> {
     const maxSteps = countOf('max-steps', values['max-steps'], 1e12);
     return await check({ files, maxSteps, timeoutS, asksPorcupine: values.porcupine, say });
   }
+  if (command === 'sim') {
+    if (values.to === undefined) throw new UsageError('--to is missing: a folder for the files');
+    const seeds = countOf('seeds', values.seeds, 100_000);
+    const from = countOf('from', values.from, 2 ** 31);
+    // The simulator comes along only where it is asked for.
+    const { writeSimulated } = await import('./sim-command.ts');
+    const simulated = await writeSimulated({ seeds, from, folder: values.to });
+    const { maxSteps } = defaultBudget;
+    return await check({ files: simulated, maxSteps, timeoutS, asksPorcupine: true, say });
+  }
   if (command === 'agree') {
     if (files.length > 0) throw new UsageError(`agree takes no files, but was given ${files[0]}`);
     const histories = countOf('histories', values.histories, 20_000);
@@ -58,6 +71,8 @@ function parse() {
         timeout: { type: 'string', default: '300' },
         'max-steps': { type: 'string', default: String(defaultBudget.maxSteps) },
         histories: { type: 'string', default: '200' },
+        seeds: { type: 'string', default: '100' },
+        to: { type: 'string' },
         from: { type: 'string', default: '1' },
       },
     });

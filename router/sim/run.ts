@@ -62,6 +62,9 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
 /** Lines of what happened that a run gives back. */
 const transcriptLines = 400;
 
+/** Events that may wait at a time. */
+const maxWaiting = 200_000;
+
 class Run {
   readonly world: World;
   readonly faults: readonly Fault[];
@@ -173,8 +176,18 @@ class Run {
     return digests.size === 1 && leader.hasAppliedAll;
   }
 
+  /** A run that goes on and on is one of members that never agree on anything. */
+  #checkBounds(): void {
+    const { kernel, profile } = this.world;
+    const isEndless = kernel.count > profile.maxEvents * 40 || kernel.waiting > maxWaiting;
+    if (!isEndless) return;
+    const why = `${kernel.count} events have run and ${kernel.waiting} wait`;
+    throw new Violation('Runaway', `it has not come to an end: ${why}`);
+  }
+
   #inspect(id: number | undefined): void {
     try {
+      this.#checkBounds();
       if (id !== undefined) this.#cluster.member(id)?.inspect();
       else for (const member of this.#cluster.members) member.inspect();
     } catch (error) {
