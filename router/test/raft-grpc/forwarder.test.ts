@@ -23,7 +23,7 @@ test(
     meet(leader, follower);
     const seen: string[] = [];
     leader.heard.take = async (command, { frees }) => {
-      seen.push(`${Buffer.from(command)} ${frees}`);
+      seen.push(`${Buffer.from(command).toString()} ${frees}`);
       return { index: 7, term: 3, result: Buffer.concat([command, Buffer.from('!')]) };
     };
     const { forwarder } = follower.transport;
