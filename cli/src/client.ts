@@ -126,10 +126,10 @@ export class RouterClient {
       const headers = body === undefined ? {} : { 'content-type': 'application/octet-stream' };
       const request = send(
         url,
-        { method, signal: this.#io.signal, headers, ...this.#auth() },
+        { method, signal: this.#io.signal, headers, timeout: this.#timeoutMs, ...this.#auth() },
         resolve,
       );
-      request.setTimeout(this.#timeoutMs, () => {
+      request.on('timeout', () => {
         deadline.abort();
         request.destroy(new Error('silence'));
       });

@@ -21,6 +21,7 @@ export type {
   TransformResult,
   WriteResult,
 } from './connector.ts';
+export { sha256 } from './digest.ts';
 export { formatDuration, parseDuration } from './duration.ts';
 export {
   type ErrorCode,

@@ -2,8 +2,8 @@
 // snapshots; nothing of it is seen until the commit, which replaces all that is restored or changes nothing. The
 // revision leaps, so that every epoch, generation and version that anyone holds is one of the past.
 
-import { createHash } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
+import { sha256 } from '@etl-router/core';
 import {
   type AbortRestore,
   type BeginRestore,
@@ -39,7 +39,7 @@ export const restoreDigestStart: Uint8Array = new Uint8Array(digestBytes);
 
 /** The digest of chunks, one of which is added. */
 export function nextRestoreDigest(before: Uint8Array, chunk: Uint8Array): Uint8Array {
-  return createHash('sha256').update(before).update(chunk).digest();
+  return sha256(before, chunk);
 }
 
 /** Whether the state holds nothing that a restore would replace. */
