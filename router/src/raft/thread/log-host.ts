@@ -7,7 +7,7 @@ import type { LogReader } from '../../storage/log-types.ts';
 import type { RaftNode } from '../node.ts';
 import type { ApiAddresses } from '../transport.ts';
 import { Line, type Port } from './line.ts';
-import { unpack } from './packed.ts';
+import { unpackViews } from './packed.ts';
 import type {
   AbandonedProposal,
   LogCalls,
@@ -142,7 +142,7 @@ export class LogHost {
 
   #proposeAll({ ids, commands, freeing, abortable }: ProposalBatch): void {
     const [frees, aborts] = [new Set(freeing), new Set(abortable)];
-    for (const [at, command] of unpack(commands).entries()) {
+    for (const [at, command] of unpackViews(commands).entries()) {
       const id = ids[at] as number;
       void this.#propose(id, command, { frees: frees.has(id), isAbortable: aborts.has(id) });
     }

@@ -23,13 +23,14 @@ export function pack(pieces: readonly Uint8Array[]): Packed {
 }
 
 /** Each as bytes of its own: whoever keeps one does not keep them all. */
-export function unpack({ bytes, lengths }: Packed): readonly Uint8Array[] {
+export function unpack(packed: Packed): readonly Uint8Array[] {
+  return unpackViews(packed).map((piece) => piece.slice());
+}
+
+/** Views of the one buffer, for those who keep all of them about as long, as a log does. */
+export function unpackViews({ bytes, lengths }: Packed): readonly Uint8Array[] {
   let at = 0;
-  const pieces = lengths.map((length) => {
-    const piece = bytes.slice(at, at + length);
-    at += length;
-    return piece;
-  });
+  const pieces = lengths.map((length) => bytes.subarray(at, (at += length)));
   assert(at === bytes.length, 'a message has the bytes that it says it has');
   return pieces;
 }

@@ -6,7 +6,7 @@ import { assert } from '@etl-router/core';
 import type { CommittedEntry, ReplicatedState } from '../../consensus/consensus.ts';
 import type { LogPosition, LogReader } from '../../storage/log-types.ts';
 import type { Line } from './line.ts';
-import { pack, unpack } from './packed.ts';
+import { pack, unpackViews } from './packed.ts';
 import type { MainCalls, MainWords } from './protocol.ts';
 
 export interface RemoteStateOptions {
@@ -56,7 +56,7 @@ export class RemoteState implements ReplicatedState {
     const results = await line.call('apply', batch, { transfer: [data.bytes.buffer] });
     this.#applied = { index: last.index, term: last.term };
     this.#membership = batch.memberships.at(-1)?.[1] ?? this.#membership;
-    return unpack(results);
+    return unpackViews(results);
   }
 
   snapshot(): Promise<LogPosition> {

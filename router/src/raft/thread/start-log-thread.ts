@@ -15,12 +15,13 @@ export interface LogThread {
 }
 
 /**
- * The log holds at most twice 64 MiB of entries, and they lie outside of this heap. What is in it is small objects, a
- * few for each entry.
+ * The bytes of entries lie outside of this heap; in it are a few small objects for each, and a log that is due for a
+ * snapshot has some hundred thousand. Entries live until then, so a small young generation would copy them in vain.
+ * Flags of the process, where it has some, go before these.
  */
 const resourceLimits: ResourceLimits = {
   maxOldGenerationSizeMb: 256,
-  maxYoungGenerationSizeMb: 16,
+  maxYoungGenerationSizeMb: 32,
 };
 
 export function startLogThread(options: ThreadOptions): LogThread {

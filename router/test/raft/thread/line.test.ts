@@ -4,7 +4,7 @@ import { MessageChannel } from 'node:worker_threads';
 import { EtlError } from '@etl-router/core';
 import fc from 'fast-check';
 import { Line } from '../../../src/raft/thread/line.ts';
-import { pack, unpack } from '../../../src/raft/thread/packed.ts';
+import { pack, unpack, unpackViews } from '../../../src/raft/thread/packed.ts';
 import { fromWireError, toWireError } from '../../../src/raft/thread/wire-error.ts';
 
 type Calls = {
@@ -118,6 +118,7 @@ test('packed bytes are what they were, in buffers of their own', () => {
       assert.equal(packed.bytes.byteLength, packed.bytes.buffer.byteLength);
       const found = unpack(packed);
       assert.deepEqual(found, pieces);
+      assert.deepEqual(unpackViews(packed), pieces);
       for (const piece of found) assert.equal(piece.byteLength, piece.buffer.byteLength);
     }),
   );
