@@ -46,6 +46,11 @@ const cases: readonly Case[] = [
   { operation: 'read', concurrency: 64 },
 ];
 
+/** Calls of each operation before anything counts: a runtime that compiles what is called often has done so by then. */
+const warmUpCalls = 20_000;
+/** On a machine that does not get that far. */
+const warmUpMs = 30_000;
+
 interface Turn extends Load {
   /** Microseconds of processor that all members used for one call. */
   readonly memberUs: number;
@@ -81,6 +86,22 @@ async function measure(
   };
 }
 
+/** Every cluster alike does as many calls as it takes to be as fast as it gets. */
+async function warmUp(
+  clients: Clients,
+  clusters: readonly Cluster[],
+  calls: number,
+): Promise<void> {
+  for (const cluster of clusters) {
+    for (const operation of ['write', 'read'] as const) {
+      const startMs = performance.now();
+      for (let done = 0; done < calls && performance.now() - startMs < warmUpMs; ) {
+        done += (await measure(clients, cluster, { operation, concurrency: 64 }, 1000)).count;
+      }
+    }
+  }
+}
+
 async function run({ rounds, quick }: BenchOptions): Promise<BenchResult> {
   const peers = [systemEtcd(), buildEtcd()].filter((peer) => peer !== undefined);
   if (peers.length === 0) {
@@ -94,6 +115,7 @@ async function run({ rounds, quick }: BenchOptions): Promise<BenchResult> {
   try {
     clusters.push(await startRouters(directory));
     for (const peer of peers) clusters.push(await startEtcd(directory, peer));
+    await warmUp(clients, clusters, quick ? 0 : warmUpCalls);
     return report(await takeAll(clients, clusters, { rounds, runMs: quick ? 500 : 3000 }), peers);
   } finally {
     await Promise.allSettled([clients.stop(), ...clusters.map(stopCluster)]);
@@ -157,7 +179,7 @@ function report(turns: Turns, peers: readonly Etcd[]): BenchResult {
       })),
     ],
     raw: Object.fromEntries(Array.from(turns).flatMap(([each, of]) => seriesOf(each, of))),
-    settings: { valueBytes, keyCount, callsPerConnection, maxClients, peers },
+    settings: { valueBytes, keyCount, callsPerConnection, maxClients, warmUpCalls, peers },
   };
 }
 
