@@ -38,6 +38,11 @@ export class Kernel {
   readonly #heap: Event[] = [];
   #number = 0;
 
+  /** Events that wait. */
+  get waiting(): number {
+    return this.#heap.length;
+  }
+
   /** Runs once, `delayMs` from now, unless the owner ended. */
   after(delayMs: number, owner: Process | undefined, run: () => void): Cancel {
     const event: Event = {

@@ -11,7 +11,7 @@ import type { Order } from './worker.ts';
 /** What a thread says of a seed. */
 export type Report = Omit<RunResult, 'violation' | 'coverage'> & {
   readonly counts: Counts;
-  readonly violation?: { readonly oracle: Oracle | 'Runaway'; readonly message: string };
+  readonly violation?: { readonly oracle: Oracle; readonly message: string };
 };
 
 /** A seed that was ended says nothing but that. */
@@ -24,6 +24,9 @@ export interface PoolOptions {
   /** Heap of a thread. */
   readonly heapMaxMib: number;
 }
+
+/** Of the process, for each thread; what is not on a heap counts too. */
+const rssMaxBytes: number = 2 * 1024 ** 3;
 
 export class Pool {
   readonly #options: PoolOptions;
@@ -67,7 +70,7 @@ export class Pool {
   }
 
   async #runIn(worker: Worker, order: Order): Promise<Report | Ended> {
-    const { seedMaxMs } = this.#options;
+    const { seedMaxMs, jobs } = this.#options;
     const { seed } = order;
     const ended = (oracle: Ended['violation']['oracle'], message: string): Ended => {
       this.#all.delete(worker);
@@ -75,10 +78,14 @@ export class Pool {
       return { seed, violation: { oracle, message } };
     };
     return await new Promise((resolve) => {
-      const timer = setTimeout(() => {
+      const startMs = performance.now();
+      const timer = setInterval(() => {
+        const isFull = process.memoryUsage.rss() > jobs * rssMaxBytes;
+        if (!isFull && performance.now() - startMs < seedMaxMs) return;
         finish();
-        resolve(ended('Runaway', `it has not come to an end within ${seedMaxMs / 1000} s`));
-      }, seedMaxMs);
+        const bound = isFull ? 'with its memory' : `within ${seedMaxMs / 1000} s`;
+        resolve(ended('Runaway', `it has not come to an end ${bound}`));
+      }, 500);
       const onMessage = (report: Report): void => {
         finish();
         this.#idle.push(worker);
@@ -90,7 +97,7 @@ export class Pool {
         resolve(ended(isFull ? 'Runaway' : 'Process', `its thread ended: ${error.message}`));
       };
       const finish = (): void => {
-        clearTimeout(timer);
+        clearInterval(timer);
         worker.off('message', onMessage);
         worker.off('error', onError);
       };

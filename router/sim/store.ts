@@ -31,8 +31,9 @@ export class SlowStore implements AppliedStore {
     await this.#rows.replace(rows, applied);
   }
 
-  view(): Promise<AppliedView> {
-    return this.#rows.view();
+  async view(): Promise<AppliedView> {
+    await this.#wait();
+    return await this.#rows.view();
   }
 
   close(): Promise<void> {

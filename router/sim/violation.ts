@@ -21,6 +21,7 @@ export type Oracle =
   | 'Bounds'
   | 'Liveness'
   | 'Alarm'
+  | 'Runaway'
   | 'Process';
 
 /** Something that must never happen has happened. */
