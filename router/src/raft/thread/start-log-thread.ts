@@ -15,8 +15,8 @@ export interface LogThread {
 }
 
 /**
- * The bytes of entries lie outside of this heap; in it are a few small objects for each, and a log that is due for a
- * snapshot has some hundred thousand. Entries live until then, so a small young generation would copy them in vain.
+ * The bytes of entries lie outside of this heap; in it are a few small objects for each, of which a log that is due for
+ * a snapshot has some ten thousand. Entries live until then, so a small young generation would copy them in vain.
  * Flags of the process, where it has some, go before these.
  */
 const resourceLimits: ResourceLimits = {
