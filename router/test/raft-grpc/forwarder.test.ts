@@ -1,6 +1,8 @@
 // Commands between members over sockets: what arrives, who may send, and what is known when a connection breaks.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { EtlError, isEtlError, toEtlError } from '@etl-router/core';
 import { createClient } from '@etl-router/proto/grpc';
@@ -76,6 +78,30 @@ test(
     await leader.transport.close();
     await lost;
     await assert.rejects(forwarder.forward(1, Buffer.from('c'), {}), isRefused, 'it is gone');
+  }),
+);
+
+test(
+  'a member that can not be reached is dialled a few times a second, however many commands wait',
+  withMembers(async (members) => {
+    const follower = await members.add({ id: 2 });
+    let dialled = 0;
+    const wall = createServer((socket) => {
+      dialled += 1;
+      socket.destroy();
+    });
+    wall.listen(0, '127.0.0.1');
+    await once(wall, 'listening');
+    members.onClose(async () => void wall.close());
+    const address = `127.0.0.1:${(wall.address() as AddressInfo).port}`;
+    const { forwarder } = follower.transport;
+    follower.transport.setPeers([{ id: 1, name: 'm1', address }]);
+    const startMs = performance.now();
+    for (let commands = 0; commands < 300; commands++)
+      await assert.rejects(forwarder.forward(1, Buffer.from('c'), {}), isRefused);
+    // The streams to it are dialled as well, with pauses of their own.
+    const mostDials = 10 + (performance.now() - startMs) / 30;
+    assert(dialled < mostDials, `dialled ${dialled} times, at most ${mostDials}`);
   }),
 );
 

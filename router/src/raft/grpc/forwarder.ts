@@ -2,7 +2,7 @@
 // come that way. Whatever goes wrong says what became of the command: what was not sent is refused, what was sent and
 // not answered is unknown, and all else is in the other member's own words.
 
-import { EtlError, toEtlError } from '@etl-router/core';
+import { type Clock, EtlError, toEtlError } from '@etl-router/core';
 import type { CallContext } from '@etl-router/proto/grpc';
 import type { ProposeRequest } from '@etl-router/proto/raft';
 import { abandoned, untilAborted } from '../../consensus/aborted.ts';
@@ -15,6 +15,8 @@ import { encodeIdentity, type PeerIdentity } from './identity.ts';
 
 /** How long a command may take, once it was sent. */
 const deadlineMs = 5000;
+/** A member that could not be reached is not dialled again before, however many commands wait for it. */
+const redialMs = 100;
 /** How grpc-js words that there was no connection to send anything over. */
 const notSent = /^No connection established/;
 
@@ -23,6 +25,7 @@ export interface ForwarderParts {
   readonly self: () => PeerIdentity;
   readonly peerOf: (id: number) => Peer | undefined;
   readonly onError: (error: EtlError) => void;
+  readonly clock: Clock;
 }
 
 /** A connection to a member, shared by all commands for it. */
@@ -73,7 +76,7 @@ export class GrpcForwarder implements Forwarder {
   }
 
   #lineTo(id: number): Line {
-    const { dialer, peerOf, onError } = this.#parts;
+    const { dialer, peerOf, onError, clock } = this.#parts;
     const known = this.#lines.get(id);
     if (known !== undefined) return known;
     const peer = peerOf(id);
@@ -86,7 +89,8 @@ export class GrpcForwarder implements Forwarder {
     this.#lines.set(id, line);
     line.client.catch((error: unknown) => {
       onError(toEtlError(error));
-      this.#hangUp(line);
+      // Until then whoever asks for the line is given this one, and with it its error.
+      clock.after(redialMs, () => this.#hangUp(line));
     });
     return line;
   }

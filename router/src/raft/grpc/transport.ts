@@ -198,6 +198,7 @@ export class GrpcTransport implements RaftTransport {
     });
     this.forwarder = new GrpcForwarder({
       dialer: this.#dialer,
+      clock,
       self,
       peerOf: (id) => this.#linksTo(id)?.peer,
       onError: (error) => this.#refusals.note(error),
