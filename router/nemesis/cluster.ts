@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { isEtlError } from '@etl-router/core';
-import { ClusterHealth, type GetClusterStatusResponse } from '@etl-router/proto/admin';
+import { ClusterHealth } from '@etl-router/proto/admin';
 import type { Hosts } from './hosts.ts';
 import { Member } from './member.ts';
 
@@ -17,7 +17,18 @@ export interface ClusterOptions {
   readonly dataDirectoryOf: (member: number) => string | undefined;
 }
 
-const startMaxMs = 40_000;
+/** What a member says of the cluster, as far as it is of use here. */
+export interface SeenCluster {
+  readonly name: string;
+  /** Empty: none is known. */
+  readonly leader: string;
+  readonly term: bigint;
+  readonly revision: bigint;
+  readonly health: ClusterHealth;
+  readonly members: readonly { readonly name: string; readonly raftId: bigint }[];
+}
+
+const startMaxMs = 90_000;
 const statusMaxMs = 1000;
 const pollMs = 25;
 
@@ -85,7 +96,7 @@ export class Cluster {
   }
 
   /** The cluster as a member sees it; undefined: it did not say. */
-  async statusOf(member: Member): Promise<GetClusterStatusResponse | undefined> {
+  async statusOf(member: Member): Promise<SeenCluster | undefined> {
     try {
       return await member.admin.getClusterStatus({}, { deadlineMs: statusMaxMs });
     } catch (error) {
@@ -141,7 +152,7 @@ export class Cluster {
     return [...this.members, ...this.#lost];
   }
 
-  async #statuses(): Promise<(readonly [Member, GetClusterStatusResponse])[]> {
+  async #statuses(): Promise<(readonly [Member, SeenCluster])[]> {
     const asked = this.members.filter(({ isRunning }) => isRunning);
     const said = await Promise.all(
       asked.map(async (member) => [member, await this.statusOf(member)] as const),

@@ -1,7 +1,7 @@
 // Members that are lost for good, because they are taken away or because what they hold is damaged, and those that take
 // their place under a new id.
 
-import { cp, readFile, rm } from 'node:fs/promises';
+import { cp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { toEtlError } from '@etl-router/core';
@@ -13,7 +13,7 @@ import { oneOf, type Scenario, type Stage } from './scenario.ts';
 
 /** How a router ends that finds its storage damaged. */
 const damagedExitCode = 65;
-const refusalMaxMs = 40_000;
+const refusalMaxMs = 90_000;
 
 export const membershipScenarios: readonly Scenario[] = [
   {
@@ -45,6 +45,10 @@ export const membershipScenarios: readonly Scenario[] = [
 async function damaging(stage: Stage, where: 'log' | 'snapshots'): Promise<void> {
   const { cluster, random, say } = stage;
   const victim = oneOf(random, await cluster.followers());
+  const harmed = join(victim.dataDirectory, 'router', where);
+  await until(2 * recoveryMaxMs, `member ${victim.name} has ${where}`, () => isThere(harmed));
+  // The log names a snapshot shortly after the file is there; before that nobody needs it.
+  await pause(1000);
   if (random.below(2) === 0) await victim.kill();
   else await victim.stop();
   const data = victim.dataDirectory;
@@ -53,11 +57,16 @@ async function damaging(stage: Stage, where: 'log' | 'snapshots'): Promise<void>
   for (const harm of harms) {
     await rm(data, { recursive: true });
     await cp(whole, data, { recursive: true });
-    const done = await damage(join(data, 'router', where), harm, random);
+    const done = await damage(harmed, harm, random);
     say(`member ${victim.name}: ${done}`);
     await expectRefusal(victim, harm, done);
   }
   await replace(stage, victim);
+}
+
+async function isThere(folder: string): Promise<true | undefined> {
+  const names = await readdir(folder).catch(() => []);
+  return names.some((name) => /\.(snap|log)$/.test(name)) ? true : undefined;
 }
 
 /** Starts a member that is damaged: it has to end with the exit code for it, and to say what is damaged. */

@@ -22,7 +22,7 @@ export interface Stage {
   /** File systems of the members' own; only where the scenario needs disks. */
   readonly volumes: Volumes | undefined;
   /** Notes what was done, for the run's log. */
-  say(text: string): void;
+  readonly say: (text: string) => void;
 }
 
 export interface Scenario {

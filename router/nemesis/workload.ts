@@ -99,11 +99,11 @@ export class Workload {
 
   /** The longest time without an answered write that begins or ends between two moments. */
   longestGapMs(fromMs: number, toMs: number): number {
-    const times = this.answered.map(({ answeredMs }) => answeredMs);
     let longest = 0;
-    for (let at = 1; at < times.length; at++) {
-      const [before = 0, after = 0] = [times[at - 1], times[at]];
-      if (after > fromMs && before < toMs) longest = Math.max(longest, after - before);
+    let before = Number.POSITIVE_INFINITY;
+    for (const { answeredMs } of this.answered) {
+      if (answeredMs > fromMs && before < toMs) longest = Math.max(longest, answeredMs - before);
+      before = answeredMs;
     }
     return longest;
   }
