@@ -115,12 +115,11 @@ export class Nemesis {
     this.#healLater(lastsMs);
   }
 
-  #healLater(lastsMs: number, healed: () => void = () => {}): void {
+  #healLater(lastsMs: number): void {
     const { kernel, network, trace } = this.#parts.world;
     kernel.after(lastsMs, undefined, () => {
       trace.note('heal');
       network.heal();
-      if (this.#isOn) healed();
     });
   }
 
@@ -132,7 +131,8 @@ export class Nemesis {
     const { world, operator, cluster } = this.#parts;
     const { network, profile, coverage, trace } = world;
     const { leader } = operator;
-    const lastsMs = profile.electionMs * (1.1 + 1.4 * random.next());
+    const lastsMs = profile.electionMs * (1.4 + 1.2 * random.next());
+    const earlyMs = 300 * random.next();
     const isAlone = random.below(2) === 0;
     const companion = random.below(16);
     const voters = leader?.node?.membership.configuration.voters ?? [];
@@ -146,7 +146,11 @@ export class Nemesis {
     }
     coverage.note('depositions');
     trace.note('depose', ...side);
-    this.#healLater(lastsMs, () => operator.wantLeader(leader.id));
+    // Asked for while it is cut off, leadership is handed back as soon as it has caught up.
+    world.kernel.after(lastsMs - earlyMs, undefined, () => {
+      if (this.#isOn) operator.wantLeader(leader.id);
+    });
+    this.#healLater(lastsMs);
   }
 
   #crash(random: Random): void {

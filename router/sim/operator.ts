@@ -19,7 +19,7 @@ interface Wishes {
   churn: boolean;
   transfer: boolean;
   /** Who is to lead, tried until then. */
-  leader: { readonly id: number; readonly untilMs: number } | undefined;
+  leader: { readonly id: number; readonly afterTerm: number; readonly untilMs: number } | undefined;
 }
 
 export class Operator {
@@ -65,7 +65,9 @@ export class Operator {
 
   /** Hands leadership to that member, if there is time in the next seconds. */
   wantLeader(id: number): void {
-    this.#wishes.leader = { id, untilMs: this.#parts.world.kernel.nowMs + 3000 };
+    const { kernel, member } = this.#parts.world;
+    const afterTerm = member(id)?.node?.status().term ?? 0;
+    this.#wishes.leader = { id, afterTerm, untilMs: kernel.nowMs + 3000 };
   }
 
   /** The leader, as far as there is one. */
@@ -144,8 +146,10 @@ export class Operator {
     const { leader: wanted } = wishes;
     if (!this.#isChurning) return undefined;
     if (wanted !== undefined) {
-      if (wanted.id === leader.id || wanted.untilMs < world.kernel.nowMs) wishes.leader = undefined;
-      else if (voters.includes(wanted.id)) return wanted.id;
+      const leads = leader.id === wanted.id;
+      const isOver = leads && (leader.node?.status().term ?? 0) > wanted.afterTerm;
+      if (isOver || wanted.untilMs < world.kernel.nowMs) wishes.leader = undefined;
+      else if (!leads && voters.includes(wanted.id)) return wanted.id;
     }
     if (!wishes.transfer) return undefined;
     wishes.transfer = false;

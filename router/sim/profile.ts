@@ -111,7 +111,7 @@ export function drawProfile(seed: number): Profile {
     syncMs: one(0.1, 2, 20, 150),
     applyMs: one(0, 0, 1, 30),
     isForwarding: random.next() < 0.5,
-    leaseMs: one(3000, 10_000, 60_000),
+    leaseMs: one(1000, 3000, 10_000, 60_000),
     diskErrors: one(0, 0, 0, 0.0005),
     isClockSkewed: random.next() < 0.3,
     partitionS: every(0.6, 3, 8, 20),

@@ -146,7 +146,8 @@ export class Stack {
   #serve(node: RaftNode, random: Random): void {
     const { hardware, clock } = this.#parts;
     const router = new Router({
-      ...{ host: this.host, consensus: node, clock, random, logger: silentLogger },
+      ...{ host: this.host, clock, random, logger: silentLogger },
+      consensus: this.#readsWatched(node),
       nodeName: hardware.name,
       isNetworked: true,
     });
@@ -156,6 +157,30 @@ export class Stack {
     });
     if (node.leads) router.lead();
     this.#router = router;
+  }
+
+  /** I15: what is granted to a read covers all that was answered before it was asked. */
+  #readsWatched(node: RaftNode): RaftNode {
+    const { truth } = this.#parts.world;
+    const readIndex: RaftNode['readIndex'] = async (options) => {
+      const { told } = truth;
+      const granted = await node.readIndex(options);
+      this.#guard(() => {
+        check(
+          'Reads',
+          granted >= told,
+          () => `member ${this.#id} grants a read entry ${granted}, ${told} was answered before`,
+        );
+      });
+      return granted;
+    };
+    return new Proxy(node, {
+      get: (target, name) => {
+        if (name === 'readIndex') return readIndex;
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
   }
 
   /** Every apply is compared with what the log says. */

@@ -66,6 +66,8 @@ export class Truth {
   /** A row with the index from which it holds, by table and key. */
   readonly #history = new Map<string, { readonly from: number; readonly row: unknown }[]>();
 
+  /** The highest index whose effects any client was told of. */
+  told = 0;
   /** Requests that came once more. */
   repeats = 0;
 

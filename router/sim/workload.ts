@@ -20,8 +20,6 @@ export class Workload {
   /** What clients asked and were told, as far as models know it. */
   readonly history: History;
   readonly #parts: WorkloadParts;
-  /** The highest index whose effects any client was told of. */
-  #floor = 0;
   #busy = 0;
   #writing = 0;
   #isEnding = false;
@@ -104,7 +102,7 @@ export class Workload {
     const { sessionId } = client;
     const isShared = !task.hasSession || sessionId === undefined;
     const requestId = `${client.number}-${++client.requests}`;
-    const floor = this.#floor;
+    const floor = truth.told;
     const asked = task.asks && this.history.write(client.number, task.asks);
     this.#writing++;
     const { value: told } = await this.#insist(async (member, signal) => {
@@ -136,7 +134,7 @@ export class Workload {
       told === undefined || told === expected,
       () => `request ${requestId} is answered with ${told}, its effect was ${expected}`,
     );
-    this.#floor = Math.max(this.#floor, index);
+    truth.told = Math.max(truth.told, index);
     if (told !== undefined) asked?.told(effect.answer);
     task.done?.(effect.answer);
     coverage.note('writes');
@@ -151,7 +149,7 @@ export class Workload {
     const asked = asks && this.history.read(client, asks);
     const { member, value: seen } = await this.#insist(async (member, signal) => {
       // I15, also of every attempt.
-      const floor = this.#floor;
+      const floor = truth.told;
       const read = await member.read((router) => question.look(router), signal);
       check(
         'Reads',
@@ -170,7 +168,7 @@ export class Workload {
     );
     if (tell !== undefined) asked?.told(tell(seen.value));
     coverage.note('reads');
-    this.#floor = Math.max(this.#floor, seen.index);
+    truth.told = Math.max(truth.told, seen.index);
     trace.note(`read ${question.name}`, seen.index);
   }
 
