@@ -19,6 +19,7 @@ import { createProbeHandler } from './api/http/probes.ts';
 import type { BuildVersion } from './build-version.ts';
 import type { RouterConfig } from './config/config.ts';
 import { type Address, formatAddress, isWildcard } from './config/parse.ts';
+import { prepareDataDirectory } from './data-place.ts';
 import { type MemberStorage, openMemberStorage } from './member-storage.ts';
 import { Opened } from './opened.ts';
 import type { MemberNetwork } from './raft/thread/thread-options.ts';
@@ -80,6 +81,7 @@ export async function startRouter(options: StartRouterOptions): Promise<RunningR
 async function open(options: StartRouterOptions, opened: Opened): Promise<RunningRouter> {
   const { config, logger, clock = systemClock, random = systemRandom } = options;
   const { registry = new Registry(), drainMs = 5000 } = options;
+  for (const warning of prepareDataDirectory(config.dataDirectory)) logger.warn(warning);
   const logMetrics = registerLogMetrics(registry);
   opened.add(() => logMetrics.close());
   const { heartbeatIntervalMs: heartbeatMs } = config.cluster;

@@ -2,8 +2,8 @@
 // reported at once; nothing is guessed and nothing unknown is ignored.
 
 import { EtlError, type LogLevel } from '@etl-router/core';
-import { CORE_SCHEMA, load, YAMLException } from 'js-yaml';
 import type { PeerSecurity } from '../raft/grpc/security.ts';
+import { type ConfigFile, type FileValue, readConfigFile } from './config-file.ts';
 import {
   type Address,
   formatAddress,
@@ -66,7 +66,7 @@ export interface ConfigInput {
   readonly flags: { readonly [flag: string]: string | undefined };
   readonly env: { readonly [name: string]: string | undefined };
   /** The file's text; undefined: there is none. */
-  readonly file: { readonly name: string; readonly text: string } | undefined;
+  readonly file: ConfigFile | undefined;
 }
 
 interface Chosen {
@@ -74,14 +74,11 @@ interface Chosen {
   readonly source: SettingSource;
 }
 
-/** Largest configuration file. */
-export const maxConfigBytes = 1_048_576;
-
 /** Throws ETL_CONFIG_INVALID that lists every fault, one a line. */
 export function loadConfig(input: ConfigInput): LoadedConfig {
   const faults: string[] = [];
   const fileValues =
-    input.file === undefined ? new Map<string, string>() : readFile(input.file, faults);
+    input.file === undefined ? new Map<string, FileValue>() : readConfigFile(input.file, faults);
   const chosen = new Map<string, Chosen>();
   for (const setting of settings)
     chosen.set(setting.key, choose(setting, { input, fileValues, faults }));
@@ -106,14 +103,15 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
 
 interface Choice {
   readonly input: ConfigInput;
-  readonly fileValues: ReadonlyMap<string, string>;
+  readonly fileValues: ReadonlyMap<string, FileValue>;
   readonly faults: string[];
 }
 
 function choose(setting: Setting, { input, fileValues, faults }: Choice): Chosen {
   const defaultHost = setting.defaultText.split(':')[0];
+  const fileText = fileValues.get(setting.key)?.text;
   const flagNames = setting.flag === undefined ? [] : [setting.flag, ...(setting.aliases ?? [])];
-  const given: [SettingSource, string, string | undefined][] = [
+  const sources: [SettingSource, string, string | undefined][] = [
     ...flagNames.map((name): [SettingSource, string, string | undefined] => [
       'flag',
       `--${name}`,
@@ -124,104 +122,18 @@ function choose(setting: Setting, { input, fileValues, faults }: Choice): Chosen
       name,
       input.env[name],
     ]),
-    ['file', `${input.file?.name ?? ''}: ${setting.key}`, fileValues.get(setting.key)],
+    ['file', `${fileValues.get(setting.key)?.place}: ${setting.key}`, fileText],
     ['default', setting.key, setting.defaultText],
   ];
-  for (const [source, name, text] of given) {
+  for (const [source, name, text] of sources) {
     if (text === undefined) continue;
     const parsed = parseSetting(setting, text, source === 'variable' ? defaultHost : undefined);
     if ('value' in parsed) return { value: parsed.value, source };
-    faults.push(`${name}: ${parsed.fault}, not ${JSON.stringify(text.slice(0, 200))}`);
+    const given = parsed.isSecret === true ? '' : `, not ${JSON.stringify(text.slice(0, 200))}`;
+    faults.push(`${name}: ${parsed.fault}${given}`);
     return { value: undefined, source };
   }
   return { value: undefined, source: 'default' };
-}
-
-/** The file's leaves as text, by dotted key. */
-function readFile(
-  file: { readonly name: string; readonly text: string },
-  faults: string[],
-): Map<string, string> {
-  const values = new Map<string, string>();
-  if (file.text.length > maxConfigBytes) {
-    faults.push(`${file.name}: is larger than 1 MiB`);
-    return values;
-  }
-  let document: unknown;
-  try {
-    document = load(file.text, { schema: CORE_SCHEMA, filename: file.name });
-  } catch (error) {
-    if (!(error instanceof YAMLException)) throw error;
-    faults.push(`${file.name}, line ${(error.mark?.line ?? 0) + 1}: ${error.reason}`);
-    return values;
-  }
-  if (document === null || document === undefined) return values;
-  if (typeof document !== 'object' || Array.isArray(document)) {
-    faults.push(
-      `${file.name}: needs sections such as "cluster:", not ${Array.isArray(document) ? 'a list' : typeof document}`,
-    );
-    return values;
-  }
-  for (const [section, body] of Object.entries(document))
-    readSection({ file: file.name, section, body, values, faults });
-  return values;
-}
-
-interface Section {
-  readonly file: string;
-  readonly section: string;
-  readonly body: unknown;
-  readonly values: Map<string, string>;
-  readonly faults: string[];
-}
-
-function readSection({ file, section, body, values, faults }: Section): void {
-  const known = settings
-    .filter((setting) => setting.key.startsWith(`${section}.`))
-    .map(({ key }) => key);
-  if (known.length === 0) {
-    faults.push(
-      `${file}: ${section}: there is no such section; sections are ${sectionNames().join(', ')}`,
-    );
-    return;
-  }
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    faults.push(`${file}: ${section}: needs keys such as ${(known[0] as string).split('.')[1]}`);
-    return;
-  }
-  for (const [name, value] of Object.entries(body)) {
-    const key = `${section}.${name}`;
-    if (!known.includes(key)) {
-      faults.push(
-        `${file}: ${key}: there is no such key; keys are ${known.map((other) => other.split('.')[1]).join(', ')}`,
-      );
-    } else if (Array.isArray(value) && key === 'node.peers') {
-      values.set(key, value.join(','));
-    } else if (typeof value === 'object' || value === undefined) {
-      faults.push(`${file}: ${key}: needs a single value`);
-    } else if (!hasRightYamlType(key, value)) {
-      faults.push(
-        `${file}: ${key}: needs a ${yamlTypeOf(key)}, not ${typeof value === 'string' ? 'text' : typeof value}`,
-      );
-    } else {
-      values.set(key, String(value));
-    }
-  }
-}
-
-function sectionNames(): string[] {
-  return [...new Set(settings.map(({ key }) => key.split('.')[0] as string))];
-}
-
-function yamlTypeOf(key: string): 'number' | 'boolean' | 'text' {
-  const kind = settings.find((setting) => setting.key === key)?.type.kind;
-  if (kind === 'integer' || kind === 'ratio') return 'number';
-  return kind === 'boolean' ? 'boolean' : 'text';
-}
-
-function hasRightYamlType(key: string, value: unknown): boolean {
-  const wanted = yamlTypeOf(key);
-  return wanted === 'text' ? typeof value === 'string' : typeof value === wanted;
 }
 
 /** Rules that bind several settings. */
@@ -259,8 +171,51 @@ function checkTogether(
     faults.push('--node-id: is needed with peers; give each member its own number');
   }
   if (peers.length > 0) warnOfUnadvertised(chosen, warnings);
+  checkPeers(chosen, faults, warnings);
   checkSecurity(chosen, faults);
   checkPorts(chosen, faults);
+}
+
+/**
+ * All members may be given one and the same list: this one's entry, told by its id or its address, is left out of it
+ * (see {@link othersOf}).
+ */
+function checkPeers(
+  chosen: ReadonlyMap<string, Chosen>,
+  faults: string[],
+  warnings: string[],
+): void {
+  const peers = chosen.get('node.peers')?.value as readonly Peer[];
+  const id = chosen.get('node.id')?.value as number;
+  const own = chosen.get('node.raft_addr')?.value as Address | undefined;
+  if (peers.length === 0 || own === undefined) return;
+  const address = formatAddress(own);
+  const stranger = peers.find(
+    (peer) => formatAddress(peer.address) === address && (peer.nodeId ?? id) !== id,
+  );
+  if (stranger !== undefined) {
+    faults.push(
+      `node.peers: gives ${address} to member ${stranger.nodeId}, but it is the Raft address of this member, ${id}`,
+    );
+  }
+  const others = othersOf(chosen).length;
+  if (others === 0)
+    faults.push('node.peers: names this member alone; leave it out to run a router without peers');
+  const members = others + 1;
+  if (members % 2 === 0) {
+    warnings.push(
+      `node.peers: ${members} members go on without ${members / 2 - 1}, as ${members - 1} would; an odd number is better`,
+    );
+  }
+}
+
+/** The peers but for this member itself. */
+function othersOf(chosen: ReadonlyMap<string, Chosen>): readonly Peer[] {
+  const peers = chosen.get('node.peers')?.value as readonly Peer[];
+  const id = chosen.get('node.id')?.value as number;
+  const own = chosen.get('node.raft_addr')?.value as Address | undefined;
+  const address = own === undefined ? undefined : formatAddress(own);
+  return peers.filter((peer) => peer.nodeId !== id && formatAddress(peer.address) !== address);
 }
 
 /** Ports on all interfaces, of which other members can not tell clients where they are. */
@@ -353,7 +308,7 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
     raftAddress: value('node.raft_addr'),
     httpAddress: value('node.http_addr'),
     metricsAddress: value<boolean>('metrics.enabled') ? metricsAddress : undefined,
-    peers: value('node.peers'),
+    peers: othersOf(chosen),
     security: securityOf(chosen),
     dataDirectory: value('node.data_dir'),
     logLevel: value('node.log_level'),

@@ -18,7 +18,10 @@ export interface Peer {
 export type SettingValue = number | boolean | string | Address | readonly Peer[] | undefined;
 
 /** The value, or what is wrong with the text. */
-export type Parsed = { readonly value: SettingValue } | { readonly fault: string };
+export type Parsed =
+  | { readonly value: SettingValue }
+  /** `isSecret`: the text is not to be shown. */
+  | { readonly fault: string; readonly isSecret?: true };
 
 /** Parses the text of a flag or variable. `numberKeepsHost`: a bare port takes this host. */
 export function parseSetting(setting: Setting, text: string, numberKeepsHost?: string): Parsed {
@@ -41,9 +44,7 @@ export function parseSetting(setting: Setting, text: string, numberKeepsHost?: s
         : { fault: `needs 1 to ${type.maxLength} printable characters` };
     case 'path':
       if (text === '' && type.emptyAllowed === true) return { value: undefined };
-      return text.length >= 1 && text.length <= 4096 && !text.includes('\0')
-        ? { value: text }
-        : { fault: 'needs a path of 1 to 4096 characters' };
+      return parsePath(text);
     case 'address':
       if (text === 'off') {
         return type.offAllowed ? { value: undefined } : { fault: 'can not be off' };
@@ -56,6 +57,16 @@ export function parseSetting(setting: Setting, text: string, numberKeepsHost?: s
     case 'peers':
       return parsePeers(text);
   }
+}
+
+function parsePath(text: string): Parsed {
+  if (text.includes('-----BEGIN'))
+    return { fault: 'needs the path of a file, not what the file holds', isSecret: true };
+  if (/\$[{(]/.test(text))
+    return { fault: 'needs a path as it is: variables are not put in; use a flag or a variable' };
+  return text.length >= 1 && text.length <= 4096 && !text.includes('\0')
+    ? { value: text }
+    : { fault: 'needs a path of 1 to 4096 characters' };
 }
 
 function parseInteger(text: string, min: number, max: number): Parsed {

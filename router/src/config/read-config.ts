@@ -2,7 +2,8 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { EtlError } from '@etl-router/core';
-import { type LoadedConfig, loadConfig, maxConfigBytes } from './config.ts';
+import { type LoadedConfig, loadConfig } from './config.ts';
+import { maxConfigBytes } from './config-file.ts';
 import type { CommandLine } from './flags.ts';
 
 /** Read when `--config` is not given; it may be missing. */

@@ -124,7 +124,11 @@ test('what members tell of each other is where they listen, or what is given in 
 });
 
 test('a member of several that listens everywhere is told to say where', () => {
-  const flags = { 'node-id': '1', peers: '127.0.0.1:1', 'listen-addr': '0.0.0.0:50051' };
+  const flags = {
+    'node-id': '1',
+    peers: '127.0.0.1:1,127.0.0.1:2',
+    'listen-addr': '0.0.0.0:50051',
+  };
   const { warnings } = load({ flags });
   assert.equal(warnings.length, 1);
   assert.match(
@@ -153,10 +157,89 @@ test('every fault is told at once, each with its place', () => {
   }
 });
 
+test('a fault of the file names its line', () => {
+  const text =
+    '# a comment\ncluster:\n  heartbeat_interval_ms: 100\n  "snapshot_interval" : 5\n\nnode: {log_level: loud}\ngrpc:\n  max_mesage_size: 1\n';
+  const message = faultsOf({ text });
+  for (const part of [
+    'router.yaml, line 4: cluster.snapshot_interval: needs a whole number from 100',
+    'router.yaml, line 6: node.log_level: needs one of silent',
+    'router.yaml, line 8: grpc.max_mesage_size: there is no such key',
+  ]) {
+    assert.ok(message.includes(part), `${part} in ${message}`);
+  }
+});
+
+test('what a file of secrets holds is not shown', () => {
+  const secret = '-----BEGIN PRIVATE KEY-----MIGHAgEA';
+  const message = faultsOf({ text: `node: {raft_key_file: "${secret}"}` });
+  assert.match(message, /node.raft_key_file: needs the path of a file, not what the file holds$/);
+});
+
+test('every member may be given the same list of peers', () => {
+  const all = '1@127.0.0.1:50052,2@127.0.0.1:50053,127.0.0.1:50054';
+  for (const [id, port] of [
+    ['1', 50_052],
+    ['2', 50_053],
+    ['3', 50_054],
+  ] as const) {
+    const flags = { 'node-id': id, 'raft-addr': `127.0.0.1:${port}`, peers: all };
+    const { config, warnings } = load({ flags });
+    assert.deepEqual(
+      config.peers.map(({ address }) => address.port),
+      [50_052, 50_053, 50_054].filter((other) => other !== port),
+    );
+    assert.deepEqual(warnings, []);
+  }
+});
+
+test('an even number of members is warned about', () => {
+  const flags = { 'node-id': '1', peers: '127.0.0.1:1,127.0.0.1:2,127.0.0.1:3' };
+  const { warnings } = load({ flags });
+  assert.match(warnings.join(), /^node.peers: 4 members go on without 1, as 3 would/);
+});
+
 const bad: readonly (readonly [string, Parameters<typeof load>[0]])[] = [
   ['peers without a node id', { flags: { peers: '127.0.0.1:50053' } }],
   ['a peer without a port', { flags: { 'node-id': '1', peers: 'localhost' } }],
   ['a peer named twice', { flags: { 'node-id': '1', peers: 'a:1,a:1' } }],
+  ['a list of peers that names this member alone', { flags: { 'node-id': '1', peers: '1@a:1' } }],
+  [
+    'the own address under the id of another',
+    { flags: { 'node-id': '1', peers: '3@127.0.0.1:50052,127.0.0.1:50053' } },
+  ],
+  [
+    'nine peers',
+    { flags: { 'node-id': '1', peers: Array.from('abcdefghi', (c) => `${c}:1`).join() } },
+  ],
+  ['an empty peer', { flags: { 'node-id': '1', peers: 'a:1,,b:1' } }],
+  ['a peer at port 0', { flags: { 'node-id': '1', peers: 'a:0' } }],
+  ['a URL for a peer', { flags: { 'node-id': '1', peers: 'http://a:1' } }],
+  ['node id 0', { flags: { 'node-id': '0' } }],
+  ['a negative node id', { flags: { 'node-id': '-1' } }],
+  ['a node id beyond 2^53', { flags: { 'node-id': '9007199254740993' } }],
+  ['a node id in words', { flags: { 'node-id': 'one' } }],
+  ['members beyond this machine without TLS', { flags: { 'node-id': '1', peers: '10.0.0.1:1' } }],
+  ['a certificate without its key', { flags: { 'raft-cert-file': 'cert.pem' } }],
+  ['an empty file', { text: '' }],
+  ['two documents', { text: 'cluster: {}\n---\ncluster: {}' }],
+  ['a tab for indentation', { text: 'cluster:\n\tsnapshot_interval: 200' }],
+  ['nesting of 5,000 lists', { text: `cluster: ${'['.repeat(5000)}` }],
+  ['aliases that grow', { text: 'a: &a [1]\nb: &b [*a, *a]\ncluster: {snapshot_interval: *b}' }],
+  ['an alias to itself', { text: 'cluster: &a {snapshot_interval: *a}' }],
+  ['a key of the prototype', { text: '__proto__: {a: 1}' }],
+  ['a number with underscores', { text: 'cluster: {snapshot_interval: 1_000}' }],
+  ['a number with a leading zero', { text: 'cluster: {snapshot_interval: "0800"}' }],
+  ['not a number', { text: 'buffer: {backpressure_threshold: .nan}' }],
+  ['an infinite number', { text: 'cluster: {snapshot_interval: .inf}' }],
+  ['no value', { text: 'cluster: {snapshot_interval: ~}' }],
+  ['a snapshot interval of 1', { text: 'cluster: {snapshot_interval: 1}' }],
+  ['an election timeout of a heartbeat', { text: 'cluster: {election_timeout_ms: 100}' }],
+  ['a message size of 0', { text: 'grpc: {max_message_size: 0}' }],
+  ['a variable in a path', { text: 'node: {data_dir: "${UNSET}"}' }],
+  ['an empty path', { flags: { 'data-dir': '' } }],
+  ['a path with NUL', { flags: { 'data-dir': 'a\0b' } }],
+  ['an empty variable', { env: { RAFT_NODE_ID: '' } }],
   ['an id named twice', { flags: { 'node-id': '1', peers: '2@a:1,2@b:1' } }],
   ['an election timeout of two heartbeats', { text: 'cluster: {election_timeout_ms: 200}' }],
   ['two APIs on one port', { flags: { 'http-addr': '127.0.0.1:50051' } }],

@@ -126,6 +126,8 @@ export class PeerTls {
       const stats = await Promise.all(paths.map((path) => stat(path)));
       const seen = stats.map(({ mtimeMs, size, ino }) => `${mtimeMs}/${size}/${ino}`).join(' ');
       if (seen === this.#seen) return false;
+      if (((stats[2]?.mode ?? 0) & othersMayWrite) !== 0)
+        throw new Error(`anyone may write ${keyFile}; take that right away (chmod o-w)`);
       const [ca, cert, key] = await Promise.all(paths.map((path) => readFile(path)));
       const context = { ca, cert, key, minVersion: 'TLSv1.3' } as SecureContextOptions;
       // Fails here, not in a handshake, where key and certificate do not belong together.
@@ -143,6 +145,8 @@ export class PeerTls {
     }
   }
 }
+
+const othersMayWrite = 0o002;
 
 /** grpc-js sets a new context for the connections that come. */
 class MemberServerCredentials extends ServerCredentials {
