@@ -64,7 +64,7 @@ async function main(): Promise<number> {
   if (flags.list) return say(listed());
   const options = readOptions();
   const runs = readCount('--runs', flags.runs, 1, 100_000);
-  readCount('--least-rate', flags['least-rate'], 1, 10_000);
+  readCount('--least-rate', flags['least-rate'], 0, 10_000);
   const used = needs.filter((need) => !options.without.includes(need));
   if (used.length === 0 || flags.inside) return await play(options, runs, used.includes('netns'));
   for (const need of used) {
@@ -116,7 +116,7 @@ async function playOne(
   const { run, seed, scenario, members } = planned;
   const folder = mkdtempSync(join(tmpdir(), 'etl-nemesis-'));
   const { isolated, signal } = how;
-  const leastRate = readCount('--least-rate', flags['least-rate'], 1, 10_000);
+  const leastRate = readCount('--least-rate', flags['least-rate'], 0, 10_000);
   const result = await runScenario({ ...planned, isolated, leastRate, folder, signal });
   const done: DoneRun = { run, seed, scenario: scenario.name, members, ...result };
   if (signal.aborted) {
