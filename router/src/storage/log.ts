@@ -62,7 +62,7 @@ export class Log implements RaftLog {
   readonly #tail: LogTail;
   readonly #key: number;
   #writer: SegmentWriter;
-  /** Sizes of the segments before the one that is written, by number. */
+  /** Space that the segments before the one that is written take, by number. */
   readonly #sealed: Map<number, number>;
   #queue: Request[] = [];
   #flushing: Promise<void> | undefined;
@@ -129,7 +129,7 @@ export class Log implements RaftLog {
     return this.#view.bytes;
   }
 
-  /** Size of its files. */
+  /** Space that its files take. */
   get diskBytes(): number {
     let bytes = this.#writer.allocatedBytes;
     for (const size of this.#sealed.values()) bytes += size;

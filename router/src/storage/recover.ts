@@ -34,7 +34,7 @@ export interface RecoveredLog {
   readonly writer: SegmentWriter;
   /** Bytes of a torn tail that were cut off. */
   readonly tornBytes: number;
-  /** Size of every segment before the writer's, by number. */
+  /** Space that every segment before the writer's takes, by number. */
   readonly sealed: ReadonlyMap<number, number>;
 }
 
@@ -61,7 +61,7 @@ export async function recoverLog(location: LogLocation): Promise<RecoveredLog> {
     );
     sealed = last;
     last = segment;
-    sizes.set(number, segment.bytes.length);
+    sizes.set(number, roundUp(segment.bytes.length, segment.header.allocateBytes));
     if (segment.scan.sealedTo === undefined) {
       unused = numbers.slice(at + 1);
       await checkUnused(location, segment, unused);

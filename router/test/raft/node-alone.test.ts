@@ -24,15 +24,12 @@ async function openNode(
   return nodeAlone({ log, clusterId, nodeId: 77, clock: new ManualClock(), ...rest });
 }
 
-/** Size of all files of the log. */
-async function sizeOf(disk: MemoryDisk): Promise<number> {
-  let bytes = 0;
-  for (const path of disk.paths()) {
-    const file = await disk.open(path, 'read');
-    bytes += await file.size();
-    await file.close();
-  }
-  return bytes;
+/** Space that the files of the log take: each is written ahead 512 bytes at a time, and a hole behind that. */
+function spaceOf(disk: MemoryDisk): number {
+  return disk
+    .paths()
+    .map((path) => disk.peek(path).findLastIndex((byte) => byte !== 0) + 1)
+    .reduce((sum, used) => sum + Math.ceil(used / 512) * 512, 0);
 }
 
 async function startNew(
@@ -265,7 +262,7 @@ test('a log at 90 % of its quota takes only what frees space, until it is compac
   while (node.status().logBytes >= 18_000) await new Promise((resolve) => setImmediate(resolve));
   await node.propose(command);
   const { logBytes } = node.status();
-  assert.equal(logBytes, await sizeOf(disk), 'it counts what is on the disk');
+  assert.equal(logBytes, spaceOf(disk), 'it counts what is on the disk');
   await node.close();
   const again = await openLog(disk, directory, { create: false });
   assert.equal(again.diskBytes, logBytes, 'and knows it again after a restart');
