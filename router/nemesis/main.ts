@@ -33,21 +33,21 @@ Plays scenarios against three and five router processes under load, and checks t
 The last line is JSON. Exit code 0: every promise was kept; 1: one was not; 2: the flags or the machine do not do.
 `;
 
-const flags = parseArgs({
-  options: {
-    runs: { type: 'string', default: '100' },
-    only: { type: 'string' },
-    members: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    'least-rate': { type: 'string', default: '100' },
-    without: { type: 'string', default: '' },
-    state: { type: 'string' },
-    fresh: { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-    inside: { type: 'boolean', default: false },
-  },
-}).values;
+const known = {
+  runs: { type: 'string', default: '100' },
+  only: { type: 'string' },
+  members: { type: 'string' },
+  seed: { type: 'string', default: '1' },
+  'least-rate': { type: 'string', default: '100' },
+  without: { type: 'string', default: '' },
+  state: { type: 'string' },
+  fresh: { type: 'boolean', default: false },
+  list: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+  inside: { type: 'boolean', default: false },
+} as const;
+
+const flags = readFlags();
 
 /** A run that was too slow to count is played again, but not for ever. */
 const attemptsPerRun = 3;
@@ -57,6 +57,15 @@ try {
 } catch (error) {
   process.stderr.write(`nemesis: ${(error as Error).message}\n`);
   process.exitCode = 2;
+}
+
+function readFlags() {
+  try {
+    return parseArgs({ options: known }).values;
+  } catch (error) {
+    process.stderr.write(`nemesis: ${(error as Error).message}; --help shows the flags\n`);
+    process.exit(2);
+  }
 }
 
 async function main(): Promise<number> {
