@@ -11,6 +11,8 @@ import { buildEtcd, type Etcd, systemEtcd } from './peers/etcd/build.ts';
 import { startEtcd } from './peers/etcd/start.ts';
 import { Clients, type Load } from './raft/clients.ts';
 import {
+  batchSlots,
+  batchWrites,
   type Cluster,
   cpuSOf,
   keyCount,
@@ -20,6 +22,7 @@ import {
   valueBytes,
 } from './raft/cluster.ts';
 import { dialects } from './raft/dialects.ts';
+import { openLanes } from './raft/lanes.ts';
 import { startRouters } from './raft/routers.ts';
 
 const cache = resolve(import.meta.dirname, '../.cache/bench/raft');
@@ -44,6 +47,7 @@ const cases: readonly Case[] = [
   { operation: 'write', concurrency: 256, required: 1 },
   { operation: 'read', concurrency: 1 },
   { operation: 'read', concurrency: 64 },
+  { operation: 'batch', concurrency: batchSlots },
 ];
 
 /** Calls of each operation before anything counts: a runtime that compiles what is called often has done so by then. */
@@ -59,7 +63,7 @@ interface Turn extends Load {
 
 /** What a call is, and how many are in flight: the name of a row and of a ratio. */
 function nameOf({ operation, concurrency }: Case): string {
-  return operation === 'write' ? String(concurrency) : `read ${concurrency}`;
+  return operation === 'write' ? String(concurrency) : `${operation} ${concurrency}`;
 }
 
 async function measure(
@@ -68,9 +72,9 @@ async function measure(
   { operation, concurrency }: Case,
   runMs: number,
 ): Promise<Turn> {
-  const { dialect } = cluster;
+  const { dialect, epoch = 0n } = cluster;
   const address = await leaderOf(cluster, dialects[dialect]);
-  const task = { dialect, operation, address, concurrency, warmMs: runMs / 5, runMs };
+  const task = { dialect, operation, address, epoch, concurrency, warmMs: runMs / 5, runMs };
   const processes = Math.min(maxClients, Math.ceil(concurrency / callsPerConnection));
   const before = cpuSOf(cluster);
   const load = await clients.run(task, processes, Math.ceil(concurrency / callsPerConnection));
@@ -93,10 +97,12 @@ async function warmUp(
   calls: number,
 ): Promise<void> {
   for (const cluster of clusters) {
-    for (const operation of ['write', 'read'] as const) {
+    for (const operation of ['write', 'read', 'batch'] as const) {
+      const concurrency = operation === 'batch' ? batchSlots : 64;
       const startMs = performance.now();
       for (let done = 0; done < calls && performance.now() - startMs < warmUpMs; ) {
-        done += (await measure(clients, cluster, { operation, concurrency: 64 }, 1000)).count;
+        const { count } = await measure(clients, cluster, { operation, concurrency }, 1000);
+        done += operation === 'batch' ? count * batchWrites : count;
       }
     }
   }
@@ -113,7 +119,10 @@ async function run({ rounds, quick }: BenchOptions): Promise<BenchResult> {
   const clients = new Clients(maxClients);
   const clusters: Cluster[] = [];
   try {
-    clusters.push(await startRouters(directory));
+    const routers = await startRouters(directory);
+    clusters.push(routers);
+    const epoch = await openLanes(await leaderOf(routers, dialects.router));
+    clusters[0] = { ...routers, epoch };
     for (const peer of peers) clusters.push(await startEtcd(directory, peer));
     await warmUp(clients, clusters, quick ? 0 : warmUpCalls);
     return report(await takeAll(clients, clusters, { rounds, runMs: quick ? 500 : 3000 }), peers);
@@ -159,13 +168,18 @@ function report(turns: Turns, peers: readonly Etcd[]): BenchResult {
     return { each, ours, best };
   });
   const p99 = (of: readonly Turn[]): number[] => of.map(({ p99Ms }) => p99Ms);
+  const batch = compared.find(({ each }) => each.operation === 'batch');
+  const single = compared.find(({ each }) => each.concurrency === 256);
+  const inBatches = batch && rates(batch.ours).map((rate) => rate * batchWrites);
   return {
     text: [
       tableOf(turns),
       '',
       `Values of ${valueBytes} bytes under ${keyCount} keys, in the clear, every member syncing to the same disk; calls`,
       `over @grpc/grpc-js to the leader, ${callsPerConnection} to a connection, from ${maxClients} processes at most.`,
-      'router: SaveCheckpoint and GetCheckpoint; etcd: Put and Range. Each ratio is to the faster etcd.',
+      `A batch is ${batchWrites} writes in one call: CommitPositions, and a Txn of puts. Of it calls/s are shown.`,
+      'router: SaveCheckpoint and GetCheckpoint; etcd: Put and Range. Each ratio is to the faster etcd;',
+      'batched to 256: our writes a second in batches, to the puts a second of etcd with 256 in flight.',
     ].join('\n'),
     ratios: [
       ...compared.map(({ each, ours, best }) => ({
@@ -173,6 +187,9 @@ function report(turns: Turns, peers: readonly Etcd[]): BenchResult {
         value: ratioOfRounds(rates(ours), rates(best)),
         ...(each.required === undefined ? {} : { required: each.required }),
       })),
+      ...(inBatches && single
+        ? [{ name: 'batched to 256', value: ratioOfRounds(inBatches, rates(single.best)) }]
+        : []),
       ...compared.map(({ each, ours, best }) => ({
         name: `p99 ${nameOf(each)}`,
         value: ratioOfRounds(p99(best), p99(ours)),
@@ -208,7 +225,7 @@ function tableOf(turns: Turns): string {
       const middle = (pick: (turn: Turn) => number): number => median(of.map(pick));
       const rates = of.map(({ perSecond }) => perSecond);
       return [
-        `${each.operation === 'write' ? 'write' : 'read'} ${each.concurrency}, ${cluster}`,
+        `${each.operation} ${each.concurrency}, ${cluster}`,
         median(rates).toFixed(0),
         `${Math.min(...rates).toFixed(0)} - ${Math.max(...rates).toFixed(0)}`,
         middle(({ p50Ms }) => p50Ms).toFixed(2),

@@ -1,31 +1,48 @@
-// The two languages. etcd: KV.Put and KV.Range over messages written here field by field. Ours: SaveCheckpoint and
-// GetCheckpoint, which are the same thing under another name: one key, one opaque value, the last one wins, read with
-// a barrier.
+// The two languages. etcd: KV.Put, KV.Range and for batches KV.Txn, over messages written here field by field. Ours:
+// SaveCheckpoint and GetCheckpoint, which are the same thing under another name: one key, one opaque value, the last one
+// wins, read with a barrier; and for batches CommitPositions, where each lane is judged by its epoch and position.
 
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { fromBinary } from '@bufbuild/protobuf';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { GetClusterStatusResponseSchema } from '@etl-router/proto/admin';
 import {
+  CommitPositionsRequestSchema,
   GetCheckpointRequestSchema,
   SaveCheckpointRequestSchema,
 } from '@etl-router/proto/checkpoint';
+import { encodeMessage } from '@etl-router/proto/grpc';
 import type { Dialect } from './cluster.ts';
+import { laneNames } from './lanes.ts';
 
+const lengthDelimited = 2;
 const key = 1;
 const value = 2;
+/** Of CommitPositionsResponse. */
+const refused = 1;
 const header = 1;
 const leader = 4;
 const memberId = 2;
 
 /** etcdserverpb of etcd 3: PutRequest {key = 1, value = 2}, RangeRequest {key = 1}, linearizable unless told otherwise. */
 const etcd: Dialect = {
-  paths: { write: '/etcdserverpb.KV/Put', read: '/etcdserverpb.KV/Range' },
-  encode(operation, name, bytes) {
+  paths: {
+    write: '/etcdserverpb.KV/Put',
+    read: '/etcdserverpb.KV/Range',
+    batch: '/etcdserverpb.KV/Txn',
+  },
+  encode(operation, { keys, value: bytes }) {
     const writer = new BinaryWriter();
-    writer.uint32((key << 3) | 2).string(name);
-    if (operation === 'write') writer.uint32((value << 3) | 2).bytes(bytes);
+    for (const name of keys) {
+      // TxnRequest {success = 2}, RequestOp {request_put = 2}.
+      if (operation === 'batch')
+        writer.tag(2, lengthDelimited).fork().tag(2, lengthDelimited).fork();
+      writer.tag(key, lengthDelimited).string(name);
+      if (operation !== 'read') writer.tag(value, lengthDelimited).bytes(bytes);
+      if (operation === 'batch') writer.join().join();
+    }
     return Buffer.from(writer.finish());
   },
+  isDone: () => true,
   status: {
     path: '/etcdserverpb.Maintenance/Status',
     // StatusResponse {header = 1, leader = 4}, ResponseHeader {member_id = 2}.
@@ -41,16 +58,27 @@ const router: Dialect = {
   paths: {
     write: '/etl.checkpoint.v1.CheckpointService/SaveCheckpoint',
     read: '/etl.checkpoint.v1.CheckpointService/GetCheckpoint',
+    batch: '/etl.checkpoint.v1.CheckpointService/CommitPositions',
   },
-  encode(operation, serviceId, data) {
-    if (operation === 'read') {
-      const request = create(GetCheckpointRequestSchema, { serviceId });
-      return Buffer.from(toBinary(GetCheckpointRequestSchema, request));
+  encode(operation, { keys, value: bytes, epoch }) {
+    const [serviceId = ''] = keys;
+    const data = Uint8Array.from(bytes);
+    switch (operation) {
+      case 'read':
+        return encodeMessage(GetCheckpointRequestSchema, { serviceId });
+      case 'write':
+        return encodeMessage(SaveCheckpointRequestSchema, {
+          checkpoint: { serviceId, checkpointId: '1', data },
+        });
+      case 'batch': {
+        const items = keys.map((partition) => ({
+          ...{ lane: { ...laneNames, partition }, epoch, position: data },
+        }));
+        return encodeMessage(CommitPositionsRequestSchema, { items });
+      }
     }
-    const checkpoint = { serviceId, checkpointId: '1', data: Uint8Array.from(data) };
-    const request = create(SaveCheckpointRequestSchema, { checkpoint });
-    return Buffer.from(toBinary(SaveCheckpointRequestSchema, request));
   },
+  isDone: (operation, answer) => operation !== 'batch' || !scan(answer).has(refused),
   status: {
     path: '/etl.router.v1.RouterAdmin/GetClusterStatus',
     leads(answer) {

@@ -3,14 +3,24 @@
 
 import process from 'node:process';
 import { setTimeout as wait } from 'node:timers/promises';
-import { keyCount, type Operation, valueBytes } from './cluster.ts';
+import {
+  batchSlots,
+  batchWrites,
+  keyCount,
+  type Operation,
+  type Request,
+  valueBytes,
+} from './cluster.ts';
 import { dialects } from './dialects.ts';
+import { laneOf } from './lanes.ts';
 import { makeUnary } from './unary.ts';
 
 export interface Task {
   readonly dialect: 'etcd' | 'router';
   readonly operation: Operation;
   readonly address: string;
+  /** Of the lanes of a batch. */
+  readonly epoch?: bigint;
   /** Calls in flight. */
   readonly concurrency: number;
   readonly connections: number;
@@ -51,13 +61,15 @@ async function run(task: Task): Promise<Done> {
   const counting = setTimeout(() => {
     cpuBefore = process.cpuUsage();
   }, warmMs);
-  const keepCalling = async (): Promise<void> => {
+  const keepCalling = async (slot: number): Promise<void> => {
     for (;;) {
-      const request = requests[next++ % requests.length] as Buffer;
+      const request = requests[operation === 'batch' ? slot : next++ % requests.length] as Request;
+      count(request);
       const sentMs = performance.now();
       if (sentMs >= endMs) return;
       try {
-        await calls.ask(path, request);
+        const answer = await calls.ask(path, request.bytes);
+        if (!dialect.isDone(operation, answer)) throw new Error('a part of it was refused');
         const nowMs = performance.now();
         if (nowMs >= startMs && nowMs < endMs) latencies.push(nowMs - sentMs);
       } catch (error) {
@@ -67,7 +79,7 @@ async function run(task: Task): Promise<Done> {
       }
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, keepCalling));
+  await Promise.all(Array.from({ length: concurrency }, (_, slot) => keepCalling(slot)));
   clearTimeout(counting);
   const { user, system } = process.cpuUsage(cpuBefore);
   calls.close();
@@ -75,15 +87,53 @@ async function run(task: Task): Promise<Done> {
   return { latenciesMs: Float32Array.from(latencies), failed, firstError, elapsedMs: runMs, cpu };
 }
 
-function makeRequests({ dialect, operation, client, clients }: Task): readonly Buffer[] {
-  const requests: Buffer[] = [];
+function makeRequests({
+  dialect,
+  operation,
+  epoch = 0n,
+  client,
+  clients,
+}: Task): readonly Request[] {
+  const language = dialects[dialect];
+  const value = Buffer.alloc(valueBytes, 'a value of the Raft benchmark, ');
+  const requests: Request[] = [];
+  if (operation === 'batch') {
+    for (let slot = client; slot < batchSlots; slot += clients) {
+      const keys = Array.from({ length: batchWrites }, (_, at) => laneOf(slot, at));
+      const bytes = language.encode(operation, { keys, value, epoch });
+      requests.push({ bytes, counters: placesOf(value, bytes) });
+    }
+    return requests;
+  }
   for (let key = client; key < keyCount; key += clients) {
-    const value = Buffer.alloc(valueBytes, `value of ${key}, `);
-    requests.push(
-      dialects[dialect].encode(operation, `key-${String(key).padStart(8, '0')}`, value),
-    );
+    const bytes = language.encode(operation, {
+      keys: [`key-${String(key).padStart(8, '0')}`],
+      value,
+      epoch,
+    });
+    requests.push({ bytes, counters: [] });
   }
   return requests;
+}
+
+function placesOf(value: Buffer, bytes: Buffer): readonly number[] {
+  const places: number[] = [];
+  for (let at = bytes.indexOf(value); at >= 0; at = bytes.indexOf(value, at + value.length))
+    places.push(at);
+  return places;
+}
+
+/** Later than in every earlier run of any process. */
+let lastCount = Date.now() * 4096;
+
+/** Its answer came, so that nobody reads the bytes any more. */
+function count({ bytes, counters }: Request): void {
+  if (counters.length === 0) return;
+  lastCount += 1;
+  for (const at of counters) {
+    bytes.writeUInt32BE(Math.floor(lastCount / 2 ** 32), at);
+    bytes.writeUInt32BE(lastCount % 2 ** 32, at + 4);
+  }
 }
 
 process.on('message', (task: Task) => {
