@@ -20,8 +20,8 @@ export const diskScenarios: readonly Scenario[] = [
       const { cluster, workload, random, say } = stage;
       const member = oneOf(random, cluster.members);
       say(`the disk of member ${member.name} is filled`);
-      await volumesOf(stage).fill(member.number);
       member.expectEnd();
+      await volumesOf(stage).fill(member.number);
       const filledMs = performance.now();
       await untilEnded([member], fullMs);
       await workload.writtenAfter(filledMs, recoveryMaxMs);
