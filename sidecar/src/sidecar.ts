@@ -206,6 +206,8 @@ export class Sidecar {
     void this.#change(managed, async () => {
       const before = managed.assignment;
       managed.assignment = assignment;
+      // A revocation that came before this may have ended only now, and taken it away.
+      this.#managed.set(pipelineId, managed);
       if (managed.run !== undefined && isSameButState(before, assignment)) {
         managed.run.update(assignment);
         return;
