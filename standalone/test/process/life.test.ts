@@ -120,11 +120,11 @@ suite('the life of the process', { concurrency: 2 }, () => {
     const sink = { lines: jsonl('out/lines.jsonl') };
     const source = generator(1, undefined, 500);
     await folder.write('p.yaml', pipeline('numbers', { source, sinks: sink }));
-    // A limit of file sizes is a disk that refuses to write: what is applied fills the log up to it.
+    // A limit of file sizes is a disk that refuses to write: segments of 2 MiB stay below it, what is applied does not.
     const main = new URL('../../src/main.ts', import.meta.url).pathname;
     const flags =
-      '--data-dir data --listen-addr 127.0.0.1:0 --http-addr 127.0.0.1:0 --metrics-addr off';
-    const command = `ulimit -f 2560; exec "$0" --conditions=etl-source "$1" ${flags} --apply p.yaml`;
+      '--data-dir data --log-quota-bytes 16777216 --listen-addr 127.0.0.1:0 --http-addr 127.0.0.1:0 --metrics-addr off';
+    const command = `ulimit -f 5120; exec "$0" --conditions=etl-source "$1" ${flags} --apply p.yaml`;
     const running = folder.run('sh', ['-c', command, process.execPath, main]);
     const server = await running.server();
     await until('lines', () => folder.lines('out/lines.jsonl').length > 0);
