@@ -13,10 +13,10 @@ interface Problem {
 
 /** The address of a router's HTTP port, with the snapshot `one`. */
 async function startWithOne(t: TestContext): Promise<string> {
-  const { running, graphql } = await start(t);
-  const { errors } = await graphql('mutation { createSnapshot(id: "one") { id } }');
+  const fixture = await start(t);
+  const { errors } = await fixture.graphql('mutation { createSnapshot(id: "one") { id } }');
   assert.equal(errors, undefined);
-  const { http } = running.addresses;
+  const { http } = fixture.running.addresses;
   assert(http !== undefined);
   return `http://${formatAddress(http)}`;
 }
