@@ -84,7 +84,10 @@ class Run {
     const network = new Network({
       ...{ kernel, profile, random: randoms.network, station: member },
       onForward: () => coverage.note('proposals forwarded'),
-      onSend: (message) => member(message.from)?.leaves(message),
+      onSend: (message) => {
+        // Whoever sends would take it for an error of the network.
+        this.#guard(() => member(message.from)?.leaves(message));
+      },
       onReceive: ({ type, from, to, term }) => trace.note(type, from, to, term),
     });
     const violated = (violation: Violation): void => {
@@ -186,10 +189,16 @@ class Run {
   }
 
   #inspect(id: number | undefined): void {
-    try {
+    this.#guard(() => {
       this.#checkBounds();
       if (id !== undefined) this.#cluster.member(id)?.inspect();
       else for (const member of this.#cluster.members) member.inspect();
+    });
+  }
+
+  #guard(act: () => void): void {
+    try {
+      act();
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
       this.#violation ??= error;
