@@ -114,7 +114,7 @@ async function play(options: PlanOptions, runs: number, isolated: boolean): Prom
   const finished = done.filter(({ run }) => run <= runs);
   const summary = summarize(finished);
   say(`\n${tableOf(finished)}\n${JSON.stringify(summary)}\n`);
-  if (stopped.signal.aborted) return 130;
+  if (stopped.signal.aborted) process.exit(130);
   return summary.failed > 0 || summary.runs === 0 ? 1 : 0;
 }
 

@@ -59,6 +59,8 @@ class Run {
   readonly #options: RunOptions;
   readonly #measured: Measured = { failoverMs: [], transferMs: [] };
   readonly #problems: string[] = [];
+  #volumes: Volumes | undefined;
+  #cluster: Cluster | undefined;
   #workload: Workload | undefined;
   #operationsPerSecond = 0;
   #recoveryMs = 0;
@@ -75,17 +77,25 @@ class Run {
     const hosts = isolated ? await NamespaceHosts.make(run) : loopbackHosts(run);
     let outcome: RunResult['outcome'] = 'passed';
     try {
-      await this.#withVolumes(hosts);
+      const work = this.#withVolumes(hosts);
+      work.catch(() => undefined);
+      await Promise.race([work, whenAborted(this.#options.signal)]);
     } catch (error) {
       outcome = error instanceof Discarded ? 'discarded' : 'failed';
       this.#problem((error as Error).message);
       this.#say((error as Error).stack ?? '');
-    } finally {
-      await hosts.close();
     }
+    if (this.#options.signal.aborted) await this.#abandon();
+    else await hosts.close();
     const result = this.#result(outcome);
     if (result.outcome !== 'failed') await rm(folder, { recursive: true, force: true });
     return result;
+  }
+
+  /** Nothing is waited for but the end of the processes: the runner ends, and the networks with it. */
+  async #abandon(): Promise<void> {
+    await this.#cluster?.close();
+    await this.#volumes?.close('lazily');
   }
 
   async #withVolumes(hosts: Hosts): Promise<void> {
@@ -93,6 +103,7 @@ class Run {
     const volumes = scenario.needs.includes('disk')
       ? new Volumes(join(folder, 'disks'))
       : undefined;
+    this.#volumes = volumes;
     try {
       for (let member = 1; member <= members; member++) await volumes?.make(member);
       await this.#withCluster(hosts, volumes);
@@ -109,8 +120,7 @@ class Run {
       ...{ hosts, folder, members, snapshotInterval, flags: scenario.flags ?? [] },
       dataDirectoryOf: (member) => volumes?.directoryOf(member),
     });
-    const stop = (): void => void cluster.close();
-    this.#options.signal.addEventListener('abort', stop, { once: true });
+    this.#cluster = cluster;
     const workload = new Workload({ ...workloadOptions, seed, members: () => cluster.members });
     this.#workload = workload;
     try {
@@ -128,7 +138,6 @@ class Run {
     } finally {
       await workload.stop();
       await cluster.close();
-      this.#options.signal.removeEventListener('abort', stop);
       for (const death of cluster.deaths) this.#problem(death);
     }
   }
@@ -188,4 +197,12 @@ class Run {
       `${String(atMs).padStart(6)} ms  ${text}\n`,
     );
   }
+}
+
+function whenAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = (): void => reject(new Discarded('the run was stopped'));
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  });
 }

@@ -68,9 +68,10 @@ export class Volumes {
     return bavail * bsize;
   }
 
-  /** To be called when no process has anything open there. */
-  async close(): Promise<void> {
-    for (const at of this.#all.toReversed()) await command('umount', at);
+  /** To be called when no process has anything open there; lazily: whoever still has goes on until it closes it. */
+  async close(how?: 'lazily'): Promise<void> {
+    const flags = how === 'lazily' ? ['--lazy'] : [];
+    for (const at of this.#all.splice(0).toReversed()) await command('umount', ...flags, at);
   }
 
   async #mount(member: number, image: string): Promise<void> {
