@@ -45,7 +45,7 @@ const perThousandSeeds: Partial<Counts> = {
   joints: 100,
   tornTails: 50,
   conflicts: 100,
-  wipes: 50,
+  wipes: 30,
   rots: 30,
   diskFailures: 30,
   transfers: 100,
