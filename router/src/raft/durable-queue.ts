@@ -31,6 +31,11 @@ export class DurableQueue {
     this.#unwritten.shift();
   }
 
+  /** Whether a record is on its way. */
+  get isWriting(): boolean {
+    return this.#ended < this.#begun;
+  }
+
   /** Entries from here on are not durable, or replace some that are. */
   get firstUnwritten(): number {
     let first = Number.POSITIVE_INFINITY;
@@ -42,10 +47,24 @@ export class DurableQueue {
     if (messages.length > 0) this.#held.push({ after: this.#begun, messages });
   }
 
-  /** What may be told now. */
+  /** What may be told now. An answer to an append that a later one covers is left out. */
   take(): readonly Message[] {
     let count = 0;
     while (count < this.#held.length && (this.#held[count] as Held).after <= this.#ended) count++;
-    return this.#held.splice(0, count).flatMap(({ messages }) => messages);
+    const messages = this.#held.splice(0, count).flatMap((held) => held.messages);
+    return messages.filter((message, at) => !isCovered(message, messages[at + 1]));
   }
+}
+
+/** Whether the next message says the same of the log and more: what is told to be held counts from the beginning. */
+function isCovered(message: Message, next: Message | undefined): boolean {
+  return (
+    message.type === 'appendEntriesReply' &&
+    next?.type === 'appendEntriesReply' &&
+    !message.rejected &&
+    !next.rejected &&
+    message.to === next.to &&
+    message.term === next.term &&
+    message.index <= next.index
+  );
 }

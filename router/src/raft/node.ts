@@ -289,8 +289,10 @@ export class RaftNode implements Consensus {
 
   /** What is in the log and can be committed without anyone else is applied and answered. */
   async #drain(): Promise<void> {
-    this.#turn();
-    await new Promise<void>((resolve) => this.#log.append({}, () => resolve()));
+    do {
+      this.#turn();
+      await new Promise<void>((resolve) => this.#log.append({}, () => resolve()));
+    } while (this.#failure === undefined && this.#pending.hasQueued);
     this.#turn();
     if (this.#failure === undefined)
       await this.#applier?.until(this.#nextToApply().through, undefined);
@@ -333,6 +335,7 @@ export class RaftNode implements Consensus {
     if (raft === undefined || this.#failure !== undefined || this.#isInTurn) return;
     this.#isInTurn = true;
     try {
+      this.#keepPromises(raft);
       this.#proposeQueued(raft);
       if (this.#reads.hasNew) this.#reads.ask((context) => raft.readIndex(context));
       while (raft.hasReady) this.#carryOut(raft.ready(), raft);
@@ -348,8 +351,9 @@ export class RaftNode implements Consensus {
     this.#isInTurn = false;
   }
 
+  /** What comes while the log writes waits for it, and shares the next write and the messages about it. */
   #proposeQueued(raft: Raft): void {
-    if (!this.#pending.hasQueued) return;
+    if (!this.#pending.hasQueued || this.#durable.isWriting) return;
     const queued = this.#pending.takeQueued();
     if (queued.length === 0) return;
     try {
@@ -369,8 +373,7 @@ export class RaftNode implements Consensus {
       this.#log.append(record, (error) => {
         if (error !== undefined) return this.#fail(error);
         this.#durable.end(number);
-        this.#keepPromises(raft);
-        this.#turn();
+        this.#schedule();
       });
     }
     if (messages.length > 0) this.#options.transport.send(messages);
