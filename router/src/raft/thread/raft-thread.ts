@@ -209,6 +209,8 @@ export class RaftThread implements Consensus {
       ...this.#status,
       role: this.#failure === undefined ? role : 'failed',
       commitIndex: Math.max(this.#status.commitIndex, index),
+      lastIndex: Math.max(this.#status.lastIndex, index),
+      logLength: Math.max(this.#status.lastIndex, index) - this.#status.firstIndex + 1,
       lastApplied: index,
       pendingProposals: this.#proposals.count,
       failure: this.#failure,

@@ -32,13 +32,17 @@ export class ViewChanges {
     return told?.role !== role || told.term !== term || told.leaderId !== leaderId;
   }
 
-  /** All changes, but those of others' progress only where `isThorough` or the members changed. */
+  /**
+   * What others wait for, such as who leads, in which term, and who is a member; with `isThorough` all that changed. How
+   * far the log is by then is known to the main thread itself, which applies it.
+   */
   take(isThorough: boolean): ViewChange | undefined {
     const { failure, ...status } = this.#viewed.status();
     const { leads, membership } = this.#viewed;
     const told = this.#told;
     const change: Told = {};
-    if (told.status === undefined || !isSame(told.status, status)) change.status = status;
+    if (told.status === undefined || (isThorough ? !isSame(told.status, status) : this.isUrgent))
+      change.status = status;
     if (failure !== undefined && told.failure === undefined) change.failure = toWireError(failure);
     if (told.leads !== leads) change.leads = leads;
     if (told.membership !== membership) change.membership = membership;
