@@ -6,6 +6,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { type Clock, EtlError, isEtlError, sleep } from '@etl-router/core';
 import type { BeginRestore, RestoreResult } from '@etl-router/proto';
 import { StoredMetaSchema } from '@etl-router/proto';
+import { outcomeOf } from '../consensus/outcome.ts';
 import { maxRestoreBytes, maxRestoreChunkBytes } from '../state/limits.ts';
 import type { CommandBody } from '../state/proposal.ts';
 import { nextRestoreDigest, restoreDigestStart } from '../state/restore.ts';
@@ -169,6 +170,8 @@ function ask({ proposer, signal }: RestoreRun, body: CommandBody): Promise<Resto
 function goesOn(error: unknown, hasBegun: boolean): boolean {
   if (!isEtlError(error)) return false;
   if (error.code === 'ETL_NOT_LEADER') return hasBegun;
+  // Beginning again tells what of it is there already.
+  if (error.code === 'ETL_UNAVAILABLE' && outcomeOf(error) !== 'refused') return true;
   return error.retryable && error.code !== 'ETL_CANCELLED';
 }
 
