@@ -34,7 +34,7 @@ async function atTerminal(args: readonly string[], typed: string): Promise<Ran> 
   return { code, ...texts };
 }
 
-suite('etlctl backup against a router', { timeout: 60_000 }, () => {
+suite('etlctl backup against a router', () => {
   let router: StandaloneProcess;
   let dest: string;
   let clusterId: string;

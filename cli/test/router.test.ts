@@ -50,7 +50,7 @@ metadata: { name: numbers, namespace: lab }
 spec: { generator: { count: ${count} } }
 `;
 
-suite('etlctl against a router', { timeout: 60_000 }, () => {
+suite('etlctl against a router', () => {
   let process: StandaloneProcess;
   before(async () => {
     process = await startStandalone();

@@ -61,13 +61,13 @@ function serverOf(child: ChildProcess): Promise<string> {
   });
 }
 
-/** Asks again until `check` gives a value, and fails with what it saw last after ten seconds. */
+/** Asks again until `check` gives a value, and fails with what it waited for after two minutes: it comes sooner, or does not come. */
 export async function until<T>(check: () => Promise<T | undefined>, what: string): Promise<T> {
-  const signal = AbortSignal.timeout(10_000);
+  const signal = AbortSignal.timeout(120_000);
   for (;;) {
     const value = await check();
     if (value !== undefined) return value;
-    assert.ok(!signal.aborted, `waited ten seconds for ${what}`);
+    assert.ok(!signal.aborted, `waited two minutes for ${what}`);
   }
 }
 

@@ -97,7 +97,7 @@ test('without a majority no snapshot is made, since nobody knows what is committ
   const [cluster, led] = await three(context);
   const [first] = await cluster.leader();
   for (const id of [1, 2, 3].filter((each) => each !== first)) await cluster.stop(id);
-  await assert.rejects(led.router.backups.create('one', AbortSignal.timeout(20_000)), {
+  await assert.rejects(led.router.backups.create('one', AbortSignal.timeout(120_000)), {
     code: 'ETL_UNAVAILABLE',
   });
   assert.deepEqual(await led.router.backups.list(), []);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunningRouter } from '../src/index.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, until } from './cluster.ts';
 import { allText } from './server/harness.ts';
 
 test('three routers found a cluster, agree, and go on without the one that led', async (context) => {
@@ -75,14 +75,6 @@ test('a member that is lost is replaced by another one, which then leads', async
 function isCaughtUp({ router }: RunningRouter, id: number): boolean {
   const member = router.members.list().find((each) => each.id === id);
   return member?.healthy === true && member.matchIndex === router.cluster().lastIndex;
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!holds()) {
-    assert(performance.now() < deadline, 'it did not come to hold in 20 s');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 test('a member that waits for the others ends when it is told to', async (context) => {

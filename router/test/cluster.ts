@@ -1,29 +1,52 @@
 // Routers of one cluster as processes run them, over sockets and disks, in one process of the test.
 
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { silentLogger } from '@etl-router/core';
+import { silentLogger, systemRandom } from '@etl-router/core';
 import { loadConfig, type RouterConfig, type RunningRouter, startRouter } from '../src/index.ts';
 
 const version = { version: '0', commit: 'test' };
 
-/** Ports that were free a moment ago. */
+/** Whatever is waited for comes sooner, on a slow machine too, or does not come. */
+const patienceMs = 120_000;
+
+/**
+ * Ports that were free a moment ago. Below those that the system gives to whoever asks for any: what else runs does not
+ * take one while its member is down.
+ */
 async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(
-    servers.map(async (server) => {
-      server.close();
-      await once(server, 'close');
-    }),
-  );
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = 10_000 + systemRandom.below(20_000);
+    if (await isFree(port)) ports.add(port);
+  }
+  return [...ports];
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch {
+    return false;
+  }
+  server.close();
+  await once(server, 'close');
+  return true;
+}
+
+/** Asks again and again until it holds. */
+export async function until(holds: () => boolean): Promise<void> {
+  const endMs = performance.now() + patienceMs;
+  while (!holds()) {
+    assert(performance.now() < endMs, `it did not come to hold in ${patienceMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 export interface ClusterOptions {
@@ -99,14 +122,13 @@ export class Cluster {
 
   /** Resolves with the one that leads, once all that run agree on it. */
   async leader(): Promise<readonly [number, RunningRouter]> {
-    const until = performance.now() + 20_000;
-    while (performance.now() < until) {
+    let found: readonly [number, RunningRouter] | undefined;
+    await until(() => {
       const names = this.running.map(({ router }) => router.cluster().leaderName);
-      const found = [...this.#running].find(([, { router }]) => router.cluster().role === 'leader');
-      if (found !== undefined && names.every((name) => name === String(found[0]))) return found;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    throw new Error('no leader that all agree on in 20 s');
+      found = [...this.#running].find(([, { router }]) => router.cluster().role === 'leader');
+      return found !== undefined && names.every((name) => name === String(found?.[0]));
+    });
+    return found as readonly [number, RunningRouter];
   }
 
   async close(): Promise<void> {

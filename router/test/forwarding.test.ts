@@ -15,7 +15,7 @@ import { SidecarCoordinator } from '@etl-router/proto/sidecar';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { type Address, formatAddress } from '../src/config/parse.ts';
 import type { RunningRouter } from '../src/index.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, until } from './cluster.ts';
 import { allText } from './server/harness.ts';
 
 const manifest = (path: string): string =>
@@ -253,7 +253,7 @@ test('a write goes through while another member takes the lead', async (t) => {
   assert.equal(object?.resourceVersion, 2n);
 });
 
-test('a member that is left alone answers only stale reads, and says so within 5 s', async (t) => {
+test('a member that is left alone answers only stale reads, and says so soon', async (t) => {
   const { cluster, follower } = await three(t, 1000);
   const admin = adminOf(t, follower);
   await admin.applyObject({ manifest: manifest('a.jsonl') });
@@ -270,7 +270,8 @@ test('a member that is left alone answers only stale reads, and says so within 5
       return true;
     }),
   ]);
-  assert(performance.now() - sinceMs < 10_000);
+  // It gives up after five elections, which are 5 s; the rest is for a machine that is busy.
+  assert(performance.now() - sinceMs < 30_000);
   assert.equal(errors?.[0]?.extensions.code, 'ETL_UNAVAILABLE');
   assert.equal(errors?.[0]?.extensions.retryable, true);
   const stale = { 'x-etl-consistency': 'stale' };
@@ -295,12 +296,4 @@ function hint({ router }: RunningRouter): { readonly [detail: string]: unknown }
     if (isEtlError(error)) return error.details;
   }
   return {};
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!holds()) {
-    assert(performance.now() < deadline, 'it did not come to hold in 20 s');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }

@@ -51,7 +51,7 @@ function serveRegistered(router: string): Promise<RunningService> {
       service: 'enrich',
       namespace: 'shop',
       labels: { zone: 'a' },
-      leaseTtlMs: 1000,
+      leaseTtlMs: 3000,
     },
   });
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import process from 'node:process';
 import { test } from 'node:test';
 import { compilePattern } from '@etl-router/pipeline';
 import fc from 'fast-check';
@@ -87,10 +88,11 @@ test('patterns that backtrack elsewhere take linear time here', () => {
   ]) {
     const compiled = compilePattern(pattern);
     compiled.test('warm up');
-    const startMs = performance.now();
+    // What is quadratic takes a minute of it, whatever else the machine does.
+    const before = process.cpuUsage();
     compiled.test(text);
-    const tookMs = performance.now() - startMs;
-    assert.ok(tookMs < 100, `${pattern} took ${tookMs} ms`);
+    const tookMs = process.cpuUsage(before).user / 1000;
+    assert.ok(tookMs < 2000, `${pattern} took ${tookMs} ms`);
   }
 });
 

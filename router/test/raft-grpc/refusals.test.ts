@@ -222,7 +222,7 @@ test(
       call.on('data', () => undefined);
       call.write(encodeMessage(ExchangeRequestSchema, { from }));
       call.write(Buffer.from(hex, 'hex'));
-      const [error] = (await once(call, 'error', { signal: AbortSignal.timeout(5000) })) as [
+      const [error] = (await once(call, 'error', { signal: AbortSignal.timeout(60_000) })) as [
         ServiceError,
       ];
       assert.equal(error.code, status.INVALID_ARGUMENT, hex);

@@ -98,7 +98,7 @@ async function install(
     if (end === 'stay') await new Promise(() => undefined);
   }
   try {
-    const { resumeOffset } = await client.installSnapshot(requests(), { deadlineMs: 20_000 });
+    const { resumeOffset } = await client.installSnapshot(requests(), { deadlineMs: 120_000 });
     return Number(resumeOffset);
   } catch (error) {
     if (isEtlError(error)) return `${error.code}: ${error.message}`;

@@ -54,7 +54,7 @@ export async function refusalOf(
     await new Promise(() => undefined);
   }
   try {
-    for await (const _ of client.exchange(requests(), { deadlineMs: 20_000 })) continue;
+    for await (const _ of client.exchange(requests(), { deadlineMs: 120_000 })) continue;
   } catch (error) {
     if (isEtlError(error)) return `${error.code}: ${error.message}`;
     throw error;

@@ -25,10 +25,11 @@ import { listen } from './fixture.ts';
 
 const count = 40;
 const numbers = Array.from({ length: count }, (_, index) => String(index));
-const deadlinesMs = { process: 100, write: 100 };
 
 /** What the services of a run answer to their calls, by number from 0; undefined: as they should. */
 interface Script {
+  /** Of calls of either kind. Where one of them hangs it is long for those that do not, on a busy machine too. */
+  readonly deadlineMs?: number;
   readonly process?: (call: number, records: number, signal: AbortSignal) => Promise<object[]>;
   readonly write?: (call: number, records: number, signal: AbortSignal) => Promise<object[]>;
 }
@@ -81,7 +82,8 @@ async function run(t: TestContext, script: Script): Promise<Ended> {
       getCapacity: () => ({}),
     });
   });
-  const target = { ...served, deadlinesMs };
+  const { deadlineMs = 60_000 } = script;
+  const target = { ...served, deadlinesMs: { process: deadlineMs, write: deadlineMs } };
   const pipeline = testPipeline({
     stages: { in: 'source', map: 'transform', out: 'sink' },
     edges: [
@@ -134,6 +136,7 @@ async function run(t: TestContext, script: Script): Promise<Ended> {
 
 test('a ProcessBatch that hangs is given up at its deadline and comes again; nothing is lost', async (t) => {
   const { stored, deadLetters, faults } = await run(t, {
+    deadlineMs: 1500,
     process: (call, records, signal) => (call === 1 ? hang(signal) : Promise.resolve(ok(records))),
   });
   assert.deepEqual([...new Set(stored)].toSorted(byNumber), numbers);
@@ -143,6 +146,7 @@ test('a ProcessBatch that hangs is given up at its deadline and comes again; not
 
 test('a WriteBatch that hangs is given up at its deadline and comes again; nothing is lost', async (t) => {
   const { stored, deadLetters, faults } = await run(t, {
+    deadlineMs: 1500,
     write: (call, _records, signal) => (call === 1 ? hang(signal) : Promise.resolve([])),
   });
   assert.deepEqual(stored.toSorted(byNumber), numbers);

@@ -14,8 +14,8 @@ import { sleep, systemClock } from '@etl-router/core';
 const repository = resolve(import.meta.dirname, '../../..');
 const flags = ['--conditions=etl-source'];
 const never = new AbortController().signal;
-/** Whatever is waited for comes sooner, or does not come. */
-const patienceMs = 30_000;
+/** Whatever is waited for comes sooner, on a slow machine too, or does not come. */
+const patienceMs = 120_000;
 
 export interface Ended {
   readonly code: number | null;

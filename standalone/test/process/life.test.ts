@@ -11,32 +11,34 @@ const columns = { lane: 'VARCHAR', seq: 'BIGINT', sum: 'VARCHAR' };
 
 suite('the life of the process', { concurrency: 2 }, () => {
   test('killed twice and started again, each sink holds every record once', async (t) => {
+    const count = 8000;
     const folder = await Folder.make(t);
-    await folder.write(
-      'p.yaml',
+    const numbers = (rate?: number): object[] =>
       pipeline('numbers', {
-        source: generator(2, 3000, 2500),
+        source: generator(2, count, rate),
         sinks: {
           lines: jsonl('out/lines.jsonl'),
           table: { duckdb: { path: 'out/out.duckdb', table: 'numbers', columns } },
         },
         spec: { delivery: { require: 'exactlyOnce' } },
-      }),
-    );
+      });
+    // So slow that it is seen on its way, seconds before its end.
+    await folder.write('slow.yaml', numbers(1500));
+    await folder.write('fast.yaml', numbers());
     const length = (): number => folder.lines('out/lines.jsonl').length;
     for (const enough of [500, 3000]) {
-      const running = folder.start('--apply', 'p.yaml', '--once');
+      const running = folder.start('--apply', 'slow.yaml', '--once');
       await until(
         `${enough} lines`,
         () => length() >= enough,
         () => running.out + running.err,
       );
       assert.equal((await running.end('SIGKILL')).signal, 'SIGKILL');
-      assert.ok(length() < 6000, 'it was killed on the way');
+      assert.ok(length() < 2 * count, 'it was killed on the way');
     }
-    const { code, out, err } = await folder.start('--apply', 'p.yaml', '--once').ended();
+    const { code, out, err } = await folder.start('--apply', 'fast.yaml', '--once').ended();
     assert.equal(code, 0, out + err);
-    const expected = allIdentities(2, 3000);
+    const expected = allIdentities(2, count);
     assert.deepEqual(identities(folder.lines<Generated>('out/lines.jsonl')), expected);
     const rows = await folder.query('out/out.duckdb', 'select lane, seq from numbers');
     const table = rows.map(([lane, seq]) => ({ lane: String(lane), seq: Number(seq) }));
