@@ -1,11 +1,11 @@
 // Consumer groups: who shares which partitions, and how far each group is. A member that is a service leaves with its
 // registration; the state machine sees to that.
 
-import { type ErrorCode, EtlError, isEtlError } from '@etl-router/core';
+import { type ErrorCode, EtlError } from '@etl-router/core';
 import type { StoredGroup } from '@etl-router/proto';
 import { toErrorCode } from '../state/proposal.ts';
 import { fromCount, msOfNs, toCount } from './numbers.ts';
-import type { ProposeOptions, Proposer } from './proposer.ts';
+import { isAlreadyGone, type ProposeOptions, type Proposer } from './proposer.ts';
 import type { StateHost } from './state-host.ts';
 
 /** A group and who owns what. */
@@ -74,7 +74,7 @@ export class Groups {
     try {
       await this.#proposer.propose({ case: 'leaveGroup', value: { groupId, memberId } }, options);
     } catch (error) {
-      if (!isEtlError(error) || error.code !== 'ETL_NOT_FOUND') throw error;
+      if (!isAlreadyGone(error)) throw error;
     }
   }
 

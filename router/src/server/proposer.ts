@@ -157,6 +157,14 @@ function isMissingSession(error: unknown): boolean {
   return isEtlError(error) && error.code === 'ETL_NOT_FOUND' && error.details['what'] === 'session';
 }
 
+/**
+ * What a removal is refused with when its subject is not there: as good as done. A session that is not there says
+ * nothing of the subject: the command had no effect.
+ */
+export function isAlreadyGone(error: unknown): boolean {
+  return isEtlError(error) && error.code === 'ETL_NOT_FOUND' && !isMissingSession(error);
+}
+
 /** A random UUID of version 4. */
 function mintUid(random: Random): string {
   const group = (fixed = 0, bits = 16): string =>

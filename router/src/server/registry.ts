@@ -2,12 +2,12 @@
 // come, change its health and go.
 
 import type { Cancel, Clock, Logger } from '@etl-router/core';
-import { EtlError, isEtlError } from '@etl-router/core';
+import { EtlError } from '@etl-router/core';
 import type { StoredService } from '@etl-router/proto';
 import { Leases, type Silence } from './leases.ts';
 import { fromCount, toCount } from './numbers.ts';
 import type { ProblemWatch } from './problem-watch.ts';
-import type { ProposeOptions, Proposer } from './proposer.ts';
+import { isAlreadyGone, type ProposeOptions, type Proposer } from './proposer.ts';
 import {
   type Endpoint,
   type Health,
@@ -247,7 +247,7 @@ export class Registry {
         options,
       );
     } catch (error) {
-      if (!isEtlError(error) || error.code !== 'ETL_NOT_FOUND') throw error;
+      if (!isAlreadyGone(error)) throw error;
     }
   }
 

@@ -3,7 +3,7 @@
 // stream or a leader.
 
 import type { Cancel, Clock, Logger } from '@etl-router/core';
-import { EtlError, isEtlError } from '@etl-router/core';
+import { EtlError } from '@etl-router/core';
 import type { StoredSidecar } from '@etl-router/proto';
 import { type Assignment, toAssignment } from './assignment-view.ts';
 import { Bell } from './bell.ts';
@@ -11,7 +11,7 @@ import { Leases, type Silence } from './leases.ts';
 import type { Live, PipelineReport } from './live.ts';
 import { fromCount, msOfNs, toCount } from './numbers.ts';
 import type { ProblemWatch } from './problem-watch.ts';
-import type { ProposeOptions, Proposer } from './proposer.ts';
+import { isAlreadyGone, type ProposeOptions, type Proposer } from './proposer.ts';
 import type { Registry, ServiceHeartbeat } from './registry.ts';
 import {
   fromStoredHealth,
@@ -191,7 +191,7 @@ export class Sidecars {
     try {
       await this.#proposer.propose({ case: 'deregisterSidecar', value }, options);
     } catch (error) {
-      if (!isEtlError(error) || error.code !== 'ETL_NOT_FOUND') throw error;
+      if (!isAlreadyGone(error)) throw error;
     }
   }
 

@@ -44,3 +44,19 @@ test('the shared session comes back after it expired', async () => {
   assert.equal(world.host.tables.sessions.size, 1);
   await world.router.close();
 });
+
+test('a removal in a session that is gone says so: nothing was removed', async () => {
+  const world = createWorld();
+  const { registry, sidecars, groups } = world.router;
+  const request = { sessionId: 'gone', requestId: 'r1' };
+  const lost = { code: 'ETL_NOT_FOUND', details: { what: 'session', id: 'gone' } };
+  const { length } = world.consensus.entries;
+  await assert.rejects(registry.deregister({ serviceId: 'shop/a' }, { request }), lost);
+  await assert.rejects(sidecars.deregister('shop/a', 0, { request }), lost);
+  await assert.rejects(groups.leave('workers', 'a', { request }), lost);
+  assert.equal(world.consensus.entries.length, length + 3);
+  await registry.deregister({ serviceId: 'shop/a' });
+  await sidecars.deregister('shop/a');
+  await groups.leave('workers', 'a');
+  await world.router.close();
+});
