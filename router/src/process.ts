@@ -117,6 +117,7 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     logger,
     backups: storage.backups,
     comparison: storage.divergence,
+    digestIntervalMs: config.cluster.stateCheckIntervalMs,
     ...(plan && { plan }),
     ...(checks && { checks }),
     ...(guarantee && { guarantee }),

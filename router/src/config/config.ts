@@ -36,6 +36,7 @@ export interface RouterConfig {
     readonly heartbeatIntervalMs: number;
     readonly snapshotInterval: number;
     readonly logQuotaBytes: number;
+    readonly stateCheckIntervalMs: number;
   };
   readonly buffer: {
     readonly maxTotalRecords: number;
@@ -317,6 +318,7 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
       heartbeatIntervalMs: value('cluster.heartbeat_interval_ms'),
       snapshotInterval: value('cluster.snapshot_interval'),
       logQuotaBytes: value('cluster.log_quota_bytes'),
+      stateCheckIntervalMs: value('cluster.state_check_interval_ms'),
     },
     buffer: {
       maxTotalRecords: value('buffer.max_total_records'),

@@ -185,6 +185,12 @@ export const settings: readonly Setting[] = [
     env: ['ETL_LOG_QUOTA_BYTES'],
   },
   {
+    key: 'cluster.state_check_interval_ms',
+    type: count(1000, 86_400_000),
+    defaultText: '600000',
+    help: 'Pause between two comparisons of what the members hold. One that holds something else than a majority stops.',
+  },
+  {
     key: 'buffer.max_total_records',
     type: count(1, 100_000_000),
     defaultText: '100000',

@@ -21,13 +21,15 @@ export interface DigestRoundsOptions {
   readonly comparison: StateComparison | undefined;
   readonly consensus: ServerConsensus;
   readonly members: Members;
+  /** Time between two comparisons. */
+  readonly intervalMs: number;
   readonly proposer: Proposer;
   readonly problemWatch: ProblemWatch;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** Time between two comparisons. */
+/** Time between two comparisons, unless another one is configured. */
 export const digestIntervalMs: number = 10 * 60_000;
 
 export class DigestRounds {
@@ -45,7 +47,7 @@ export class DigestRounds {
   /** Begins to ask; the leader does. */
   start(): void {
     if (this.#options.comparison === undefined) return;
-    this.#cancel ??= this.#options.clock.after(digestIntervalMs, () => {
+    this.#cancel ??= this.#options.clock.after(this.#options.intervalMs, () => {
       this.#cancel = undefined;
       this.start();
       void this.ask();

@@ -7,7 +7,7 @@ import { type BackupParts, Backups } from './backups.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { ClusterStatus, ServerConsensus } from './cluster.ts';
 import { type DeadLetterHolders, DeadLetters } from './dead-letters.ts';
-import { DigestRounds, type StateComparison } from './digest-rounds.ts';
+import { DigestRounds, digestIntervalMs, type StateComparison } from './digest-rounds.ts';
 import { Groups } from './groups.ts';
 import { checkLeads, leaderHint } from './leader-hint.ts';
 import { Live } from './live.ts';
@@ -49,6 +49,8 @@ export interface RouterParts {
   readonly backups?: BackupParts;
   /** Compares this member's state with the others'. Default: nobody does. */
   readonly comparison?: StateComparison;
+  /** Time between two comparisons. Default: 10 minutes. */
+  readonly digestIntervalMs?: number;
 }
 
 /** A router. */
@@ -107,6 +109,7 @@ export class Router {
       comparison,
       consensus,
       members: this.members,
+      intervalMs: parts.digestIntervalMs ?? digestIntervalMs,
     });
     this.deadLetters = new DeadLetters(parts.deadLetterHolders ?? (() => undefined));
     this.pipelines = new Pipelines({
