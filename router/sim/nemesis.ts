@@ -172,9 +172,15 @@ export class Nemesis {
     const victim = this.#victim(random);
     if (victim === undefined) return;
     this.#parts.world.coverage.note('restarts');
-    victim.stop().catch(() => {
-      // It was killed before it had stopped.
-    });
+    victim
+      .stop()
+      .catch(() => {
+        // It was killed before it had stopped.
+      })
+      .finally(() => {
+        // Who stops after the last fault has nobody left to start it.
+        if (!this.#isOn) victim.start();
+      });
   }
 
   #pause(random: Random): void {
