@@ -124,7 +124,7 @@ export function drawProfile(seed: number): Profile {
     churnS: every(0.5, 3, 10),
     restartS: every(0.3, 5, 15),
     depositionS: every(0.3, 4, 10),
-    maxEvents: isHeavy ? 3000 : 10_000,
+    maxEvents: isHeavy ? 2500 : 8000,
     maxMs: 60_000,
   };
 }

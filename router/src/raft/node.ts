@@ -247,7 +247,7 @@ export class RaftNode implements Consensus {
   status(): ConsensusStatus {
     const { hardState, firstIndex, lastIndex, snapshot } = this.#log;
     const { clusterId, nodeId } = this.#options;
-    const raft = this.#raft?.status();
+    const raft = this.#raft;
     const leader = raft?.leader ?? 0;
     return {
       clusterId,

@@ -260,6 +260,10 @@ export class Raft {
     return this.#state.transferee;
   }
 
+  get term(): number {
+    return this.#state.term;
+  }
+
   get commitIndex(): number {
     return this.#state.commit;
   }
