@@ -117,17 +117,16 @@ export const plantedBugs: readonly PlantedBug[] = [
     name: 'B13',
     what: 'what was answered to the requests of sessions is not stored, and in no snapshot',
     file: 'src/state/table.ts',
-    search: '        changes.push({ key: table.keyBytes(key), value: table.valueBytes(key) });',
-    replacement:
-      "        if (table.name !== 'requests') changes.push({ key: table.keyBytes(key), value: table.valueBytes(key) });",
+    search: '        changes.push(table.change(key));',
+    replacement: "        if (table.name !== 'requests') changes.push(table.change(key));",
   },
   {
     name: 'B14',
     what: 'the applied index is stored apart from the rows that it stands for',
     file: 'src/applied/replica.ts',
-    search: 'await store.apply(changes.last(), { index: last.index, term: last.term });',
+    search: 'await store.apply(changes, { index: last.index, term: last.term });',
     replacement:
-      'await store.apply([], { index: last.index, term: last.term });\n    await store.apply(changes.last(), { index: last.index, term: last.term });',
+      'await store.apply([], { index: last.index, term: last.term });\n    await store.apply(changes, { index: last.index, term: last.term });',
   },
   {
     name: 'B15',

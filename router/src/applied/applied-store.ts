@@ -10,6 +10,7 @@ export type Row = readonly [key: Uint8Array, value: Uint8Array];
 /** A row to write, or without a value to delete. */
 export interface RowChange {
   readonly key: Uint8Array;
+  /** Of its entry whenever it is asked for, which is when it is written; never, where a later change replaces this one. */
   readonly value: Uint8Array | undefined;
 }
 
@@ -23,11 +24,14 @@ export interface AppliedView {
 
 /** Rows and the place in the log that they stand for. */
 export interface AppliedStore {
-  /** The last entry whose changes are written; index 0 when it is empty. */
+  /** The last entry whose changes it has, written or waiting to be; index 0 when it is empty. */
   readonly applied: LogPosition;
   /** All rows, in order. */
   load(): Promise<readonly Row[]>;
-  /** Writes the changes of entries up to `applied`, all or none. Calls must not overlap. */
+  /**
+   * Takes the changes of entries up to `applied`, in order; every view has all of them or none. They may be written
+   * later: what can not be is thrown by a call that comes after. Calls must not overlap.
+   */
   apply(changes: readonly RowChange[], applied: LogPosition): Promise<void>;
   /** Replaces everything. */
   replace(rows: Iterable<Row>, applied: LogPosition): Promise<void>;

@@ -1,15 +1,18 @@
 // The applied state in LevelDB. LevelDB drops damaged records when it opens, without a word, and may lose an earlier
 // unsynced write but keep a later synced one; so it is believed only after a clean stop, and only if all its rows have
-// the digest that the stop wrote down (docs/specs/0003-log-format.md, "Applied state").
+// the digest that the stop wrote down (docs/specs/0003-log-format.md, "Applied state"). Nobody reads it otherwise but
+// views, so changes wait in memory and are written many at a time, and nothing here may be read past them.
 
 import { createHash, type Hash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
+import { assert, type EtlError, toEtlError } from '@etl-router/core';
 import { Level } from 'level';
 import { readCount, viewOf, writeCount } from '../storage/bytes.ts';
 import { directoryOf, onDisk, readWhole, replaceFile } from '../storage/disk.ts';
 import { type LogPosition, logStart } from '../storage/log-types.ts';
 import { nodeDisk } from '../storage/node-disk.ts';
 import type { AppliedStore, AppliedView, Row, RowChange } from './applied-store.ts';
+import { WaitingChanges } from './waiting-changes.ts';
 
 /** What a clean stop leaves beside the directory. */
 interface CleanStop {
@@ -28,30 +31,47 @@ const positionKey = Uint8Array.of(0);
 /** First byte of every row's key. */
 const rowByte = 1;
 const rowsAtATime = 1000;
-const writesAtATime = 10_000;
+/** Rows handed to LevelDB at a time, and bytes of them: the main thread is held for a millisecond or two. */
+const writeMaxRows = 512;
+const writeMaxBytes: number = 256 * 1024;
+/**
+ * Rows that wait before they are written; twice as many are held while that goes on. They are those of the state, so
+ * what they take beside it is their keys and what replaces them meanwhile.
+ */
+const waitingMaxRows = 8192;
+
+export interface LevelStoreOptions {
+  /** Rows that wait before they are written. Default 8,192. */
+  readonly waitingRows?: number;
+}
 
 /** The applied state of this member. */
 export class LevelStore implements AppliedStore {
   readonly origin: StoreOrigin;
   readonly #directory: string;
   readonly #database: Database;
+  readonly #waitingMax: number;
+  readonly #waiting = new WaitingChanges();
   #applied: LogPosition;
-  #failed = false;
+  #turns: Promise<void> = Promise.resolve();
+  #writing: Promise<void> | undefined;
+  #failure: EtlError | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(
     directory: string,
     database: Database,
-    content: { readonly origin: StoreOrigin; readonly applied: LogPosition },
+    content: { readonly origin: StoreOrigin; readonly applied: LogPosition } & LevelStoreOptions,
   ) {
     this.#directory = directory;
     this.#database = database;
     this.origin = content.origin;
     this.#applied = content.applied;
+    this.#waitingMax = content.waitingRows ?? waitingMaxRows;
   }
 
   /** Opens the store in `directory`, which the caller has locked; wipes it unless it can be believed. */
-  static async open(directory: string): Promise<LevelStore> {
+  static async open(directory: string, options: LevelStoreOptions = {}): Promise<LevelStore> {
     const cleanFile = cleanFileOf(directory);
     const clean = await readCleanStop(cleanFile);
     if (clean !== undefined) {
@@ -59,7 +79,7 @@ export class LevelStore implements AppliedStore {
       if (kept !== undefined) {
         await forgetCleanStop(cleanFile);
         const applied = { index: clean.index, term: clean.term };
-        return new LevelStore(directory, kept, { origin: 'kept', applied });
+        return new LevelStore(directory, kept, { ...options, origin: 'kept', applied });
       }
       await forgetCleanStop(cleanFile);
     }
@@ -67,54 +87,52 @@ export class LevelStore implements AppliedStore {
     await onDisk('wipe', directory, () => rm(directory, { recursive: true, force: true }));
     const origin = clean !== undefined ? 'damaged' : existed ? 'unclean stop' : 'new';
     const database = await openDatabase(directory);
-    return new LevelStore(directory, database, { origin, applied: logStart });
+    return new LevelStore(directory, database, { ...options, origin, applied: logStart });
   }
 
   get applied(): LogPosition {
     return this.#applied;
   }
 
-  async load(): Promise<readonly Row[]> {
-    const rows: Row[] = [];
-    await onDisk('read', this.#directory, async () => {
+  load(): Promise<readonly Row[]> {
+    return this.#inTurn('read', async () => {
+      await this.#writeWaiting();
+      const rows: Row[] = [];
       for await (const some of rowsOf(this.#database)) rows.push(...some);
+      return rows;
     });
-    return rows;
   }
 
   async apply(changes: readonly RowChange[], applied: LogPosition): Promise<void> {
-    const operations = changes.map(({ key, value }) =>
-      value === undefined
-        ? ({ type: 'del', key: storedKey(key) } as const)
-        : ({ type: 'put', key: storedKey(key), value } as const),
-    );
-    const position = { type: 'put', key: positionKey, value: positionBytes(applied) } as const;
-    await this.#write(() => this.#database.batch([...operations, position]));
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#waiting.add(changes);
     this.#applied = applied;
+    if (this.#waiting.size < this.#waitingMax) return;
+    await this.#writing;
+    this.#writing = this.#writeBeside();
   }
 
-  async replace(rows: Iterable<Row>, applied: LogPosition): Promise<void> {
-    await this.#write(() => this.#database.clear());
-    this.#applied = logStart;
-    let some: RowChange[] = [];
-    for (const [key, value] of rows) {
-      some.push({ key, value });
-      if (some.length < writesAtATime) continue;
-      await this.apply(some, logStart);
-      some = [];
-    }
-    await this.apply(some, applied);
+  replace(rows: Iterable<Row>, applied: LogPosition): Promise<void> {
+    return this.#inTurn('write', async () => {
+      this.#waiting.take();
+      this.#applied = logStart;
+      await this.#database.clear();
+      await this.#write(changesOf(rows), applied);
+      this.#applied = applied;
+    });
   }
 
-  async view(): Promise<AppliedView> {
-    const database = this.#database;
-    const snapshot = database.snapshot();
-    const position = await database.get(positionKey, { snapshot });
-    return {
-      applied: position === undefined ? logStart : positionOf(position),
-      rows: () => rowsOf(database, snapshot),
-      close: () => snapshot.close(),
-    };
+  view(): Promise<AppliedView> {
+    return this.#inTurn('read', async () => {
+      const applied = await this.#writeWaiting();
+      const database = this.#database;
+      const snapshot = database.snapshot();
+      return {
+        applied,
+        rows: () => rowsOf(database, snapshot),
+        close: () => snapshot.close(),
+      };
+    });
   }
 
   close(): Promise<void> {
@@ -126,23 +144,66 @@ export class LevelStore implements AppliedStore {
     const directory = this.#directory;
     let content: Pick<CleanStop, 'rows' | 'sha256'> | undefined;
     try {
-      if (!this.#failed) content = await onDisk('read', directory, () => digestOf(this.#database));
+      content = await this.#inTurn('read', async () => {
+        await this.#writeWaiting();
+        return await digestOf(this.#database);
+      });
     } finally {
       await onDisk('close', directory, () => this.#database.close());
     }
-    if (content === undefined) return;
     await syncFiles(directory);
     const stop: CleanStop = { ...this.#applied, ...content };
     await replaceFile(nodeDisk, cleanFileOf(directory), Buffer.from(JSON.stringify(stop)));
   }
 
-  async #write(run: () => Promise<void>): Promise<void> {
+  /** One at a time, in order; after an error nothing. Between two turns the rows are those of one entry. */
+  #inTurn<Result>(what: string, run: () => Promise<Result>): Promise<Result> {
+    const turn = this.#turns.then(async () => {
+      if (this.#failure !== undefined) throw this.#failure;
+      try {
+        return await onDisk(what, this.#directory, run);
+      } catch (error) {
+        this.#failure = toEtlError(error);
+        throw error;
+      }
+    });
+    this.#turns = turn.then(
+      () => {},
+      () => {},
+    );
+    return turn;
+  }
+
+  /** What fails is kept, and thrown by whoever comes next. */
+  async #writeBeside(): Promise<void> {
     try {
-      await onDisk('write', this.#directory, run);
-    } catch (error) {
-      this.#failed = true;
-      throw error;
+      await this.#inTurn('write', () => this.#writeWaiting());
+    } catch {
+      assert(this.#failure !== undefined, 'what failed is kept');
     }
+  }
+
+  /** Writes all that waits, and returns the entry that the rows are as of then. */
+  async #writeWaiting(): Promise<LogPosition> {
+    const applied = this.#applied;
+    await this.#write(this.#waiting.take(), applied);
+    return applied;
+  }
+
+  /** Writes in pieces, the position with the last. */
+  async #write(changes: Iterable<RowChange>, applied: LogPosition): Promise<void> {
+    let batch = this.#database.batch();
+    let bytes = 0;
+    for (const { key, value } of changes) {
+      if (value === undefined) batch.del(storedKey(key));
+      else batch.put(storedKey(key), value);
+      bytes += value?.length ?? 0;
+      if (batch.length < writeMaxRows && bytes < writeMaxBytes) continue;
+      await batch.write();
+      batch = this.#database.batch();
+      bytes = 0;
+    }
+    await batch.put(positionKey, positionBytes(applied)).write();
   }
 }
 
@@ -229,6 +290,10 @@ async function* rowsOf(
   } finally {
     await iterator.close();
   }
+}
+
+function* changesOf(rows: Iterable<Row>): Generator<RowChange> {
+  for (const [key, value] of rows) yield { key, value };
 }
 
 function storedKey(key: Uint8Array): Uint8Array {

@@ -81,11 +81,11 @@ export class Replica implements ReplicatedState {
     const last = entries.at(-1);
     if (last === undefined) return [];
     const results: Uint8Array[] = [];
-    let changes = new RowChanges();
+    let changes: RowChange[] = [];
     for (const { index, term, data, membership } of entries) {
       if (membership !== undefined) {
         this.#membership = membership;
-        changes.add({ key: membershipKey, value: membership });
+        changes.push({ key: membershipKey, value: membership });
       }
       if (data.length === 0) {
         results.push(noResult);
@@ -93,16 +93,16 @@ export class Replica implements ReplicatedState {
       }
       const applied = applyOne(machine, index, data);
       results.push(applied.result);
-      for (const change of applied.changes) changes.add(change);
+      for (const change of applied.changes) changes.push(change);
       if (applied.note?.kind === 'report') divergence?.note(applied.note);
       if (applied.note?.kind !== 'take' || divergence === undefined) continue;
       // A digest is of the rows as of exactly this entry.
-      await store.apply(changes.last(), { index, term });
-      changes = new RowChanges();
+      await store.apply(changes, { index, term });
+      changes = [];
       await divergence.take(() => store.view());
     }
     await divergence?.check();
-    await store.apply(changes.last(), { index: last.index, term: last.term });
+    await store.apply(changes, { index: last.index, term: last.term });
     return results;
   }
 
@@ -139,20 +139,6 @@ export class Replica implements ReplicatedState {
   #restore(rows: readonly Row[]): void {
     this.#membership = rows.find(isMembership)?.[1];
     this.#options.machine.restore(rows.filter((row) => !isMembership(row)));
-  }
-}
-
-/** Changes of many entries: of a row that several of them changed, as each changes the clock's, only the last counts. */
-class RowChanges {
-  readonly #byKey = new Map<string, RowChange>();
-
-  add(change: RowChange): void {
-    const { buffer, byteOffset, length } = change.key;
-    this.#byKey.set(Buffer.from(buffer, byteOffset, length).toString('latin1'), change);
-  }
-
-  last(): readonly RowChange[] {
-    return [...this.#byKey.values()];
   }
 }
 

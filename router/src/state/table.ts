@@ -30,8 +30,7 @@ export function joinKey(...parts: readonly string[]): string {
 interface Journalled {
   readonly name: string;
   touchedKeys(): Iterable<string>;
-  keyBytes(key: string): Uint8Array;
-  valueBytes(key: string): Uint8Array | undefined;
+  change(key: string): Change;
   settle(): void;
   undo(): void;
 }
@@ -54,7 +53,7 @@ export class Journal {
     const touched: Touched[] = [];
     for (const table of this.#touched) {
       for (const key of table.touchedKeys()) {
-        changes.push({ key: table.keyBytes(key), value: table.valueBytes(key) });
+        changes.push(table.change(key));
         touched.push({ table: table.name, key });
       }
       table.settle();
@@ -67,6 +66,23 @@ export class Journal {
   rollback(): void {
     for (const table of this.#touched) table.undo();
     this.#touched.clear();
+  }
+}
+
+/** A changed row, encoded when it is written: of rows that change again before, only the last ever is. */
+class ChangedRow<Row> implements Change {
+  readonly key: Uint8Array;
+  readonly #row: Row;
+  readonly #encode: (row: Row) => Uint8Array;
+
+  constructor(key: Uint8Array, row: Row, encode: (row: Row) => Uint8Array) {
+    this.key = key;
+    this.#row = row;
+    this.#encode = encode;
+  }
+
+  get value(): Uint8Array {
+    return this.#encode(this.#row);
   }
 }
 
@@ -180,6 +196,15 @@ export class Table<Schema extends DescMessage> implements Journalled {
   valueBytes(key: string): Uint8Array | undefined {
     const row = this.#rows.get(key);
     return row === undefined ? undefined : this.#encode(row);
+  }
+
+  /** The row as it is now, however late it is asked for its bytes: it is replaced, never edited. */
+  change(key: string): Change {
+    const row = this.#rows.get(key);
+    const stored = this.keyBytes(key);
+    return row === undefined
+      ? { key: stored, value: undefined }
+      : new ChangedRow(stored, row, this.#encode);
   }
 
   settle(): void {
