@@ -8,7 +8,7 @@ import { describeReport } from '../linearizability/describe.ts';
 import type { Operation, Operations } from '../linearizability/operations.ts';
 import type { Cluster } from './cluster.ts';
 import type { Member } from './member.ts';
-import { keyNames, type Workload } from './workload.ts';
+import type { Workload } from './workload.ts';
 
 type Read = Operations['get']['out'];
 
@@ -26,19 +26,26 @@ export interface Findings {
 /** Writes every key once more, reads all from every member, and compares revisions. To be called on a cluster that is well. */
 export async function lastReads(cluster: Cluster, workload: Workload): Promise<readonly string[]> {
   await workload.writeAll();
+  return [...workload.problems, ...(await sameReads(cluster, workload))];
+}
+
+/** Reads every key and lane from every member, and tells where they differ; so do their revisions. */
+export async function sameReads(cluster: Cluster, workload: Workload): Promise<readonly string[]> {
   const problems: string[] = [];
-  const names = keyNames(workload.options.keys);
   const seen = new Map<string, string>();
+  const compare = (member: Member, name: string, read: object): void => {
+    const shown = JSON.stringify(read);
+    const before = seen.get(name) ?? shown;
+    seen.set(name, before);
+    if (before !== shown)
+      problems.push(`member ${member.name} reads ${name} as ${shown}, another as ${before}`);
+  };
   for (const member of cluster.members) {
-    for (const name of names) {
-      const read = await workload.readFrom(lastReader + member.number, member, name);
-      const before = seen.get(name) ?? JSON.stringify(read);
-      seen.set(name, before);
-      if (before !== JSON.stringify(read))
-        problems.push(
-          `member ${member.name} reads ${name} as ${JSON.stringify(read)}, another as ${before}`,
-        );
-    }
+    const reader = lastReader + member.number;
+    for (const name of workload.keyNames)
+      compare(member, name, await workload.readFrom(reader, member, name));
+    for (const lane of workload.laneNames)
+      compare(member, lane, await workload.readLaneFrom(reader, member, lane));
   }
   const revisions = await Promise.all(
     cluster.members.map(async (member) => (await cluster.statusOf(member))?.revision),
@@ -77,11 +84,12 @@ async function stateOf(member: Member): Promise<{ readonly sha256: string }> {
 export function judge(history: readonly Operation[], problems: readonly string[]): Findings {
   const report = checkHistory(history);
   const linearizable = report.verdict === 'ok';
-  const lost = lostWrites(history);
+  const lost = [...lostWrites(history), ...lostPositions(history)];
+  const unfenced = unfencedCommits(history);
   return {
     lostWrites: lost.length,
     linearizable,
-    problems: [...lost, ...(linearizable ? [] : describeReport(report)), ...problems],
+    problems: [...lost, ...unfenced, ...(linearizable ? [] : describeReport(report)), ...problems],
   };
 }
 
@@ -111,6 +119,47 @@ export function lostWrites(history: readonly Operation[]): readonly string[] {
     }
   }
   return lost;
+}
+
+/** Answered commits of lanes that were before them in the end. */
+export function lostPositions(history: readonly Operation[]): readonly string[] {
+  const commits = history.filter((operation) => operation.op === 'commitPosition');
+  return commits.flatMap(({ id, in: { lane, position }, out }) => {
+    if (out === null || out.error !== undefined) return [];
+    const last = history.findLast(
+      (other) =>
+        other.op === 'getLane' && other.client > lastReader && other.in.lane === lane && other.out,
+    );
+    if (last?.op !== 'getLane' || last.out === null || last.out.error === 'refused') return [];
+    const isThere = last.out.error === undefined && last.out.position >= position;
+    return isThere
+      ? []
+      : [`commit ${id} of ${lane} at ${position} is gone: ${JSON.stringify(last.out)}`];
+  });
+}
+
+/** Commits that were taken though someone had been told of a newer epoch before they were sent. */
+export function unfencedCommits(history: readonly Operation[]): readonly string[] {
+  const newest = new Map<string, { readonly atNs: number; readonly epoch: number }[]>();
+  for (const operation of history) {
+    if (operation.op !== 'acquireEpoch' || operation.out === null || operation.returnNs === null)
+      continue;
+    if (operation.out.error !== undefined) continue;
+    const told = newest.get(operation.in.lane) ?? [];
+    told.push({ atNs: operation.returnNs, epoch: operation.out.epoch });
+    newest.set(operation.in.lane, told);
+  }
+  return history.flatMap((operation) => {
+    if (operation.op !== 'commitPosition' || operation.out === null) return [];
+    const { id, in: input, out, callNs } = operation;
+    if (out.error !== undefined) return [];
+    const newer = newest
+      .get(input.lane)
+      ?.find(({ atNs, epoch }) => atNs < callNs && epoch > input.epoch);
+    return newer === undefined
+      ? []
+      : [`commit ${id} of ${input.lane} under epoch ${input.epoch} was taken after ${newer.epoch}`];
+  });
 }
 
 function isGone(version: number, read: Read, mayBeDeleted: boolean): boolean {

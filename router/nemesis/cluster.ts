@@ -23,7 +23,9 @@ export interface SeenCluster {
   /** Empty: none is known. */
   readonly leader: string;
   readonly term: bigint;
+  readonly clusterId: string;
   readonly revision: bigint;
+  readonly commitIndex: bigint;
   readonly health: ClusterHealth;
   readonly members: readonly { readonly name: string; readonly raftId: bigint }[];
 }
@@ -87,6 +89,11 @@ export class Cluster {
     return this.#all.flatMap(({ deaths }) => deaths);
   }
 
+  /** What members said of states that differ. */
+  get alarms(): readonly string[] {
+    return this.#all.flatMap(({ alarms }) => alarms);
+  }
+
   /** Starts members; resolves when they are ready, however long a busy machine takes to load them. */
   async start(members: readonly Member[] = this.members): Promise<void> {
     await Promise.all(members.map((member) => member.start()));
@@ -134,6 +141,15 @@ export class Cluster {
     });
   }
 
+  /** Resolves once all members have compared what they hold as of an entry after this moment, and agreed. */
+  async compared(maxMs: number): Promise<void> {
+    const { commitIndex } = (await this.statusOf(await this.leader())) ?? { commitIndex: 0n };
+    await until(maxMs, `the members agree on their states after entry ${commitIndex}`, async () => {
+      const checked = await Promise.all(this.members.map(checkedIndexOf));
+      return checked.every((index) => index > Number(commitIndex)) ? true : undefined;
+    });
+  }
+
   /** The Raft id of a member of the cluster. */
   async raftIdOf(name: string): Promise<bigint> {
     const status = await this.statusOf(await this.leader());
@@ -145,7 +161,7 @@ export class Cluster {
   /** Ends every process by the means at hand. */
   async close(): Promise<void> {
     await Promise.all(this.#all.map((member) => member.kill()));
-    for (const { admin } of this.#all) admin.close();
+    for (const member of this.#all) member.close();
   }
 
   get #all(): readonly Member[] {
@@ -158,6 +174,18 @@ export class Cluster {
       asked.map(async (member) => [member, await this.statusOf(member)] as const),
     );
     return said.flatMap(([member, status]) => (status === undefined ? [] : [[member, status]]));
+  }
+}
+
+/** The last entry at which a member found that it holds what a majority does; 0: none, or it did not say. */
+async function checkedIndexOf({ admin }: Member): Promise<number> {
+  const names = ['etl_router_state_checked_index'];
+  try {
+    const { samples } = await admin.getMetrics({ names }, { deadlineMs: statusMaxMs });
+    return samples[0]?.value ?? 0;
+  } catch (error) {
+    if (isEtlError(error)) return 0;
+    throw error;
   }
 }
 

@@ -12,21 +12,18 @@ const fullMs = 4000;
 
 export const diskScenarios: readonly Scenario[] = [
   {
-    name: 'full-disk',
+    name: 'full-disk-leader',
     about:
-      "a member's disk is full: it ends or waits, the others go on, and it comes back when there is room",
+      "the leader's disk is full: it ends or waits, another leads, and it comes back when there is room",
     needs: ['disk'],
-    run: async (stage) => {
-      const { cluster, workload, random, say } = stage;
-      const member = oneOf(random, cluster.members);
-      say(`the disk of member ${member.name} is filled`);
-      member.expectEnd();
-      await volumesOf(stage).fill(member.number);
-      const filledMs = performance.now();
-      await untilEnded([member], fullMs);
-      await workload.writtenAfter(filledMs, recoveryMaxMs);
-      await makeRoom(stage, [member]);
-    },
+    run: async (stage) => fillOne(stage, await stage.cluster.leader()),
+  },
+  {
+    name: 'full-disk-follower',
+    about:
+      "a follower's disk is full: it ends or waits, the others go on, and it comes back when there is room",
+    needs: ['disk'],
+    run: async (stage) => fillOne(stage, oneOf(stage.random, await stage.cluster.followers())),
   },
   {
     name: 'full-disks',
@@ -55,10 +52,22 @@ export const diskScenarios: readonly Scenario[] = [
       const mounts = await Promise.all(members.map(({ number }) => volumes.copy(number)));
       await Promise.all(members.map((member) => member.kill()));
       for (const mount of mounts) await mount();
+      stage.heal();
       await stage.cluster.start();
     },
   },
 ];
+
+async function fillOne(stage: Stage, member: Member): Promise<void> {
+  const { workload, say } = stage;
+  say(`the disk of member ${member.name} is filled`);
+  member.expectEnd();
+  await volumesOf(stage).fill(member.number);
+  const filledMs = performance.now();
+  await untilEnded([member], fullMs);
+  await workload.writtenAfter(filledMs, recoveryMaxMs);
+  await makeRoom(stage, [member]);
+}
 
 function volumesOf({ volumes }: Stage): Volumes {
   if (volumes === undefined) throw new Error('this scenario needs volumes');
@@ -78,6 +87,7 @@ async function untilEnded(members: readonly Member[], maxMs: number): Promise<vo
 /** Frees the disks, and starts again who ended over them. Whoever ended has to have said why. */
 async function makeRoom(stage: Stage, members: readonly Member[]): Promise<void> {
   for (const { number } of members) await volumesOf(stage).free(number);
+  stage.heal();
   // Who met the full disk a moment ago is on its way out.
   await pause(500);
   for (const member of members.filter(({ isRunning }) => isRunning)) member.expectLife();
@@ -90,5 +100,7 @@ async function makeRoom(stage: Stage, members: readonly Member[]): Promise<void>
         `member ${member.name} met a full disk and ended with ${code ?? signal}: ${member.lastWords}`,
       );
   }
+  if (ended.length === 0) return;
+  stage.heal();
   await stage.cluster.start(ended);
 }

@@ -89,7 +89,10 @@ async function expectRefusal(victim: Member, harm: Harm, done: string): Promise<
 }
 
 /** Adds a member, lets it vote in the place of another, and takes that one away. */
-async function replace({ cluster, random, say }: Stage, victim: Member): Promise<void> {
+export async function replace(
+  { cluster, random, heal, say }: Stage,
+  victim: Member,
+): Promise<void> {
   const replacesRaftId = await cluster.raftIdOf(victim.name);
   const number = Math.max(...cluster.members.map((member) => member.number)) + 1;
   const newcomer = cluster.add(number);
@@ -108,6 +111,7 @@ async function replace({ cluster, random, say }: Stage, victim: Member): Promise
   say(`member ${number} votes`);
   // Clients go on asking it, and are told nothing that is not so.
   await pause(random.below(1000));
+  heal();
   await victim.kill();
   cluster.forget(victim);
 }

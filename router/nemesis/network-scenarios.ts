@@ -41,7 +41,7 @@ function partition(
     about,
     needs: ['netns'],
     run: async (stage) => {
-      const { cluster, random, say } = stage;
+      const { cluster, random, heal, say } = stage;
       const blocked = await edges(stage);
       const lastsMs = between(random, 1500, 5000);
       say(
@@ -50,6 +50,7 @@ function partition(
       for (const [from, to] of blocked) await cluster.hosts.block(from.number, to.number);
       await pause(lastsMs);
       await cluster.hosts.heal();
+      heal();
     },
   };
 }

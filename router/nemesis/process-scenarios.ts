@@ -21,11 +21,12 @@ export const processScenarios: readonly Scenario[] = [
     name: 'kill-follower',
     about: 'SIGKILL of a follower, restart',
     needs: [],
-    run: async ({ cluster, random, say }) => {
+    run: async ({ cluster, random, heal, say }) => {
       const member = oneOf(random, await cluster.followers());
       say(`kill -9 of follower ${member.name}`);
       await member.kill();
       await pause(between(random, 200, 2500));
+      heal();
       await cluster.start([member]);
     },
   },
@@ -33,7 +34,7 @@ export const processScenarios: readonly Scenario[] = [
     name: 'kill-all',
     about: 'SIGKILL of every member within 300 ms, restart of all',
     needs: [],
-    run: async ({ cluster, random, say }) => {
+    run: async ({ cluster, random, heal, say }) => {
       say('kill -9 of all');
       await Promise.all(
         cluster.members.map(async (member) => {
@@ -42,6 +43,7 @@ export const processScenarios: readonly Scenario[] = [
         }),
       );
       await pause(random.below(500));
+      heal();
       await cluster.start();
     },
   },
@@ -49,7 +51,7 @@ export const processScenarios: readonly Scenario[] = [
     name: 'pause-leader',
     about: 'SIGSTOP of the leader for 0.5 to 10 s, mostly below 4, then SIGCONT',
     needs: [],
-    run: async ({ cluster, random, say }) => {
+    run: async ({ cluster, random, heal, say }) => {
       const leader = await cluster.leader();
       const pausedMs =
         random.below(5) === 0 ? between(random, 4000, 10_000) : between(random, 500, 4000);
@@ -57,6 +59,7 @@ export const processScenarios: readonly Scenario[] = [
       leader.pause();
       await pause(pausedMs);
       leader.resume();
+      heal();
     },
   },
   {
@@ -70,7 +73,9 @@ export const processScenarios: readonly Scenario[] = [
   },
 ];
 
-async function killLeader({ cluster, workload, random, measured, say }: Stage): Promise<void> {
+async function killLeader(stage: Stage): Promise<void> {
+  const { cluster, workload, random, measured, heal, say } = stage;
+  await cluster.healthy(recoveryMaxMs);
   const leader = await cluster.leader();
   say(`kill -9 of leader ${leader.name}`);
   const killedMs = performance.now();
@@ -79,17 +84,13 @@ async function killLeader({ cluster, workload, random, measured, say }: Stage): 
   measured.failoverMs.push(answeredMs - killedMs);
   say(`a write was answered after ${Math.round(answeredMs - killedMs)} ms`);
   await pause(random.below(500));
+  heal();
   await cluster.start([leader]);
-  await cluster.healthy(recoveryMaxMs);
 }
 
-async function transferLeadership({
-  cluster,
-  workload,
-  random,
-  measured,
-  say,
-}: Stage): Promise<void> {
+async function transferLeadership(stage: Stage): Promise<void> {
+  const { cluster, workload, random, measured, heal, say } = stage;
+  await cluster.healthy(recoveryMaxMs);
   const leader = await cluster.leader();
   const target = oneOf(random, await cluster.followers());
   const toRaftId = await cluster.raftIdOf(target.name);
@@ -103,5 +104,5 @@ async function transferLeadership({
   say(
     `told after ${Math.round(toldMs - askedMs)} ms; no write was answered for ${Math.round(gapMs)} ms`,
   );
-  await cluster.healthy(recoveryMaxMs);
+  heal();
 }

@@ -21,6 +21,8 @@ export interface Stage {
   readonly measured: Measured;
   /** File systems of the members' own; only where the scenario needs disks. */
   readonly volumes: Volumes | undefined;
+  /** To be called with the last command that ends the harm: from then on the cluster is given time to be well again. */
+  readonly heal: () => void;
   /** Notes what was done, for the run's log. */
   readonly say: (text: string) => void;
 }
@@ -32,9 +34,11 @@ export interface Scenario {
   readonly needs: readonly Need[];
   /** Entries between snapshots; drawn where it is not given. */
   readonly snapshotInterval?: number;
+  /** A member is made to differ: alarms are not false. */
+  readonly isDivergent?: true;
   /** Further flags of every router. */
   readonly flags?: readonly string[];
-  /** Does the harm and ends it: when it resolves, the cluster has everything it needs to be well again. */
+  /** Does the harm and ends it: when it resolves, `heal` was called and the cluster has all it needs to be well again. */
   run(stage: Stage): Promise<void>;
 }
 

@@ -39,7 +39,9 @@ export function lineOf(done: DoneRun): string {
     `${operations} operations`,
     `${unanswered} open`,
     `${operationsPerSecond}/s before`,
-    ...(outcome === 'passed' ? [`well after ${done.recoveryMs} ms`] : []),
+    ...(outcome === 'passed'
+      ? [`well after ${done.recoveryMs} ms (${done.loadingMs} of them loading)`]
+      : []),
     ...(done.failoverMs.length > 0 ? [`failover ${done.failoverMs.join(' ')} ms`] : []),
     ...(done.transferMs.length > 0 ? [`transfer ${done.transferMs.join(' ')} ms`] : []),
   ];

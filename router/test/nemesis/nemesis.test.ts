@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Operation } from '../../linearizability/operations.ts';
-import { lostWrites } from '../../nemesis/checks.ts';
+import { lostPositions, lostWrites, unfencedCommits } from '../../nemesis/checks.ts';
 import { commandOf, planRun, scenariosOf } from '../../nemesis/plan.ts';
 import { runScenario } from '../../nemesis/run.ts';
 import { scenarios } from '../../nemesis/scenarios.ts';
@@ -75,6 +75,7 @@ function done(fields: Partial<DoneRun>): DoneRun {
   return {
     ...{ run: 1, seed: 1, scenario: 'kill-leader', members: 3, outcome: 'passed', problems: [] },
     ...{ operations: 100, unanswered: 1, operationsPerSecond: 200, recoveryMs: 50 },
+    loadingMs: 20,
     ...{ lostWrites: 0, linearizable: true, failoverMs: [], transferMs: [] },
     ...fields,
   };
@@ -124,6 +125,28 @@ test('an answered write is lost when the last read is older, or shows nothing th
   assert.equal(lostWrites([write, read({ version: 6, spec: 'b' })]).length, 1);
   assert.equal(lostWrites([write, read(notFound)]).length, 1);
   assert.deepEqual(lostWrites([write, deletion, read(notFound)]), []);
+});
+
+test('a commit of a lane is lost when the last read is before it, and unfenced after a newer epoch', () => {
+  const lane = 'lanes/flow/in/p0';
+  const acquire = (id: number, epoch: number): Operation =>
+    operation({ id, op: 'acquireEpoch', in: { lane }, out: { epoch, position: '' } });
+  const commit = operation({
+    ...{ id: 3, callNs: 30, returnNs: 40 },
+    ...{ op: 'commitPosition', in: { lane, epoch: 5, position: '07' }, out: {} },
+  });
+  const read = (position: string): Operation =>
+    operation({
+      ...{ client: 1001, id: 9, callNs: 90, returnNs: 99 },
+      ...{ op: 'getLane', in: { lane }, out: { epoch: 5, position } },
+    });
+  assert.deepEqual(lostPositions([commit, read('07')]), []);
+  assert.deepEqual(lostPositions([commit, read('08')]), []);
+  assert.equal(lostPositions([commit, read('06')]).length, 1);
+  assert.deepEqual(unfencedCommits([acquire(1, 5), commit]), []);
+  assert.equal(unfencedCommits([acquire(1, 5), acquire(2, 6), commit]).length, 1);
+  const later = { ...acquire(2, 6), callNs: 31, returnNs: 50 } as Operation;
+  assert.deepEqual(unfencedCommits([acquire(1, 5), later, commit]), []);
 });
 
 function operation(fields: object): Operation {
