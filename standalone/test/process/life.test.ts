@@ -133,7 +133,7 @@ suite('the life of the process', { concurrency: 2 }, () => {
     let told = '';
     const query =
       'mutation ($input: ApplyObjectInput!) { applyObject(input: $input) { success message } }';
-    for (let at = 0; at < 40 && !running.hasEnded; at++) {
+    for (let at = 0; at < 400 && !running.hasEnded; at++) {
       const map = { mappings: [{ target: 'x', literal: 'y'.repeat(100_000) }] };
       const text = JSON.stringify(manifest('EtlTransform', `filler-${at}`, { map }));
       const body = JSON.stringify({ query, variables: { input: { manifest: text } } });
