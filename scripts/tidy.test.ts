@@ -10,11 +10,13 @@ import { test } from 'node:test';
 const mayImport: { readonly [name: string]: readonly string[] } = {
   core: [],
   proto: ['core'],
-  pipeline: ['core', 'proto'],
+  crds: ['core'],
+  pipeline: ['core', 'proto', 'crds'],
   connectors: ['core', 'proto', 'pipeline'],
   sdk: ['core', 'proto'],
   router: ['core', 'proto', 'pipeline'],
   sidecar: ['core', 'proto', 'pipeline'],
+  operator: ['core', 'proto', 'crds', 'pipeline'],
   cli: ['core', 'proto', 'pipeline'],
   standalone: ['core', 'proto', 'pipeline', 'connectors', 'router', 'sidecar'],
 };
@@ -31,6 +33,7 @@ const testsMayImport: { readonly [name: string]: readonly string[] } = {
 const pureRoots = [
   'core/src/record/',
   'pipeline/src/',
+  'crds/src/',
   'router/src/state/',
   'sidecar/src/engine/tracker.ts',
   'sidecar/src/engine/batcher.ts',
