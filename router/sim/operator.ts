@@ -97,8 +97,10 @@ export class Operator {
     const { voters } = configuration;
     if (isJoint(configuration) || !voters.includes(victim.id) || voters.length < 3) return false;
     const others = cluster.members.filter(({ id }) => voters.includes(id) && id !== victim.id);
-    const areFine = others.every(({ isUp, isWiped, rots, hasUncommittedChange }) => {
-      return isUp && !isWiped && !rots && !hasUncommittedChange;
+    const areFine = others.every(({ isUp, isWiped, rots, hasUncommittedChange, node }) => {
+      // Until it was copied, what the cluster was founded with is on one disk.
+      const knowsOthers = node !== undefined && node.membership.members.length > 0;
+      return isUp && !isWiped && !rots && !hasUncommittedChange && knowsOthers;
     });
     return areFine && !victim.hasUncommittedChange && world.network.isWhole;
   }
