@@ -1,9 +1,30 @@
-// Bundles each process into one file with esbuild. `npm run build` makes dist/etlctl; images will bundle the others
-// the same way. Native modules stay beside the bundle.
+// Bundles each process into a folder of its own with esbuild: `npm run build` makes dist/etlctl, `npm run build router`
+// dist/router, which is what an image holds. Native modules and files that are read at run time stay beside the bundle.
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { build } from 'esbuild';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import process from 'node:process';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+
+/** What a process is made of. */
+interface Bundle {
+  readonly entries: { readonly [output: string]: string };
+  readonly outdir: string;
+  /** Modules that can not be in a bundle; they are copied with what they need. */
+  readonly native?: readonly string[];
+  /** Files that the code reads beside itself. */
+  readonly files?: readonly string[];
+  /** What runs before the rest. */
+  readonly prelude?: string;
+}
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
@@ -24,31 +45,126 @@ if (major < 24 || (major === 24 && minor < 12)) {
   process.exit(1);
 }`;
 
-mkdirSync('dist', { recursive: true });
-const result = await build({
-  entryPoints: ['cli/src/main.ts'],
-  outfile: 'dist/etlctl.mjs',
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node24',
-  conditions: ['etl-source'],
-  minifySyntax: true,
-  minifyWhitespace: true,
-  keepNames: true,
-  metafile: true,
-  legalComments: 'none',
-  define: { ETL_VERSION: JSON.stringify(version), ETL_COMMIT: JSON.stringify(commit()) },
-  banner: {
-    js: `import { createRequire as etlCreateRequire, enableCompileCache } from 'node:module';
-const require = etlCreateRequire(import.meta.url);${versionCheck}
-enableCompileCache?.();`,
+const bundles: { readonly [name: string]: Bundle } = {
+  etlctl: {
+    entries: { etlctl: 'cli/src/main.ts' },
+    outdir: 'dist',
+    prelude: `import { enableCompileCache } from 'node:module';${versionCheck}\nenableCompileCache?.();`,
   },
-});
-writeFileSync('dist/etlctl', launcher);
-chmodSync('dist/etlctl', 0o755);
-const [output] = Object.values(result.metafile.outputs);
-process.stdout.write(`dist/etlctl ${version} (${Math.round((output?.bytes ?? 0) / 1024)} KiB)\n`);
+  router: {
+    entries: { main: 'router/src/main.ts', 'log-thread': 'router/src/raft/thread/log-thread.ts' },
+    outdir: 'dist/router',
+    native: ['classic-level'],
+    files: ['router/src/api/graphql/schema.graphql'],
+  },
+};
+
+/** Packages that read their proto files from the folder of their sources. */
+const readsItsFolder =
+  /node_modules[\\/]((?:@grpc[\\/]reflection|grpc-health-check)[\\/]build[\\/].*)\.js$/;
+
+/** Their folder becomes one beside the bundle, with the same files in it. */
+const packageFolders: Plugin = {
+  name: 'package-folders',
+  setup({ onLoad }) {
+    onLoad({ filter: readsItsFolder }, ({ path }) => {
+      const inside = readsItsFolder.exec(path)?.[1] ?? '';
+      const folder = inside.slice(0, inside.lastIndexOf('/'));
+      const source = readFileSync(path, 'utf8');
+      return {
+        contents: source.replaceAll(
+          '__dirname',
+          `(etlBundleFolder + ${JSON.stringify(`/assets/${folder}`)})`,
+        ),
+        loader: 'js',
+      };
+    });
+  },
+};
+
+async function makeBundle(name: string): Promise<void> {
+  const bundle = bundles[name];
+  if (bundle === undefined) {
+    throw new Error(`there is no ${name} to build; there are ${Object.keys(bundles).join(', ')}`);
+  }
+  const { outdir } = bundle;
+  if (outdir !== 'dist') rmSync(outdir, { recursive: true, force: true });
+  mkdirSync(outdir, { recursive: true });
+  const { metafile } = await build(optionsOf(bundle));
+  for (const file of bundle.files ?? []) cpSync(file, `${outdir}/${file.split('/').at(-1)}`);
+  for (const module of bundle.native ?? []) copyModule(module, `${outdir}/node_modules`);
+  copyAssets(metafile, outdir);
+  if (name === 'etlctl') {
+    writeFileSync('dist/etlctl', launcher);
+    chmodSync('dist/etlctl', 0o755);
+  }
+  const where = outdir === 'dist' ? `dist/${name}` : outdir;
+  process.stdout.write(`${where} ${version} (${Math.round(bytesOf(metafile) / 1024)} KiB)\n`);
+}
+
+function optionsOf({ entries, outdir, native = [], prelude = '' }: Bundle): BuildOptions & {
+  metafile: true;
+} {
+  return {
+    entryPoints: { ...entries },
+    outdir,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node24',
+    conditions: ['etl-source'],
+    external: [...native],
+    plugins: [packageFolders],
+    minifySyntax: true,
+    minifyWhitespace: true,
+    keepNames: true,
+    metafile: true,
+    legalComments: 'none',
+    define: { ETL_VERSION: JSON.stringify(version), ETL_COMMIT: JSON.stringify(commit()) },
+    banner: {
+      js: `import { createRequire as etlCreateRequire } from 'node:module';
+const require = etlCreateRequire(import.meta.url);
+const etlBundleFolder = import.meta.dirname;${prelude}`,
+    },
+  };
+}
+
+/** A module and what it needs; of native ones those for Linux, which images are for. */
+function copyModule(module: string, to: string): void {
+  const from = `node_modules/${module}`;
+  const { dependencies = {} } = JSON.parse(readFileSync(`${from}/package.json`, 'utf8')) as {
+    dependencies?: { readonly [name: string]: string };
+  };
+  const isNeeded = (path: string): boolean => {
+    const platform = /prebuilds\/([^/]+)/.exec(path)?.[1];
+    return platform === undefined || /^linux-(x64|arm64)$/.test(platform);
+  };
+  const isSource = (path: string): boolean => /\/(deps|binding\.cc|.*\.md)$/.test(path);
+  cpSync(from, `${to}/${module}`, {
+    recursive: true,
+    filter: (path) => isNeeded(path) && !isSource(path),
+  });
+  for (const dependency of Object.keys(dependencies)) copyModule(dependency, to);
+}
+
+/** The proto files of packages that read their folder. */
+function copyAssets({ inputs }: Metafile, outdir: string): void {
+  const packages = Object.keys(inputs).flatMap((path) => {
+    const inside = readsItsFolder.exec(path)?.[1];
+    return inside === undefined ? [] : [inside.slice(0, inside.indexOf('/build/'))];
+  });
+  for (const name of new Set(packages)) {
+    for (const folder of [`${name}/proto`, `${name}/build/proto`]) {
+      if (!existsSync(`node_modules/${folder}`)) continue;
+      cpSync(`node_modules/${folder}`, `${outdir}/assets/${folder}`, { recursive: true });
+    }
+  }
+}
+
+function bytesOf({ outputs }: Metafile): number {
+  return Object.values(outputs).reduce((sum, { bytes }) => sum + bytes, 0);
+}
 
 function commit(): string {
   try {
@@ -60,3 +176,6 @@ function commit(): string {
     return 'unknown';
   }
 }
+
+const names = process.argv.slice(2);
+for (const name of names.length > 0 ? names : ['etlctl']) await makeBundle(name);
