@@ -13,7 +13,16 @@ import { type Need, needs, runIsolated, whyNot } from './isolation.ts';
 import { commandOf, type PlannedRun, type PlanOptions, planRun, scenariosOf } from './plan.ts';
 import { runScenario } from './run.ts';
 import { scenarios } from './scenarios.ts';
-import { appendDone, type DoneRun, lineOf, readDone, summarize, tableOf } from './summary.ts';
+import {
+  appendDone,
+  type DoneRun,
+  lineOf,
+  presentCommit,
+  readDone,
+  saveSummary,
+  summarize,
+  tableOf,
+} from './summary.ts';
 
 const usage = `Usage: npm run nemesis -- [flags]
 
@@ -27,6 +36,7 @@ Plays scenarios against three and five router processes under load, and checks t
   --without LIST    Leaves out scenarios that need netns (hosts of their own) or disk (file systems of their own).
   --state FILE      Where finished runs are kept. Default: under .cache/nemesis, named after the other flags.
   --fresh           Forgets finished runs.
+  --save            Keeps the summary under bench/results/nemesis, named after the day and the commit.
   --list            Shows the scenarios.
   --help            Shows this.
 
@@ -42,6 +52,7 @@ const known = {
   without: { type: 'string', default: '' },
   state: { type: 'string' },
   fresh: { type: 'boolean', default: false },
+  save: { type: 'boolean', default: false },
   list: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
   inside: { type: 'boolean', default: false },
@@ -49,6 +60,7 @@ const known = {
 
 const flags = readFlags();
 
+const resultsFolder = 'bench/results/nemesis';
 /** A run that was too slow to count is played again, but not for ever. */
 const attemptsPerRun = 3;
 
@@ -111,9 +123,11 @@ async function play(options: PlanOptions, runs: number, isolated: boolean): Prom
       done.push(result);
     }
   }
-  const finished = done.filter(({ run }) => run <= runs);
-  const summary = summarize(finished);
-  say(`\n${tableOf(finished)}\n${JSON.stringify(summary)}\n`);
+  const summary = summarize(done.filter(({ run }) => run <= runs));
+  say(`\n${tableOf(summary)}\n`);
+  if (flags.save && !stopped.signal.aborted)
+    say(`saved as ${saveSummary(resultsFolder, summary, aboutOf(options, runs))}\n`);
+  say(`${JSON.stringify(summary)}\n`);
   if (stopped.signal.aborted) process.exit(130);
   return summary.failed > 0 || summary.runs === 0 ? 1 : 0;
 }
@@ -127,7 +141,8 @@ async function playOne(
   const { isolated, signal } = how;
   const leastRate = readCount('--least-rate', flags['least-rate'], 0, 10_000);
   const result = await runScenario({ ...planned, isolated, leastRate, folder, signal });
-  const done: DoneRun = { run, seed, scenario: scenario.name, members, ...result };
+  const commit = presentCommit();
+  const done: DoneRun = { run, seed, scenario: scenario.name, members, commit, ...result };
   if (signal.aborted) {
     rmSync(folder, { recursive: true, force: true });
     return done;
@@ -174,6 +189,26 @@ function readCount(flag: string, text: string, least: number, most: number): num
 function nameOf({ seed, members, only, without }: PlanOptions): string {
   const left = without.length === 0 ? [] : ['without', ...without];
   return [only ?? 'all', members ?? 'mixed', seed, ...left].join('-');
+}
+
+/** How a summary is named, and the command that makes such a one. */
+function aboutOf(
+  options: PlanOptions,
+  runs: number,
+): { readonly name: string; readonly command: string } {
+  const { seed, members, only, without } = options;
+  const given = [
+    `--runs ${runs} --seed ${seed}`,
+    ...(only === undefined ? [] : [`--only ${only}`]),
+    ...(members === undefined ? [] : [`--members ${members}`]),
+    ...(without.length === 0 ? [] : [`--without ${without.join(',')}`]),
+    ...(flags['least-rate'] === '100' ? [] : [`--least-rate ${flags['least-rate']}`]),
+  ];
+  const isAll = nameOf({ ...options, seed: 1 }) === 'all-mixed-1';
+  return {
+    name: isAll ? 'all' : nameOf(options),
+    command: `npm run nemesis -- ${given.join(' ')}`,
+  };
 }
 
 function listed(): string {

@@ -33,6 +33,8 @@ export interface RunResult {
   readonly problems: readonly string[];
   readonly operations: number;
   readonly unanswered: number;
+  /** Requests that were sent to two members at once and answered by both. */
+  readonly doubled: number;
   readonly operationsPerSecond: number;
   /** From the last command that ended the harm until every member had an answered write pass through it. */
   readonly recoveryMs: number;
@@ -42,6 +44,8 @@ export interface RunResult {
   readonly linearizable: boolean;
   readonly failoverMs: readonly number[];
   readonly transferMs: readonly number[];
+  /** The whole run. */
+  readonly runMs: number;
 }
 
 const workloadOptions = { clients: 16, keys: 8, lanes: 3, operationsPerSecond: 20 };
@@ -218,6 +222,8 @@ class Run {
       loadingMs: Math.round(this.#loadingMs),
       failoverMs: this.#measured.failoverMs.map(Math.round),
       transferMs: this.#measured.transferMs.map(Math.round),
+      doubled: this.#workload?.doubled ?? 0,
+      runMs: Math.round(performance.now() - this.#startMs),
     };
   }
 

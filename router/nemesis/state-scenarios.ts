@@ -70,19 +70,22 @@ async function fillLog(stage: Stage): Promise<void> {
   heal();
   say(`refused: ${refusal.message}`);
   const name = { kind: 'EtlSource', namespace: 'fill', name: 'f0' };
-  await leader.admin.getObject({ name }, { deadlineMs: 5000 });
-  await leader.admin.deleteObject({ name }, { deadlineMs: 5000 });
+  await leader.admin.getObject({ name }, { deadlineMs: recoveryMaxMs });
+  await leader.admin.deleteObject({ name }, { deadlineMs: recoveryMaxMs });
   say('reads and deletes go on');
+  let last = 'nothing';
   await until(recoveryMaxMs, 'the log takes writes again', async () => {
     try {
       await leader.admin.applyObject({ manifest: filler(1, -1) }, { deadlineMs: 5000 });
       return true;
     } catch (error) {
-      const failure = toEtlError(error);
-      if (isQuotaRefusal(failure)) return undefined;
-      throw failure;
+      last = toEtlError(error).message;
+      return undefined;
     }
+  }).catch((error: unknown) => {
+    throw new Error(`${(error as Error).message}: ${last}`);
   });
+  say('writes go on');
 }
 
 /** Refused in time, and told why and what to do about it. */
@@ -143,7 +146,7 @@ async function flip(directory: string): Promise<string> {
 
 async function alarmOf({ cluster }: Stage, victim: Member): Promise<true | undefined> {
   await pause(0);
-  const told = cluster.alarms.some((line) => line.includes(`${victim.name}: another state`));
+  const told = cluster.alarms.some((line) => line.includes(`member ${victim.name} (id `));
   return told ? true : undefined;
 }
 

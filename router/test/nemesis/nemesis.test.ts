@@ -2,22 +2,28 @@
 // rest, and all that takes root, is `npm run nemesis`.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { EtlError } from '@etl-router/core';
 import type { Operation } from '../../linearizability/operations.ts';
 import { lostPositions, lostWrites, unfencedCommits } from '../../nemesis/checks.ts';
 import { commandOf, planRun, scenariosOf } from '../../nemesis/plan.ts';
+import { type Listing, problemsOf } from '../../nemesis/restoring.ts';
 import { runScenario } from '../../nemesis/run.ts';
 import { scenarios } from '../../nemesis/scenarios.ts';
+import { isQuotaRefusal } from '../../nemesis/state-scenarios.ts';
 import {
   appendDone,
   type DoneRun,
   percentilesOf,
   readDone,
+  saveSummary,
   summarize,
+  tableOf,
 } from '../../nemesis/summary.ts';
+import { LogQuota } from '../../src/consensus/log-quota.ts';
 
 const everything = { seed: 1, members: undefined, only: undefined, without: [] } as const;
 
@@ -75,7 +81,7 @@ function done(fields: Partial<DoneRun>): DoneRun {
   return {
     ...{ run: 1, seed: 1, scenario: 'kill-leader', members: 3, outcome: 'passed', problems: [] },
     ...{ operations: 100, unanswered: 1, operationsPerSecond: 200, recoveryMs: 50 },
-    loadingMs: 20,
+    ...{ loadingMs: 20, runMs: 9000, doubled: 3, commit: 'abc1234' },
     ...{ lostWrites: 0, linearizable: true, failoverMs: [], transferMs: [] },
     ...fields,
   };
@@ -103,6 +109,17 @@ test('finished runs are read back, and add up without those that were discarded'
   } = summarize(runs);
   assert.deepEqual([passed, failed, discarded, lost, nonLinearizable], [1, 1, 1, 2, 1]);
   assert.deepEqual(failoverMs, { count: 2, p50: 900, p99: 1100, max: 1100 });
+  const sums = summarize(runs);
+  assert.deepEqual(sums.commits, ['abc1234']);
+  assert.deepEqual(sums.recoveryMs.max, 50);
+  assert.deepEqual(sums.recoveryLoadedMs.max, 30);
+  assert.deepEqual(sums.scenarios['kill-leader']?.transferMs.p50, 80);
+  assert.match(tableOf(sums), /^\| kill-leader \| 2 \| 1 \| 1 \| 2 \| 1 \|.*\| 900 1100 1100 \|/m);
+  const saved = saveSummary(join(folder, 'kept'), sums, { name: 'all', command: 'npm run x' });
+  assert.match(saved, /\d{4}-\d\d-\d\d-abc1234\.json$/);
+  assert.equal(JSON.parse(await readFile(saved, 'utf8')).lostWrites, 2);
+  appendDone(file, { run: 3 } as DoneRun);
+  assert.throws(() => readDone(file), /runs\.jsonl:4: is damaged or of another version/);
   assert.deepEqual(percentilesOf([]), { count: 0, p50: null, p99: null, max: null });
 });
 
@@ -125,6 +142,28 @@ test('an answered write is lost when the last read is older, or shows nothing th
   assert.equal(lostWrites([write, read({ version: 6, spec: 'b' })]).length, 1);
   assert.equal(lostWrites([write, read(notFound)]).length, 1);
   assert.deepEqual(lostWrites([write, deletion, read(notFound)]), []);
+});
+
+test('a restore is all or nothing, and not taken back', () => {
+  const listing = (shown: string, askedMs: number): Listing => ({
+    ...{ member: '1', shown, askedMs, answeredMs: askedMs + 5 },
+  });
+  assert.deepEqual(problemsOf([listing('a', 0), listing('b', 10), listing('a', 12)], 'a', 'b'), []);
+  assert.match(
+    problemsOf([listing('a', 0), listing('a and b', 10)], 'a', 'b').join(),
+    /showed a part of a restore: a and b/,
+  );
+  assert.match(
+    problemsOf([listing('b', 10), listing('a', 16)], 'a', 'b').join(),
+    /the state from before after the restored one/,
+  );
+});
+
+test('a write that the quota refuses is told so, and no other refusal counts', () => {
+  const log = { diskBytes: 95 };
+  const refusal = new LogQuota(log, 100).refusal(false);
+  assert(refusal !== undefined && isQuotaRefusal(refusal));
+  assert(!isQuotaRefusal(new EtlError('ETL_LIMIT_EXCEEDED', 'too many wait', { retryable: true })));
 });
 
 test('a commit of a lane is lost when the last read is before it, and unfenced after a newer epoch', () => {
