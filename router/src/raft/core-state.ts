@@ -31,6 +31,8 @@ export interface RaftOptions {
   readonly inflight?: InflightLimits;
   /** Proposed and not yet committed. Default 64 MiB. */
   readonly maxUncommittedBytes?: number;
+  /** Commits are told with the next entries, or by `tellCommit()`. Default: at once. */
+  readonly tellsCommitsLater?: boolean;
   /** Reads that wait for a quorum. Default 4,096. */
   readonly maxPendingReads?: number;
   /** Uniform in [0, 1). */
@@ -71,6 +73,7 @@ export class CoreState {
   readonly heartbeatTicks: number;
   readonly maxAppendBytes: number;
   readonly maxUncommittedBytes: number;
+  readonly tellsCommitsLater: boolean;
   readonly reads: ReadQueue;
   readonly #inflight: InflightLimits;
   readonly #random: () => number;
@@ -95,6 +98,8 @@ export class CoreState {
   pendingConfiguration = 0;
   /** Leader: data of its own entries that are not committed. */
   uncommittedBytes = 0;
+  /** Leader: members hear at once of commits up to here, of later ones with entries. */
+  tellTo = 0;
   /** Leader: who takes over; 0: nobody. */
   transferee = 0;
 
@@ -118,6 +123,7 @@ export class CoreState {
     this.heartbeatTicks = heartbeatTicks;
     this.maxAppendBytes = options.maxAppendBytes ?? 1024 * 1024;
     this.maxUncommittedBytes = options.maxUncommittedBytes ?? 64 * 1024 * 1024;
+    this.tellsCommitsLater = options.tellsCommitsLater ?? false;
     this.#inflight = options.inflight ?? { maxMessages: 256, maxBytes: 16 * 1024 * 1024 };
     this.#random = options.random;
     this.reads = new ReadQueue(options.maxPendingReads ?? 4096);
@@ -154,6 +160,7 @@ export class CoreState {
     this.progress.clear();
     this.pendingConfiguration = 0;
     this.uncommittedBytes = 0;
+    this.tellTo = 0;
     this.transferee = 0;
     for (const { from, context } of this.reads.clear()) this.refuseRead(from, context);
   }

@@ -24,6 +24,8 @@ export interface ForwardingParts {
   readonly forwarder: Forwarder | undefined;
   /** Puts a command into the own log. Every error says what became of it. */
   readonly here: (command: Uint8Array, options: ProposalOptions) => Promise<Proposed>;
+  /** A command that another member handed over is answered: that member waits until it is applied there too. */
+  readonly onAnswered: () => void;
   /** Resolves when the entry is applied here. */
   readonly applied: (index: number, signal: AbortSignal) => Promise<void>;
   /** Makes what another member stamped this member's own. Throws for what is no command. */
@@ -84,14 +86,16 @@ export class Forwarding {
 
   /** A command that another member handed over: for the own log, or refused with a word on who leads. */
   async receive(command: Uint8Array, options: ProposalOptions): Promise<Proposed> {
-    const { here, restamp } = this.#parts;
+    const { here, restamp, onAnswered } = this.#parts;
     let own: Uint8Array;
     try {
       own = restamp?.(command) ?? command;
     } catch (error) {
       throw withOutcome(error, 'refused');
     }
-    return here(own, options);
+    const answer = await here(own, options);
+    onAnswered();
+    return answer;
   }
 
   async #insist(

@@ -59,9 +59,24 @@ export function sendEntries(state: CoreState, to: number): void {
     if (!sendAppend(state, to, progress)) return;
 }
 
-/** A probe asks; whoever replicates is sent entries, and told once how far they are committed. */
-function hasNews({ log, commit }: CoreState, { state, next, told }: Progress): boolean {
-  return state !== 'replicate' || next <= log.lastIndex || told < commit;
+/** A probe asks; whoever replicates is sent entries, and told once of a commit that can not wait for more of them. */
+function hasNews({ log, tellTo }: CoreState, { state, next, told }: Progress): boolean {
+  return state !== 'replicate' || next <= log.lastIndex || told < tellTo;
+}
+
+/** Whether someone does not know how far the log is committed who could be told. */
+export function owesCommit({ progress, id, commit }: CoreState): boolean {
+  for (const [member, each] of progress) {
+    const isIdle = each.state === 'replicate' && !each.isBlocked;
+    if (member !== id && isIdle && each.told < commit) return true;
+  }
+  return false;
+}
+
+/** Tells now how far the log is committed. */
+export function tellCommit(state: CoreState): void {
+  state.tellTo = state.commit;
+  broadcastCommit(state);
 }
 
 /** One append, or the wish for a snapshot where the entries are released. False: nothing was sent. */
@@ -201,7 +216,9 @@ export function advanceCommit(state: CoreState): void {
   if (isFirst) {
     for (const { from, context } of state.reads.takePostponed()) askRead(state, from, context);
   }
-  broadcastCommit(state);
+  // Whoever does not know of a change of members may not campaign, or asks those of old for their votes.
+  const isChange = commit < state.pendingConfiguration && state.pendingConfiguration <= index;
+  if (isChange || !state.tellsCommitsLater) tellCommit(state);
 }
 
 /** An empty append tells those who have everything; the others learn it with their next entries. */

@@ -1,9 +1,9 @@
 // What a member refuses before anything is done: commands that fit no entry, a state that belongs to another log, and
-// calls while it does not serve.
+// calls while it does not serve. And how it is, for those above.
 
 import { EtlError } from '@etl-router/core';
 import { closedError } from '../consensus/aborted.ts';
-import type { ConsensusRole, ReplicatedState } from '../consensus/consensus.ts';
+import type { ConsensusRole, ConsensusStatus, ReplicatedState } from '../consensus/consensus.ts';
 import { maxEntryBytes, type RaftLog } from '../storage/log-types.ts';
 import type { Raft } from './raft.ts';
 
@@ -61,4 +61,13 @@ export function roleOf({ failure, isClosing, raft }: DriverState): ConsensusRole
   if (isClosing) return 'closed';
   if (raft === undefined) return 'starting';
   return raft.role === 'preCandidate' ? 'candidate' : raft.role;
+}
+
+/** What the log holds and takes, as a status tells it. */
+export function extentOf(
+  log: RaftLog & { readonly diskBytes: number },
+): Pick<ConsensusStatus, 'firstIndex' | 'lastIndex' | 'logLength' | 'snapshotIndex' | 'logBytes'> {
+  const { firstIndex, lastIndex, snapshot, diskBytes } = log;
+  const logLength = lastIndex - firstIndex + 1;
+  return { firstIndex, lastIndex, logLength, snapshotIndex: snapshot.index, logBytes: diskBytes };
 }

@@ -39,9 +39,11 @@ import {
   checkCommand,
   checkServing,
   type DriverState,
+  extentOf,
   roleOf,
 } from './node-checks.ts';
 import type { RaftNodeOptions } from './node-options.ts';
+import { Pacing } from './pacing.ts';
 import { type MemberProgress, Raft } from './raft.ts';
 import { ReadWaiters } from './read-waiters.ts';
 import { Snapshots } from './snapshots.ts';
@@ -70,6 +72,7 @@ export class RaftNode implements Consensus {
   readonly #durable = new DurableQueue();
   readonly #failWith: (error: EtlError) => void;
   readonly #leadership = new Leadership();
+  readonly #pacing: Pacing;
   readonly #forwarding: Forwarding;
   #raft: Raft | undefined;
   #applier: Applier | undefined;
@@ -83,7 +86,7 @@ export class RaftNode implements Consensus {
   #closing: Promise<void> | undefined;
 
   constructor(options: RaftNodeOptions) {
-    const { log, heartbeatMs = 100, electionMs = 1000 } = options;
+    const { log, clock, heartbeatMs = 100, electionMs = 1000 } = options;
     const failed = Promise.withResolvers<EtlError>();
     this.failed = failed.promise;
     this.#failWith = failed.resolve;
@@ -97,19 +100,19 @@ export class RaftNode implements Consensus {
     this.#reads = new ReadWaiters({
       namesAfter: options.random.below(2 ** 20) * 2 ** 32,
       retryTicks: ticksPerHeartbeat * 2,
-      timeoutTicks: Math.min(
-        this.#electionTicks * readElections,
-        Math.ceil(waitMaxMs / this.#tickMs),
-      ),
+      timeoutTicks: Math.min(maxTicksAway, Math.ceil(waitMaxMs / this.#tickMs)),
     });
     this.#quota = new LogQuota(log, options.logQuotaBytes);
+    const tell = (): void => this.#input((raft) => raft.tellCommit());
+    this.#pacing = new Pacing({ clock, onHoldOver: () => this.#schedule(), onTellDue: tell });
     this.#forwarding = new Forwarding({
       self: options.nodeId,
       forwarder: options.forwarder,
       restamp: options.restamp,
       here: (command, how) => this.#proposeHere(command, how),
       applied: (index, signal) => (this.#applier as Applier).until(index, signal),
-      clock: options.clock,
+      clock,
+      onAnswered: tell,
       waitMs: Math.min(waitMaxMs, electionMs * waitElections),
       bounds,
     });
@@ -136,6 +139,7 @@ export class RaftNode implements Consensus {
       applied: state.applied.index,
       electionTicks: this.#electionTicks,
       heartbeatTicks: ticksPerHeartbeat,
+      tellsCommitsLater: true,
       random: () => random.next(),
     });
     this.#applier = new Applier({
@@ -245,7 +249,6 @@ export class RaftNode implements Consensus {
   }
 
   status(): ConsensusStatus {
-    const { hardState, firstIndex, lastIndex, snapshot } = this.#log;
     const { clusterId, nodeId } = this.#options;
     const raft = this.#raft;
     const leader = raft?.leader ?? 0;
@@ -253,15 +256,11 @@ export class RaftNode implements Consensus {
       clusterId,
       nodeId,
       role: roleOf(this.#state),
-      term: raft?.term ?? hardState.term,
+      term: raft?.term ?? this.#log.hardState.term,
       leaderId: leader === 0 ? undefined : leader,
-      commitIndex: raft?.commitIndex ?? hardState.commit,
+      commitIndex: raft?.commitIndex ?? this.#log.hardState.commit,
       lastApplied: this.#applier?.applied ?? 0,
-      firstIndex,
-      lastIndex,
-      logLength: lastIndex - firstIndex + 1,
-      snapshotIndex: snapshot.index,
-      logBytes: this.#log.diskBytes,
+      ...extentOf(this.#log),
       logQuotaBytes: this.#quota.maxBytes,
       contacts: this.#options.transport.contacts,
       pendingProposals: this.#pending.count,
@@ -276,6 +275,7 @@ export class RaftNode implements Consensus {
 
   async #close(): Promise<void> {
     this.#cancelTick?.();
+    this.#pacing.end();
     this.#forwarding.end(closedError());
     if (this.#raft !== undefined && this.#failure === undefined) await this.#drain();
     this.#reads.rejectAll(closedError());
@@ -345,19 +345,22 @@ export class RaftNode implements Consensus {
       });
       this.#forwarding.note(raft.leader);
       this.#applier?.wake();
+      this.#pacing.note(raft);
     } catch (error) {
       this.#fail(error);
     }
     this.#isInTurn = false;
   }
 
-  /** What comes while the log writes waits for it, and shares the next write and the messages about it. */
+  /** What comes while the log writes or a batch is under way shares the next write and the messages about it. */
   #proposeQueued(raft: Raft): void {
     if (!this.#pending.hasQueued || this.#durable.isWriting) return;
+    if (this.#closing === undefined && this.#pacing.holdsBack(raft)) return;
     const queued = this.#pending.takeQueued();
     if (queued.length === 0) return;
     try {
       const { index, term } = raft.propose(queued.map(({ command }) => command));
+      this.#pacing.sent(index + queued.length - 1);
       for (const [at, proposal] of queued.entries())
         this.#pending.place(proposal, { index: index + at, term });
     } catch (error) {
@@ -483,6 +486,7 @@ export class RaftNode implements Consensus {
     const failure = toEtlError(error);
     this.#failure = failure;
     this.#cancelTick?.();
+    this.#pacing.end();
     this.#forwarding.end(failure);
     this.#pending.rejectAll(failure);
     this.#reads.rejectAll(failure);

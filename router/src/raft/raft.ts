@@ -22,8 +22,10 @@ import {
   broadcastHeartbeat,
   checkQuorum,
   grantReads,
+  owesCommit,
   sendEntries,
   stepAsLeader,
+  tellCommit,
   transferTo,
 } from './leader.ts';
 import type { Message, MessageOf } from './messages.ts';
@@ -176,6 +178,16 @@ export class Raft {
     if (state.role === 'leader') return askRead(state, state.id, context);
     if (state.leader === 0) throw noLeader();
     state.send(state.leader, { type: 'readIndex', context });
+  }
+
+  /** Whether a commit is told later and someone still has to hear of it; see {@link tellCommit}. */
+  get owesCommit(): boolean {
+    return this.role === 'leader' && owesCommit(this.#state);
+  }
+
+  /** Tells now what was to be told later. */
+  tellCommit(): void {
+    if (this.role === 'leader') tellCommit(this.#state);
   }
 
   /** Hands leadership to a voter. Throws ETL_NOT_LEADER, ETL_INVALID_ARGUMENT. */

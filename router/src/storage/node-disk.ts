@@ -14,6 +14,9 @@ import {
 
 const flags: { readonly [mode in OpenMode]: string } = { read: 'r', update: 'r+', create: 'w+' };
 
+/** What is written without a detour over another thread. */
+const inPlaceMaxBytes: number = 64 * 1024;
+
 /** The disk of this machine. */
 export const nodeDisk: Disk = {
   async list(directory) {
@@ -67,9 +70,23 @@ class NodeFile implements DiskFile {
 
   async write(offset: number, chunks: readonly Uint8Array[]): Promise<void> {
     let at = offset;
+    const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
+    if (bytes <= inPlaceMaxBytes) return this.#writeInPlace(offset, chunks);
     for (const chunk of chunks) {
       for (let done = 0; done < chunk.length; ) {
         const count = await this.#writeSome(chunk, done, at);
+        done += count;
+        at += count;
+      }
+    }
+  }
+
+  /** A few pages go to the memory of the system, which takes less than to hand them to another thread. */
+  #writeInPlace(offset: number, chunks: readonly Uint8Array[]): void {
+    let at = offset;
+    for (const chunk of chunks) {
+      for (let done = 0; done < chunk.length; ) {
+        const count = fs.writeSync(this.#fd, chunk, done, chunk.length - done, at);
         done += count;
         at += count;
       }

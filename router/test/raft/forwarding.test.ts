@@ -165,6 +165,7 @@ function bench(
       );
     },
     applied,
+    onAnswered: () => undefined,
     restamp: undefined,
     clock,
     waitMs: 3000,
