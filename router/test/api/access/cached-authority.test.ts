@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EtlError, ManualClock } from '@etl-router/core';
+import type { Authority, Caller, Verb } from '../../../src/api/access/access.ts';
+import {
+  CachedAuthority,
+  rememberedMax,
+  rememberedNoMs,
+  rememberedYesMs,
+} from '../../../src/api/access/cached-authority.ts';
+
+const ann: Caller = { name: 'ann', uid: 'u1', groups: ['staff'], extra: {} };
+
+class CountingAuthority implements Authority {
+  asked = 0;
+  isAway = false;
+  readonly tokens = new Map<string, Caller>([['good', ann]]);
+  readonly rights = new Set<string>(['ann get']);
+
+  async authenticate(token: string): Promise<Caller | undefined> {
+    await this.#answer();
+    return this.tokens.get(token);
+  }
+
+  async allows({ name }: Caller, verb: Verb): Promise<boolean> {
+    await this.#answer();
+    return this.rights.has(`${name} ${verb}`);
+  }
+
+  async #answer(): Promise<void> {
+    this.asked++;
+    await Promise.resolve();
+    if (this.isAway) throw new EtlError('ETL_UNAVAILABLE', 'away', { retryable: true });
+  }
+}
+
+function create() {
+  const clock = new ManualClock();
+  const authority = new CountingAuthority();
+  return { clock, authority, cached: new CachedAuthority(authority, clock) };
+}
+
+test('a yes counts for a minute, and is asked again after it', async () => {
+  const { clock, authority, cached } = create();
+  for (let count = 0; count < 5; count++) assert.deepEqual(await cached.authenticate('good'), ann);
+  assert.equal(authority.asked, 1);
+  authority.tokens.clear();
+  clock.advance(rememberedYesMs - 1);
+  assert.deepEqual(await cached.authenticate('good'), ann);
+  clock.advance(1);
+  assert.equal(await cached.authenticate('good'), undefined);
+});
+
+test('a no is forgotten within seconds: who was just allowed does not wait a minute', async () => {
+  const { clock, authority, cached } = create();
+  assert.equal(await cached.allows(ann, 'update'), false);
+  authority.rights.add('ann update');
+  clock.advance(rememberedNoMs - 1);
+  assert.equal(await cached.allows(ann, 'update'), false);
+  clock.advance(1);
+  assert.equal(await cached.allows(ann, 'update'), true);
+});
+
+test('rights are of a caller and a verb: groups and verbs are not mixed up', async () => {
+  const { authority, cached } = create();
+  assert.equal(await cached.allows(ann, 'get'), true);
+  assert.equal(await cached.allows(ann, 'update'), false);
+  await cached.allows({ ...ann, groups: ['staff', 'admins'] }, 'get');
+  await cached.allows({ ...ann, uid: 'u2' }, 'get');
+  assert.equal(authority.asked, 4);
+});
+
+test('many who ask the same at once are one question', async () => {
+  const { authority, cached } = create();
+  const asked = Array.from({ length: 50 }, () => cached.authenticate('good'));
+  assert.equal(
+    (await Promise.all(asked)).every((caller) => caller === ann),
+    true,
+  );
+  assert.equal(authority.asked, 1);
+});
+
+test('an authority that is away is not remembered, and what is remembered still counts', async () => {
+  const { authority, cached } = create();
+  await cached.authenticate('good');
+  authority.isAway = true;
+  assert.deepEqual(await cached.authenticate('good'), ann);
+  await assert.rejects(cached.authenticate('other'), { code: 'ETL_UNAVAILABLE' });
+  authority.isAway = false;
+  assert.equal(await cached.authenticate('other'), undefined);
+});
+
+test('tokens that nobody knows do not fill the memory', async () => {
+  const { authority, cached } = create();
+  await cached.authenticate('good');
+  for (let count = 0; count < rememberedMax; count++) await cached.authenticate(`bad-${count}`);
+  const { asked } = authority;
+  await cached.authenticate(`bad-${rememberedMax - 1}`);
+  assert.equal(authority.asked, asked);
+  await cached.authenticate('good');
+  assert.equal(authority.asked, asked + 1);
+});
