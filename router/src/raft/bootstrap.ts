@@ -22,6 +22,8 @@ export interface BootstrapPeer {
   readonly name: string | undefined;
   /** Undefined: it did not answer. */
   readonly answer: BootstrapMember | undefined;
+  /** What an operator can do about it, where it did not. */
+  readonly why?: string;
 }
 
 /** A member that takes part in founding. */
@@ -72,8 +74,9 @@ function reasonAgainst(
   peers: readonly BootstrapPeer[],
   all: readonly BootstrapMember[],
 ): string | undefined {
-  for (const { address, name, answer } of peers) {
-    if (answer === undefined) return `${name ?? 'the peer'} at ${address} does not answer`;
+  for (const { address, name, answer, why } of peers) {
+    if (answer === undefined)
+      return `${name ?? 'the peer'} at ${address} does not answer${why === undefined ? '' : `: ${why}`}`;
     if (name !== undefined && answer.name !== name) {
       return `${address} is member ${answer.name}, not member ${name}; check the peers`;
     }

@@ -3,10 +3,11 @@ import { execFile } from 'node:child_process';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { ManualClock } from '@etl-router/core';
+import { ManualClock, silentLogger, systemClock } from '@etl-router/core';
 import { createClient } from '@etl-router/proto/grpc';
 import { RaftService } from '@etl-router/proto/raft';
 import { ChannelCredentials } from '@grpc/grpc-js';
+import { checkOwnCertificate } from '../../src/raft/grpc/own-certificate.ts';
 import type { TlsFiles } from '../../src/raft/grpc/security.ts';
 import { clusterId, heartbeat, type Member, type Members, withMembers } from './members.ts';
 import { identity, refusalOf, repeatUntil, strangerTo } from './strangers.ts';
@@ -172,6 +173,63 @@ test(
       await assert.rejects(members.add({ id: 1, security }), {
         code: 'ETL_CONFIG_INVALID',
         message: /^certificates of the members \(.*\.pem, .*\): /,
+      });
+    }
+  }),
+);
+
+test(
+  'who waits for a cluster is told when it is certificates that keep a peer away',
+  withMembers(async (members) => {
+    const ca = await Authority.create(members);
+    const other = await Authority.create(members, 'other');
+    const security = await ca.issue('m1', 'DNS:m1');
+    const foreign = { ...(await other.issue('m2', 'DNS:m2')), caFile: ca.caFile };
+    const stop = new AbortController();
+    const expected = [
+      [{ security: foreign }, /the handshake with 127\.0\.0\.1:\d+ failed: .*certificate/],
+      [{}, /the handshake with|ended the connection in the handshake; see that both use TLS/],
+    ] as const;
+    for (const [options, words] of expected) {
+      const peer = await members.add({ id: 2, participation: null, ...options });
+      const said = Promise.withResolvers<string>();
+      const logger = { ...silentLogger, info: (text: unknown) => said.resolve(String(text)) };
+      const waiting = await members.add({ id: 1, security, participation: null, logger });
+      const waits = waiting.transport.greetPeers([{ address: peer.peer.address }], stop.signal);
+      const ended = assert.rejects(waits);
+      assert.match(await said.promise, words);
+      await waiting.transport.close();
+      await ended;
+    }
+  }),
+);
+
+test(
+  'a certificate that the other members would refuse is refused at the start, saying why',
+  withMembers(async (members) => {
+    const ca = await Authority.create(members);
+    const other = await Authority.create(members, 'other');
+    const own = await ca.issue('m1', 'DNS:m1');
+    const self = { name: 'm1', clusterId: '' };
+    const day = 24 * 60 * 60 * 1000;
+    // openssl writes whole seconds.
+    const now = systemClock.wallMs() + 5000;
+    await checkOwnCertificate(own, self, now);
+    const byUri = await ca.issue('uri', `URI:etl-router://${clusterId}/m1`);
+    await checkOwnCertificate(byUri, self, now);
+    await checkOwnCertificate(byUri, { name: 'm1', clusterId }, now);
+    const foreign = await other.issue('m1', 'DNS:m1');
+    const refused: readonly (readonly [TlsFiles, typeof self, number, RegExp])[] = [
+      [own, self, now + 3 * day, /it expired at 2.*renew it/],
+      [own, self, now - day, /it is valid from 2.*see that the clock is right/],
+      [own, { ...self, name: 'm2' }, now, /it does not name member m2; .* need DNS:m2 or URI/],
+      [byUri, { name: 'm1', clusterId: 'another' }, now, /need DNS:m1 or URI:etl-router:.*another/],
+      [{ ...foreign, caFile: own.caFile }, self, now, /none of the authorities in .* signed it/],
+    ];
+    for (const [security, who, nowMs, message] of refused) {
+      await assert.rejects(checkOwnCertificate(security, who, nowMs), {
+        code: 'ETL_CONFIG_INVALID',
+        message,
       });
     }
   }),

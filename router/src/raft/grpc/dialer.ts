@@ -96,7 +96,7 @@ export class Dialer {
       return { client, greeting };
     } catch (error) {
       client.close();
-      throw toEtlError(error);
+      throw worded(toEtlError(error), address);
     }
   }
 }
@@ -127,4 +127,20 @@ function checkExpected(found: PeerIdentity, expected: Peer, clusterId: string): 
       `member ${name} (${address}) has id ${found.id}, not ${expected.id}: its data directory was replaced; remove member ${expected.id} and add ${found.id}`,
     );
   }
+}
+
+/** How grpc-js words that there was no connection: a sentence around what the socket or TLS said. */
+const noConnection =
+  /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note: /s;
+
+/** The reason alone. Who ends a handshake says nothing of why, so what it can be is said here, and it is no absence. */
+function worded(error: EtlError, address: string): EtlError {
+  const reason = noConnection.exec(error.message)?.[1];
+  if (reason === undefined) return error;
+  const isAway = /\bE[A-Z]{4,}\b/.test(reason);
+  if (isAway) return new EtlError(error.code, reason, { retryable: true, cause: error });
+  const why = reason.startsWith('Failed to connect')
+    ? `${address} ended the connection in the handshake; see that both use TLS or neither does, and that it trusts the certificate of this member`
+    : `the handshake with ${address} failed: ${reason}`;
+  return new EtlError('ETL_UNAUTHENTICATED', why, { retryable: false, cause: error });
 }

@@ -69,8 +69,11 @@ async function ask(
     if (name === undefined) learn(address, answer.name);
     return { address, name, answer };
   } catch (error) {
-    logger.debug({ address, err: toEtlError(error) }, 'a peer does not answer');
-    return { address, name, answer: undefined };
+    const failure = toEtlError(error);
+    logger.debug({ address, err: failure }, 'a peer does not answer');
+    // That a member is not there yet is to be expected; anything else is worth telling.
+    const why = failure.retryable ? {} : { why: failure.message };
+    return { address, name, answer: undefined, ...why };
   }
 }
 

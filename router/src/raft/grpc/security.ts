@@ -169,20 +169,24 @@ function checkCertificate(
   name: string,
   clusterId: string,
 ): void {
-  const names = alternativeNames(certificate?.subjectaltname ?? '');
-  if (names.includes(`DNS:${name}`)) return;
-  const isNamed = names.some((entry) => {
-    const match = /^URI:etl-router:\/\/([^/]+)\/(.+)$/.exec(entry);
-    return match !== null && match[2] === name && (clusterId === '' || match[1] === clusterId);
-  });
-  if (isNamed) return;
+  if (isNamedBy(certificate?.subjectaltname ?? '', name, clusterId)) return;
   throw new RefusedPeer(
     'certificate',
     `the certificate of member ${name} does not name it; its subject alternative names need DNS:${name} or URI:etl-router://${clusterId || '<cluster id>'}/${name}`,
   );
 }
 
+/** Whether subject alternative names, as Node words them, name a member; a cluster id of '' is any. */
+export function isNamedBy(alternativeNames: string, name: string, clusterId: string): boolean {
+  const names = namesIn(alternativeNames);
+  if (names.includes(`DNS:${name}`)) return true;
+  return names.some((entry) => {
+    const match = /^URI:etl-router:\/\/([^/]+)\/(.+)$/.exec(entry);
+    return match !== null && match[2] === name && (clusterId === '' || match[1] === clusterId);
+  });
+}
+
 /** Node quotes a name that holds a comma, so that none can pretend to be two. */
-function alternativeNames(text: string): readonly string[] {
+function namesIn(text: string): readonly string[] {
   return text.match(/(?:[^",\s]|"(?:[^"\\]|\\.)*")+/g) ?? [];
 }

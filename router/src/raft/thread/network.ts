@@ -9,6 +9,7 @@ import type { LogReader } from '../../storage/log-types.ts';
 import { nodeDisk } from '../../storage/node-disk.ts';
 import { checkMessage, checkTermJump } from '../check-message.ts';
 import type { GivenPeer } from '../grpc/greet-peers.ts';
+import { checkOwnCertificate } from '../grpc/own-certificate.ts';
 import { GrpcTransport } from '../grpc/transport.ts';
 import type { Message } from '../messages.ts';
 import type { RaftNode } from '../node.ts';
@@ -33,6 +34,7 @@ export class Network {
   static async listen(parts: MemberParts, { nodeId, name, clusterId }: Identity): Promise<Network> {
     const { options, clock, random, logger } = parts;
     const { listenAddress, security } = options.network;
+    await checkOwnCertificate(security, { name, clusterId }, clock.wallMs());
     const transport = await GrpcTransport.listen({
       self: { id: nodeId, name, clusterId },
       listenAddress,
