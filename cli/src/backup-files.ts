@@ -2,14 +2,14 @@
 // only as what its metadata says: a backup that was cut or changed is refused before a router sees it.
 
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream, type Stats } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { EtlError } from '@etl-router/core';
+import { EtlError, toEtlError } from '@etl-router/core';
 
 export const compressions = ['zstd', 'gzip', 'none'] as const;
 export type Compression = (typeof compressions)[number];
@@ -72,17 +72,31 @@ export function checkBackupId(id: string): void {
   );
 }
 
-/** All backups of a folder, the newest first. */
-export async function listBackups(folder: string): Promise<readonly BackupMetadata[]> {
+/** What a folder holds. */
+export interface BackupList {
+  /** The newest first. */
+  readonly backups: readonly BackupMetadata[];
+  /** Why the others can not be read: one that is damaged hides no other. */
+  readonly failures: readonly EtlError[];
+}
+
+/** All backups of a folder. */
+export async function listBackups(folder: string): Promise<BackupList> {
   const names = await onFolder(folder, () => readdir(folder));
-  const found = await Promise.all(
-    names.filter((name) => nameOfBackup.test(name)).map((id) => readMetadata(folder, id)),
+  const backups: BackupMetadata[] = [];
+  const failures: EtlError[] = [];
+  for (const id of names.filter((name) => nameOfBackup.test(name)).toSorted()) {
+    try {
+      const metadata = await readMetadata(folder, id);
+      if (metadata !== undefined) backups.push(metadata);
+    } catch (error) {
+      failures.push(toEtlError(error));
+    }
+  }
+  backups.sort(
+    (a, b) => b.created_at.localeCompare(a.created_at) || (a.backup_id < b.backup_id ? -1 : 1),
   );
-  return found
-    .filter((each) => each !== undefined)
-    .sort(
-      (a, b) => b.created_at.localeCompare(a.created_at) || (a.backup_id < b.backup_id ? -1 : 1),
-    );
+  return { backups, failures };
 }
 
 /** Throws ETL_NOT_FOUND, or ETL_STORAGE_CORRUPT where its metadata can not be read. */
@@ -113,7 +127,10 @@ export async function checkIsNew(folder: string, id: string, force: boolean): Pr
 export async function writeBackup(backup: NewBackup): Promise<BackupMetadata> {
   const { folder, id, compression, facts, signal } = backup;
   const part = join(folder, `.${id}.${randomBytes(4).toString('hex')}.part`);
-  await onFolder(folder, () => mkdir(part, { recursive: true, mode: 0o700 }));
+  await onFolder(folder, async () => {
+    await makeFolder(folder);
+    await mkdir(part, { mode: 0o700 });
+  });
   try {
     const file = fileNames[compression];
     const path = join(part, file);
@@ -132,6 +149,19 @@ export async function writeBackup(backup: NewBackup): Promise<BackupMetadata> {
     return metadata;
   } finally {
     await rm(part, { recursive: true, force: true });
+  }
+}
+
+/** Node's own recursion never ends where a file system has no folders to give, such as /proc. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || (await exists(dirname(path)))) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path, { mode: 0o700 });
   }
 }
 
@@ -160,6 +190,7 @@ export async function proveBackup(
   const hash = createHash('sha256');
   let bytes = 0;
   try {
+    await checkIsFile(path);
     const source = createReadStream(path, { signal });
     for await (const chunk of plain(source, compression)) {
       bytes += chunk.length;
@@ -193,7 +224,7 @@ async function* plain(source: Readable, compression: Compression): AsyncGenerato
   }
 }
 
-/** Removes a backup. */
+/** Removes a backup, damaged ones too. */
 export async function deleteBackup(folder: string, id: string): Promise<void> {
   checkBackupId(id);
   const gone = join(folder, `.${id}.${randomBytes(4).toString('hex')}.part`);
@@ -205,8 +236,8 @@ export async function deleteBackup(folder: string, id: string): Promise<void> {
 async function readMetadata(folder: string, id: string): Promise<BackupMetadata | undefined> {
   const path = join(folder, id, metadataName);
   try {
-    const { size } = await stat(path);
-    if (size > maxMetadataBytes) throw damaged(path, 'it is too large');
+    const { size } = await checkIsFile(path);
+    if (size > maxMetadataBytes) throw new Error('it is too large');
     const metadata = JSON.parse(await readFile(path, 'utf8')) as BackupMetadata;
     if (isMetadata(metadata)) return { ...metadata, backup_id: id };
   } catch (error) {
@@ -215,6 +246,13 @@ async function readMetadata(folder: string, id: string): Promise<BackupMetadata 
     throw damaged(path, reasonOf(error), error);
   }
   throw damaged(path, 'it is not of a backup that this etlctl knows');
+}
+
+/** Reading a pipe or a device may never end. */
+async function checkIsFile(path: string): Promise<Stats> {
+  const stats = await stat(path);
+  if (!stats.isFile()) throw new Error('it is no regular file');
+  return stats;
 }
 
 function isMetadata(metadata: BackupMetadata): boolean {

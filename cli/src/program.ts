@@ -179,13 +179,12 @@ async function execute({
     const { summary, result, failures = [] } = await work(globals);
     const [error] = failures;
     if (error !== undefined) state.exitCode = errorCodes[error.code].exitCode;
-    if (printed) return;
-    if (format === 'json') {
+    if (format === 'json' && !printed) {
       const told = [summary, ...failures.map(({ message }) => message)].filter(Boolean).join('\n');
       io.out(envelope({ command: name, summary: told, result, error }));
       return;
     }
-    if (summary !== '') io.out(`${printable(summary)}\n`);
+    if (summary !== '' && !printed) io.out(`${printable(summary)}\n`);
     for (const failure of failures) io.err(`error: ${printable(failure.message)}\n`);
   } catch (error) {
     state.exitCode = report(error, name, io, output === 'json');

@@ -1,15 +1,19 @@
 // etlctl backup against a router, and what it makes of folders where something is wrong.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, suite, test } from 'node:test';
+import { promisify } from 'node:util';
 import { ManualClock } from '@etl-router/core';
+import { type NewBackup, writeBackup } from '../src/backup-files.ts';
 import { run } from '../src/program.ts';
 import { etlctl, type Ran } from './harness.ts';
 import { type StandaloneProcess, startStandalone } from './standalone-process.ts';
@@ -176,6 +180,61 @@ test('what is neither a folder nor a file:// URL is refused', async () => {
   assert.equal(code, 4);
   const escape = await etlctl(['backup', 'describe', '../x', '--source', '/tmp']);
   assert.equal(escape.code, 2);
+});
+
+/** A folder with one whole backup, `whole`, of nothing. */
+async function folderOfOne(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'etlctl-damaged-'));
+  await mkdir(join(folder, 'whole'));
+  await writeFile(join(folder, 'whole', 'state'), '');
+  const metadata = {
+    ...{ version: '1', backup_id: 'whole', router_endpoint: 'http://localhost:8080' },
+    ...{ cluster_id: 'c', commit_index: '1', term: '1', revision: '1', format_version: 1 },
+    ...{ created_at: '2026-01-01T00:00:00Z', objects: 0, pipelines: 0, lanes: 0, size_bytes: 0 },
+    ...{ sha256: createHash('sha256').digest('hex'), compression: 'none', file: 'state' },
+    file_bytes: 0,
+  };
+  await writeFile(join(folder, 'whole', 'metadata.json'), JSON.stringify(metadata));
+  return folder;
+}
+
+test('a damaged backup hides no other, is kept from no cleanup, and can be deleted', async (t) => {
+  const folder = await folderOfOne();
+  t.after(() => rm(folder, { recursive: true }));
+  for (const name of ['cut', 'pipe', 'device', 'large']) await mkdir(join(folder, name));
+  const metadataOf = (name: string): string => join(folder, name, 'metadata.json');
+  await writeFile(metadataOf('cut'), '{');
+  await promisify(execFile)('mkfifo', [metadataOf('pipe')]);
+  await symlink('/dev/zero', metadataOf('device'));
+  await writeFile(metadataOf('large'), '0'.repeat(70_000));
+  const listed = await etlctl(['backup', 'list', '--dest', folder, '-o', 'name']);
+  assert.deepEqual([listed.code, listed.out], [1, 'whole\n']);
+  assert.match(listed.err, /cut\/metadata\.json is no whole backup: .*JSON/);
+  assert.match(listed.err, /pipe\/metadata\.json is no whole backup: it is no regular file/);
+  assert.match(listed.err, /device\/metadata\.json is no whole backup: it is no regular file/);
+  assert.match(listed.err, /large\/metadata\.json is no whole backup: it is too large/);
+  const cleaned = await etlctl(['backup', 'cleanup', '--dest', folder, '--keep', '1', '-y']);
+  assert.deepEqual([cleaned.code, cleaned.out], [1, 'there are not more than 1\n']);
+  const asked = await etlctl(['backup', 'delete', 'pipe', '--dest', folder]);
+  assert.match(asked.err, /Delete backup pipe, which is damaged, for good\?/);
+  for (const name of ['cut', 'pipe', 'device', 'large']) {
+    const gone = await etlctl(['backup', 'delete', name, '--dest', folder, '--yes']);
+    assert.equal(gone.code, 0, gone.err);
+  }
+  assert.deepEqual(await readdir(folder), ['whole']);
+  await rm(join(folder, 'whole', 'state'));
+  await symlink('/dev/zero', join(folder, 'whole', 'state'));
+  const shown = await etlctl(['backup', 'describe', 'whole', '--source', folder]);
+  assert.match(shown.err, /state is no whole backup: it can not be read \(it is no regular file\)/);
+});
+
+test('a folder that can not be made is an error, and no endless attempt', async () => {
+  const backup = { folder: '/proc/no/such', id: 'a', force: false, compression: 'none' } as const;
+  const facts = {} as NewBackup['facts'];
+  const signal = new AbortController().signal;
+  await assert.rejects(writeBackup({ ...backup, facts, bytes: Readable.from([]), signal }), {
+    message: /^\/proc\/no\/such: ENOENT/,
+  });
 });
 
 test('an interrupted backup leaves nothing, here and at the router', async (t) => {

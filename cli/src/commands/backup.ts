@@ -119,7 +119,7 @@ export async function showBackups({
 }: ListRequest): Promise<CommandResult> {
   const output = parseOutput(globals.output, ['table', 'json', 'yaml', 'name']);
   const most = countOf('--limit', limit, 1);
-  const all = await listBackups(folderOf('--dest', dest));
+  const { backups: all, failures } = await listBackups(folderOf('--dest', dest));
   const items = all.slice(0, most);
   const list = { apiVersion: 'v1', kind: 'List', items, metadata: {} };
   if (output === 'json') io.out(renderJson(list));
@@ -136,7 +136,7 @@ export async function showBackups({
     io.out(renderTable(['ID', 'CREATED', 'SIZE', 'OBJECTS', 'ROUTER'], rows));
     if (all.length > most) io.err(`${all.length - most} older ones are not shown; see --limit.\n`);
   }
-  return { summary: '' };
+  return { summary: '', failures };
 }
 
 export interface DescribeRequest extends BackupRequest {
@@ -222,10 +222,21 @@ export interface DeleteRequest extends BackupRequest {
 /** `etlctl backup delete`. */
 export async function removeBackup({ id, dest, yes, io }: DeleteRequest): Promise<CommandResult> {
   const folder = folderOf('--dest', dest);
-  const metadata = await getBackup(folder, id);
-  if (!yes) await confirm(`Delete backup ${told(metadata)} for good?`, io);
+  const what = await nameFor(folder, id);
+  if (!yes) await confirm(`Delete backup ${what} for good?`, io);
   await deleteBackup(folder, id);
   return { summary: `backup ${id} is gone`, result: { deleted: [id] } };
+}
+
+/** What to ask about: one that is damaged can go as well. */
+async function nameFor(folder: string, id: string): Promise<string> {
+  try {
+    return told(await getBackup(folder, id));
+  } catch (error) {
+    if (isEtlError(error) && error.code === 'ETL_STORAGE_CORRUPT')
+      return `${id}, which is damaged,`;
+    throw error;
+  }
 }
 
 export interface CleanupRequest extends BackupRequest {
@@ -239,13 +250,15 @@ export async function cleanUpBackups(request: CleanupRequest): Promise<CommandRe
   const { dest, yes, io } = request;
   const keep = countOf('--keep', request.keep, 1);
   const folder = folderOf('--dest', dest);
-  const old = (await listBackups(folder)).slice(keep).map((each) => each.backup_id);
+  // One that can not be read counts as none that is kept, and stays until someone deletes it by name.
+  const { backups, failures } = await listBackups(folder);
+  const old = backups.slice(keep).map((each) => each.backup_id);
   const result = { deleted: old };
-  if (old.length === 0) return { summary: `there are not more than ${keep}`, result };
+  if (old.length === 0) return { summary: `there are not more than ${keep}`, result, failures };
   const many = old.length === 1 ? 'backup' : `${old.length} backups`;
   if (!yes) await confirm(`Delete ${many} for good: ${old.join(', ')}?`, io);
   for (const id of old) await deleteBackup(folder, id);
-  return { summary: `${many} deleted: ${old.join(', ')}`, result };
+  return { summary: `${many} deleted: ${old.join(', ')}`, result, failures };
 }
 
 function checkClusters(
