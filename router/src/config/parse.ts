@@ -103,8 +103,8 @@ export function parseAddress(
   return { value: { host: (match[1] ?? match[2]) as string, port } };
 }
 
-/** Nobody can dial port 0 or all interfaces. */
-function parseAdvertised(text: string): Parsed {
+/** An address for others: nobody can dial port 0 or all interfaces. */
+export function parseAdvertised(text: string): Parsed {
   const parsed = parseAddress(text);
   if ('fault' in parsed) return parsed;
   const { host, port } = parsed.value;

@@ -2,6 +2,7 @@
 // refused what would be one and still cost the cluster its majority. What was done already is done again without effect.
 
 import { EtlError, toEtlError } from '@etl-router/core';
+import { parseAdvertised } from '../config/parse.ts';
 import { isJoint, isVoter } from '../raft/configuration.ts';
 import type { MembershipStep } from '../raft/membership.ts';
 import type { ApiAddresses, Peer } from '../raft/transport.ts';
@@ -88,10 +89,12 @@ export class Members {
 
   /**
    * Adds a member that receives the log and does not vote. No-op where it belongs to the cluster already; one that gives
-   * another address has moved there, and keeps its role. Throws ETL_CONFLICT where its id, name or address is another's.
+   * another address has moved there, and keeps its role. Throws ETL_CONFLICT where its id, name or address is another's,
+   * ETL_INVALID_ARGUMENT where no member can have that name, or be reached at that address.
    */
   async addLearner(peer: Peer, options: ChangeOptions = {}): Promise<readonly MemberStatus[]> {
     this.#checkLeads();
+    checkPeer(peer);
     const known = this.list().find(({ id, name }) => id === peer.id && name === peer.name);
     if (known?.address === peer.address) return this.list();
     this.#checkIsNew(peer);
@@ -283,6 +286,24 @@ function shown({ name, id }: Pick<Peer, 'name' | 'id'>): string {
 
 function listOf(members: readonly Peer[]): string {
   return members.map(shown).join(', ');
+}
+
+/** Nobody would ever answer there under that name, and the mistake would stay in the log. */
+function checkPeer({ name, address }: Peer): void {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
+    throw new EtlError(
+      'ETL_INVALID_ARGUMENT',
+      `name: ${JSON.stringify(name.slice(0, 64))} is no name of a member, which is the number it was started with (--node-id)`,
+    );
+  }
+  const parsed = parseAdvertised(address);
+  if ('fault' in parsed) {
+    const { fault } = parsed;
+    throw new EtlError(
+      'ETL_INVALID_ARGUMENT',
+      `address: ${JSON.stringify(address.slice(0, 255))} is not where member ${name} is reached; ${fault}`,
+    );
+  }
 }
 
 function invalid(member: Peer, why: string): EtlError {

@@ -107,6 +107,29 @@ test('a learner with the id, name or address of another one is refused', async (
   assert.deepEqual(cluster.changes, []);
 });
 
+test('a learner that nobody could reach is refused before it is in the log', async () => {
+  const { cluster, members } = make();
+  for (const [wrong, message] of [
+    [{ name: '../x' }, /^name: "\.\.\/x" is no name of a member, .*--node-id/],
+    [{ name: '' }, /^name: "" is no name/],
+    [{ name: `n${'1'.repeat(64)}` }, /^name: /],
+    [
+      { address: 'nowhere' },
+      /^address: "nowhere" is not where member node-4 is reached; .*host:port/,
+    ],
+    [{ address: '10.0.0.4:99999' }, /^address: .*port/],
+    [{ address: '10.0.0.4:0' }, /^address: .*the port that others dial/],
+    [{ address: '0.0.0.0:50052' }, /^address: .*that others can dial/],
+    [{ address: '::1:50052' }, /^address: .*IPv6 needs brackets/],
+  ] as const) {
+    await assert.rejects(members.addLearner({ ...peerOf(4), ...wrong }), {
+      code: 'ETL_INVALID_ARGUMENT',
+      message,
+    });
+  }
+  assert.deepEqual(cluster.changes, []);
+});
+
 test('a member that is added under another address has moved there, and keeps its role', async () => {
   const { cluster, members } = make(2, 1);
   for (const id of [1, 2, 3]) await members.addLearner({ ...peerOf(id), address: `host-${id}:1` });
