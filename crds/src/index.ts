@@ -11,7 +11,21 @@ export {
   toDefinition,
   version,
 } from './custom-resource.ts';
+export type { EtlPipeline, EtlPipelineSpec, EtlPipelineStatus } from './gen/etl-pipeline.ts';
+export type {
+  EtlRouterCluster,
+  EtlRouterClusterSpec,
+  EtlRouterClusterSpecTemplate,
+  EtlRouterClusterStatus,
+  EtlRouterClusterStatusMember,
+  EtlRouterClusterStatusOperation,
+} from './gen/etl-router-cluster.ts';
+export type { EtlSink, EtlSinkSpec } from './gen/etl-sink.ts';
+export type { EtlSource, EtlSourceSpec } from './gen/etl-source.ts';
+export type { EtlTransform, EtlTransformSpec } from './gen/etl-transform.ts';
+export type { ClusterRef, Condition } from './gen/shared.ts';
 export { customResources } from './kinds.ts';
+export type { ObjectMeta, OwnerReference } from './object-meta.ts';
 export { etlPipeline } from './pipeline.ts';
 export type {
   JsonValue,

@@ -1,16 +1,7 @@
 // EtlSink.
 
 import type { CustomResource } from '../custom-resource.ts';
-import {
-  choice,
-  count,
-  duration,
-  list,
-  type ObjectSchema,
-  object,
-  required,
-  text,
-} from '../schema.ts';
+import { choice, count, list, type ObjectSchema, object, required, text } from '../schema.ts';
 import { byteSize } from '../shared.ts';
 import { fileSink } from './file.ts';
 import { connectorKind, tableFields } from './shared.ts';
