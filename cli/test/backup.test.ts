@@ -116,6 +116,7 @@ suite('etlctl backup against a router', () => {
     assert.equal((await names()).includes('second'), false);
     const done = await ctl('restore', 'zstd', '--source', dest, '--yes', '--cluster-id', clusterId);
     assert.equal(done.code, 0, done.err);
+    assert.match(done.err, /A restore and maybe changes were made since/);
   });
 
   test('no copy of a backup stays at the router', async () => {

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { type Cancel, type Clock, EtlError, type Logger, type Random } from '@etl-router/core';
-import { restoreIdleMs } from '../state/limits.ts';
+import { restoreIdleMs, restoreLeap } from '../state/limits.ts';
 import { holdsNothing, runningRestoreKey } from '../state/restore.ts';
 import {
   type BackupRow,
@@ -315,11 +315,7 @@ export class Backups {
     const lost = isOwn && revision > counts.revision ? revision - counts.revision : 0n;
     return [
       ...(isOwn ? [] : [`It is of another cluster, ${head.clusterId}.`]),
-      ...(lost > 0n
-        ? [
-            `${lost} change${lost === 1n ? ' was' : 's were'} made since the snapshot, ${ageS} s ago: undone.`,
-          ]
-        : []),
+      ...(lost > 0n ? [`${changesOf(lost)} made since the snapshot, ${ageS} s ago: undone.`] : []),
       ...(counts.pipelines > 0
         ? [
             'Pipelines go on from the positions in it: what they wrote since is written again, except to sinks that keep positions themselves.',
@@ -384,6 +380,12 @@ export class Backups {
     const digits = Array.from({ length: 8 }, () => random.below(16).toString(16)).join('');
     return `restore-${timeName(clock.wallMs())}-${digits}`;
   }
+}
+
+/** A restore makes the revision leap: behind one nobody can tell how many of the rest were changes. */
+function changesOf(revisions: bigint): string {
+  if (revisions >= restoreLeap) return 'A restore and maybe changes were';
+  return revisions === 1n ? '1 change was' : `${revisions} changes were`;
 }
 
 function summaryOf({ head, counts }: RestorePlan): StateSummary {
