@@ -117,8 +117,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     name: 'B13',
     what: 'what was answered to the requests of sessions is not stored, and in no snapshot',
     file: 'src/state/table.ts',
-    search: '        changes.push(table.change(key));',
-    replacement: "        if (table.name !== 'requests') changes.push(table.change(key));",
+    search: '      for (const change of table.changes()) changes.push(change);',
+    replacement:
+      "      if (table.name !== 'requests') for (const change of table.changes()) changes.push(change);",
   },
   {
     name: 'B14',

@@ -11,25 +11,28 @@ export class StateHash {
 
   /** Takes in what a command changed. */
   update(touched: readonly Touched[], tables: Tables): void {
-    for (const { table: name, key } of touched) {
-      const table = tableOf(tables, name);
-      const bytes = table.valueBytes(key);
-      const hash = bytes === undefined ? 0 : hashOfRow([table.keyBytes(key), bytes]);
-      const row = `${name} ${key}`;
-      this.value += hash - (this.#rows.get(row) ?? 0);
-      if (hash === 0) this.#rows.delete(row);
-      else this.#rows.set(row, hash);
+    for (const { table, keys } of touched) {
+      for (const key of keys) this.#updateRow(tableOf(tables, table), key);
     }
+  }
+
+  #updateRow(table: AnyTable, key: string): void {
+    const bytes = table.valueBytes(key);
+    const hash = bytes === undefined ? 0 : hashOfRow([table.keyBytes(key), bytes]);
+    const row = `${table.name} ${key}`;
+    this.value += hash - (this.#rows.get(row) ?? 0);
+    if (hash === 0) this.#rows.delete(row);
+    else this.#rows.set(row, hash);
   }
 
   /** Begins anew with all rows of the tables. */
   replace(tables: Tables): void {
     this.value = 0;
     this.#rows.clear();
-    for (const table of tables.all) {
-      const touched = Array.from(table.keys(), (key) => ({ table: table.name, key }));
-      this.update(touched, tables);
-    }
+    this.update(
+      tables.all.map((table) => ({ table: table.name, keys: table.keys() })),
+      tables,
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 // The applied rows of a member, on a disk that takes its time: a batch is there at once or not at all, as LevelDB's is,
 // but it is asked for first and there later, and snapshots are taken meanwhile.
 
-import type { AppliedStore, AppliedView, Row, RowChange } from '../src/applied/applied-store.ts';
+import type { AppliedStore, AppliedView, Changes, Row } from '../src/applied/applied-store.ts';
 import { MemoryStore } from '../src/applied/memory-store.ts';
 import type { LogPosition } from '../src/storage/log-types.ts';
 
@@ -21,7 +21,7 @@ export class SlowStore implements AppliedStore {
     return this.#rows.load();
   }
 
-  async apply(changes: readonly RowChange[], applied: LogPosition): Promise<void> {
+  async apply(changes: Changes, applied: LogPosition): Promise<void> {
     await this.#wait();
     await this.#rows.apply(changes, applied);
   }

@@ -230,11 +230,13 @@ export class Truth {
     const { result, touched } = this.#model.apply(data);
     const { tables } = this.#model;
     this.#hash.update(touched, tables);
-    for (const { table, key } of touched) {
-      const name = `${table} ${key}`;
-      const history = this.#history.get(name) ?? [];
-      history.push({ from: index, row: tables[table as ReadTable].get(key) });
-      this.#history.set(name, history);
+    for (const { table, keys } of touched) {
+      for (const key of keys) {
+        const name = `${table} ${key}`;
+        const history = this.#history.get(name) ?? [];
+        history.push({ from: index, row: tables[table as ReadTable].get(key) });
+        this.#history.set(name, history);
+      }
     }
     const hash = hashOf(result);
     this.#noteRequest(index, data, { result, hash, touched });

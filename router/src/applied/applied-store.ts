@@ -14,6 +14,14 @@ export interface RowChange {
   readonly value: Uint8Array | undefined;
 }
 
+/** So many changes that they are told one by one when they are written, and as of their entry however late that is. */
+export interface ManyChanges {
+  readonly many: Iterable<RowChange>;
+}
+
+/** Changes in the order in which they count. */
+export type Changes = readonly (RowChange | ManyChanges)[];
+
 /** All rows as of one moment, while writes go on. */
 export interface AppliedView {
   readonly applied: LogPosition;
@@ -32,7 +40,7 @@ export interface AppliedStore {
    * Takes the changes of entries up to `applied`, in order; every view has all of them or none. They may be written
    * later: what can not be is thrown by a call that comes after. Calls must not overlap.
    */
-  apply(changes: readonly RowChange[], applied: LogPosition): Promise<void>;
+  apply(changes: Changes, applied: LogPosition): Promise<void>;
   /** Replaces everything. */
   replace(rows: Iterable<Row>, applied: LogPosition): Promise<void>;
   view(): Promise<AppliedView>;

@@ -11,7 +11,7 @@ import { readCount, viewOf, writeCount } from '../storage/bytes.ts';
 import { directoryOf, onDisk, readWhole, replaceFile } from '../storage/disk.ts';
 import { type LogPosition, logStart } from '../storage/log-types.ts';
 import { nodeDisk } from '../storage/node-disk.ts';
-import type { AppliedStore, AppliedView, Row, RowChange } from './applied-store.ts';
+import type { AppliedStore, AppliedView, Changes, Row, RowChange } from './applied-store.ts';
 import { WaitingChanges } from './waiting-changes.ts';
 
 /** What a clean stop leaves beside the directory. */
@@ -103,11 +103,11 @@ export class LevelStore implements AppliedStore {
     });
   }
 
-  async apply(changes: readonly RowChange[], applied: LogPosition): Promise<void> {
+  async apply(changes: Changes, applied: LogPosition): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     this.#waiting.add(changes);
     this.#applied = applied;
-    if (this.#waiting.size < this.#waitingMax) return;
+    if (this.#waiting.count < this.#waitingMax) return;
     await this.#writing;
     this.#writing = this.#writeBeside();
   }

@@ -1,7 +1,7 @@
 // The applied state in memory: what the simulator uses, where every stop is an unclean one.
 
 import { type LogPosition, logStart } from '../storage/log-types.ts';
-import type { AppliedStore, AppliedView, Row, RowChange } from './applied-store.ts';
+import type { AppliedStore, AppliedView, Changes, Row, RowChange } from './applied-store.ts';
 
 /** Rows that last as long as the object. */
 export class MemoryStore implements AppliedStore {
@@ -16,11 +16,9 @@ export class MemoryStore implements AppliedStore {
     return Promise.resolve(this.#sorted());
   }
 
-  apply(changes: readonly RowChange[], applied: LogPosition): Promise<void> {
-    for (const { key, value } of changes) {
-      const name = Buffer.from(key).toString('latin1');
-      if (value === undefined) this.#rows.delete(name);
-      else this.#rows.set(name, [key.slice(), value.slice()]);
+  apply(changes: Changes, applied: LogPosition): Promise<void> {
+    for (const change of changes) {
+      for (const each of 'many' in change ? change.many : [change]) this.#write(each);
     }
     this.#applied = applied;
     return Promise.resolve();
@@ -48,6 +46,12 @@ export class MemoryStore implements AppliedStore {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  #write({ key, value }: RowChange): void {
+    const name = Buffer.from(key).toString('latin1');
+    if (value === undefined) this.#rows.delete(name);
+    else this.#rows.set(name, [key.slice(), value.slice()]);
   }
 
   #sorted(): readonly Row[] {

@@ -11,7 +11,7 @@ import {
   type SnapshotPlace,
   writeSnapshot,
 } from '../storage/snapshot-file.ts';
-import type { AppliedStore, Row, RowChange } from './applied-store.ts';
+import type { AppliedStore, Changes, ManyChanges, Row, RowChange } from './applied-store.ts';
 import type { DigestNote, Divergence } from './divergence.ts';
 
 /** The state machine as seen from here: commands in, answers and changed rows out. */
@@ -19,7 +19,7 @@ export interface Machine {
   /** Applies one command. Throws only for what this release can not apply: then the member must stop. */
   apply(command: Uint8Array): {
     readonly result: Uint8Array;
-    readonly changes: readonly RowChange[];
+    readonly changes: Changes;
     readonly note?: DigestNote | undefined;
   };
   /** Replaces the state by these rows. */
@@ -81,7 +81,7 @@ export class Replica implements ReplicatedState {
     const last = entries.at(-1);
     if (last === undefined) return [];
     const results: Uint8Array[] = [];
-    let changes: RowChange[] = [];
+    let changes: (RowChange | ManyChanges)[] = [];
     for (const { index, term, data, membership } of entries) {
       if (membership !== undefined) {
         this.#membership = membership;

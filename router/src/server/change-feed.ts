@@ -6,10 +6,10 @@ import type { Touched } from '../state/table.ts';
 import type { Tables } from '../state/tables.ts';
 
 /** Tables that can be watched. */
-export type TableName = Exclude<keyof Tables, 'all' | 'clock' | 'journal'>;
+export type TableName = Exclude<keyof Tables, 'all' | 'clock' | 'journal' | 'staged'>;
 
-/** Called with the keys of one table that one entry changed. Must not throw. */
-export type ChangeListener = (keys: readonly string[]) => void;
+/** Called with the keys of one table that one entry changed, one maybe twice. Must not throw. */
+export type ChangeListener = (keys: Iterable<string>) => void;
 
 /** Listeners by table. */
 export class ChangeFeed {
@@ -31,14 +31,7 @@ export class ChangeFeed {
 
   /** Tells the listeners of an applied entry. */
   publish(touched: readonly Touched[]): void {
-    const byTable = new Map<string, string[]>();
-    for (const { table, key } of touched) {
-      if ((this.#listeners.get(table)?.size ?? 0) === 0) continue;
-      const keys = byTable.get(table);
-      if (keys === undefined) byTable.set(table, [key]);
-      else keys.push(key);
-    }
-    for (const [table, keys] of byTable) {
+    for (const { table, keys } of touched) {
       for (const listener of this.#listeners.get(table) ?? []) listener(keys);
     }
   }

@@ -10,7 +10,7 @@ import { outcomeOf } from '../consensus/outcome.ts';
 import { maxRestoreBytes, maxRestoreChunkBytes } from '../state/limits.ts';
 import type { CommandBody } from '../state/proposal.ts';
 import { nextRestoreDigest, restoreDigestStart } from '../state/restore.ts';
-import { putRestored, restoredTables } from '../state/restored-rows.ts';
+import { RestoredRows, restoredTables } from '../state/restored-rows.ts';
 import { Tables } from '../state/tables.ts';
 import {
   type BackupCounts,
@@ -77,10 +77,9 @@ export async function planRestore(store: BackupStore, info: BackupInfo): Promise
       yield piece;
     }
   })();
-  const tables = restoredTables(new Tables());
-  const byTag = new Map(tables.map((table) => [table.tag, table]));
+  const rows = new RestoredRows(new Tables());
   const sum = { bytes: 0, chunks: 0, digest: restoreDigestStart };
-  for await (const chunk of chunksOf(pieces, (row) => putRestored(byTag, row, 1n))) {
+  for await (const chunk of chunksOf(pieces, (row) => rows.add(row))) {
     sum.bytes += chunk.length;
     sum.chunks += 1;
     sum.digest = nextRestoreDigest(sum.digest, chunk);

@@ -42,7 +42,7 @@ export class StateHost {
     const touched: Touched[] = [];
     for (const [index, table] of this.#machine.tables.all.entries()) {
       const keys = new Set([...(before.all[index]?.keys() ?? []), ...table.keys()]);
-      for (const key of keys) touched.push({ table: table.name, key });
+      touched.push({ table: table.name, keys });
     }
     this.feed.publishReplaced(touched);
   }

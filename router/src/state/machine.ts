@@ -20,7 +20,7 @@ import { checkBytes, checkOptionalId, invalid } from './names.ts';
 import { commandVersion } from './proposal.ts';
 import { type Outcome, toRefusal } from './refusal.ts';
 import { earlierAnswer, keepAnswer } from './sessions.ts';
-import type { Change, Touched } from './table.ts';
+import type { Change, ManyChanges, Touched } from './table.ts';
 import { Context, metaKey, type Note, Tables } from './tables.ts';
 
 /** What one entry did. */
@@ -28,7 +28,7 @@ export interface Applied {
   /** A serialised CommandResult. */
   readonly result: Uint8Array;
   /** Rows to write to the applied store, in one batch with the entry's index. */
-  readonly changes: readonly Change[];
+  readonly changes: readonly (Change | ManyChanges)[];
   /** The same rows, for those who watch. */
   readonly touched: readonly Touched[];
   /** What the entry says to those who keep the rows. */
@@ -58,6 +58,8 @@ export class StateMachine {
       }
       table.load(text.slice(1), value);
     }
+    // What came of a restore is read with the rest, so that no command has to.
+    machine.tables.staged.read();
     return machine;
   }
 

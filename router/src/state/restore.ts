@@ -1,6 +1,7 @@
 // Brings a backup into the log in pieces, and into force in one entry. What came so far is part of the state, and so of
-// snapshots; nothing of it is seen until the commit, which replaces all that is restored or changes nothing. The
-// revision leaps, so that every epoch, generation and version that anyone holds is one of the past.
+// snapshots; nothing of it is seen until the commit, which replaces all that is restored or changes nothing. Rows are
+// read as they come (staged-restore.ts), so the commit only exchanges tables. The revision leaps, so that every epoch,
+// generation and version that anyone holds is one of the past.
 
 import { create } from '@bufbuild/protobuf';
 import { sha256 } from '@etl-router/core';
@@ -24,8 +25,7 @@ import {
 } from './limits.ts';
 import { checkBytes, checkId, invalid } from './names.ts';
 import { conflict, done, notFound, type Outcome } from './refusal.ts';
-import { putRestored, restoredTables } from './restored-rows.ts';
-import { RowReader } from './row-stream.ts';
+import { restoredTables } from './restored-rows.ts';
 import type { Context, Tables } from './tables.ts';
 
 /** Key of the restore that is under way. */
@@ -94,29 +94,24 @@ export function putRestoreChunk(context: Context, command: PutRestoreChunk): Out
   if (receivedBytes > restore.bytes) {
     throw invalid('data', `is more than the ${restore.bytes} bytes of the restore`);
   }
-  context.tables.restoreChunks.put(chunkKey(index), create(StoredRestoreChunkSchema, { data }));
+  const { restoreChunks, staged } = context.tables;
+  restoreChunks.put(chunkKey(index), create(StoredRestoreChunkSchema, { data }));
+  staged.read();
   const receivedDigest = nextRestoreDigest(restore.receivedDigest, data);
   const receivedChunks = restore.receivedChunks + 1;
   return progress(see(context, { ...restore, receivedChunks, receivedBytes, receivedDigest }));
 }
 
 export function commitRestore(context: Context, command: CommitRestore): Outcome {
-  const { restores, assignments } = context.tables;
+  const { restores, assignments, staged } = context.tables;
   const last = restores.get(lastRestoreKey);
   if (last?.restoreId === command.restoreId) return progress(last);
   const restore = existing(context, command.restoreId);
   checkComplete(restore);
   checkReplaces(context, restore.replacesState);
   const revision = context.leap(restore.sourceRevision, restoreLeap);
-  const tables = restoredTables(context.tables);
-  for (const table of tables) table.clear();
+  staged.commit(revision);
   for (const pipeline of assignments.keys()) assignments.delete(pipeline);
-  const byTag = new Map(tables.map((table) => [table.tag, table]));
-  const reader = new RowReader();
-  for (const chunk of context.tables.restoreChunks.rows()) {
-    for (const row of reader.read(chunk.data)) putRestored(byTag, row, revision);
-  }
-  reader.end();
   dropRunning(context);
   const committed: StoredRestore = {
     ...restore,
@@ -189,6 +184,7 @@ function see(context: Context, restore: StoredRestore): StoredRestore {
 function dropRunning({ tables }: Context): void {
   tables.restores.delete(runningRestoreKey);
   for (const key of tables.restoreChunks.keys()) tables.restoreChunks.delete(key);
+  tables.staged.clear();
 }
 
 function progress({ receivedChunks, revision }: StoredRestore): Outcome {

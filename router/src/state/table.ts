@@ -1,9 +1,13 @@
 // Rows in memory, with a journal of what the present command changed: it becomes the changes for the applied store
-// when the command is accepted, and is undone when it is refused. Rows are replaced, never edited in place. Nothing
-// a command sees may depend on the order in which rows were put, so every walk over a table is in key order.
+// when the command is accepted, and is undone when it is refused. Rows are replaced, never edited in place, and so are
+// all rows of a table at once. Nothing a command sees may depend on the order in which rows were put, so every walk over
+// a table is in key order.
 
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { assert, EtlError } from '@etl-router/core';
+import { RowSet, sortKeys } from './row-set.ts';
+
+export { joinKey, keySeparator } from './row-set.ts';
 
 /** One row to write (or, without a value, to delete) in the applied store. */
 export interface Change {
@@ -11,26 +15,23 @@ export interface Change {
   readonly value: Uint8Array | undefined;
 }
 
-/** A row that a command changed, for those who watch a table. */
-export interface Touched {
-  readonly table: string;
-  /** Parts of the key, joined by {@link keySeparator}. */
-  readonly key: string;
+/** So many changes that they are told one by one when they are written, and as of their command however late that is. */
+export interface ManyChanges {
+  readonly many: Iterable<Change>;
 }
 
-/** Separates the parts of a key. No name contains it (names.ts). */
-export const keySeparator = '\u0000';
-
-/** Joins the parts of a key. */
-export function joinKey(...parts: readonly string[]): string {
-  return parts.join(keySeparator);
+/** Rows that a command changed, for those who watch a table. */
+export interface Touched {
+  readonly table: string;
+  /** Each is the parts of a key, joined by {@link keySeparator}. To be read at once; one may come twice. */
+  readonly keys: Iterable<string>;
 }
 
 /** What a journal needs of the tables it spans. */
 interface Journalled {
   readonly name: string;
+  changes(): Iterable<Change | ManyChanges>;
   touchedKeys(): Iterable<string>;
-  change(key: string): Change;
   settle(): void;
   undo(): void;
 }
@@ -48,14 +49,15 @@ export class Journal {
   }
 
   /** Accepts what was done, and returns it. */
-  commit(): { readonly changes: readonly Change[]; readonly touched: readonly Touched[] } {
-    const changes: Change[] = [];
+  commit(): {
+    readonly changes: readonly (Change | ManyChanges)[];
+    readonly touched: readonly Touched[];
+  } {
+    const changes: (Change | ManyChanges)[] = [];
     const touched: Touched[] = [];
     for (const table of this.#touched) {
-      for (const key of table.touchedKeys()) {
-        changes.push(table.change(key));
-        touched.push({ table: table.name, key });
-      }
+      for (const change of table.changes()) changes.push(change);
+      touched.push({ table: table.name, keys: table.touchedKeys() });
       table.settle();
     }
     this.#touched.clear();
@@ -102,19 +104,18 @@ export class Table<Schema extends DescMessage> implements Journalled {
   readonly name: string;
   readonly tag: string;
   readonly #schema: Schema;
-  readonly #groupParts: number;
   readonly #encode: (row: MessageShape<Schema>) => Uint8Array;
   readonly #journal: Journal;
-  readonly #rows = new Map<string, MessageShape<Schema>>();
-  readonly #groups = new Map<string, Set<string>>();
   readonly #before = new Map<string, MessageShape<Schema> | undefined>();
-  #sorted: readonly string[] | undefined;
+  #rows: RowSet<MessageShape<Schema>>;
+  /** All rows from before the present command, where it replaced them. */
+  #replaced: RowSet<MessageShape<Schema>> | undefined;
 
   constructor(journal: Journal, options: TableOptions<Schema>) {
     this.name = options.name;
     this.tag = options.tag;
     this.#schema = options.schema;
-    this.#groupParts = options.groupParts ?? 0;
+    this.#rows = new RowSet(options.groupParts ?? 0);
     this.#journal = journal;
     this.#encode = options.encode ?? ((row) => toBinary(options.schema, row));
   }
@@ -129,19 +130,32 @@ export class Table<Schema extends DescMessage> implements Journalled {
 
   put(key: string, row: MessageShape<Schema>): void {
     this.#remember(key);
-    this.#set(key, row);
+    this.#rows.set(key, row);
   }
 
   delete(key: string): void {
     if (!this.#rows.has(key)) return;
     this.#remember(key);
-    this.#set(key, undefined);
+    this.#rows.set(key, undefined);
+  }
+
+  /** No rows, for {@link Table.replace} when there are some. */
+  emptyRows(): RowSet<MessageShape<Schema>> {
+    return new RowSet(this.#rows.groupParts);
+  }
+
+  /** Puts these in the place of all rows, whose number costs nothing. They belong to the table from here on. */
+  replace(rows: RowSet<MessageShape<Schema>>): void {
+    assert(this.#before.size === 0, `${this.name} is replaced before anything else changes in it`);
+    assert(rows.groupParts === this.#rows.groupParts, `these are rows of ${this.name}`);
+    this.#journal.touch(this);
+    this.#replaced ??= this.#rows;
+    this.#rows = rows;
   }
 
   /** All keys in byte order. */
   keys(): readonly string[] {
-    this.#sorted ??= sortKeys(this.#rows.keys());
-    return this.#sorted;
+    return this.#rows.keys();
   }
 
   /** All rows in order of their keys. */
@@ -151,23 +165,17 @@ export class Table<Schema extends DescMessage> implements Journalled {
 
   /** The keys that start with the given parts, in byte order. */
   group(...parts: readonly string[]): readonly string[] {
-    assert(
-      parts.length === this.#groupParts,
-      `${this.name} is grouped by ${this.#groupParts} parts`,
-    );
-    return sortKeys(this.#groups.get(joinKey(...parts)) ?? []);
+    return sortKeys(this.#group(parts));
   }
 
   /** The rows whose keys start with the given parts, in no order: for what does not depend on one. */
   *groupRows(...parts: readonly string[]): Generator<MessageShape<Schema>> {
-    for (const key of this.#groups.get(joinKey(...parts)) ?? []) {
-      yield this.#rows.get(key) as MessageShape<Schema>;
-    }
+    for (const key of this.#group(parts)) yield this.#rows.get(key) as MessageShape<Schema>;
   }
 
   /** Number of keys that start with the given parts. */
   groupSize(...parts: readonly string[]): number {
-    return this.#groups.get(joinKey(...parts))?.size ?? 0;
+    return this.#group(parts).size;
   }
 
   /** Takes a stored row in, outside of any command. */
@@ -182,11 +190,21 @@ export class Table<Schema extends DescMessage> implements Journalled {
         { cause },
       );
     }
-    this.#set(key, row);
+    this.#rows.set(key, row);
+  }
+
+  /** What the present command changed: the rows as they are now, however late they are asked for their bytes. */
+  *changes(): Generator<Change | ManyChanges> {
+    if (this.#replaced !== undefined) {
+      yield { many: this.#replacement(this.#replaced, this.#rows.entries()) };
+      return;
+    }
+    for (const key of this.#before.keys()) yield this.#change(key, this.#rows.get(key));
   }
 
   touchedKeys(): Iterable<string> {
-    return this.#before.keys();
+    const replaced = this.#replaced;
+    return replaced === undefined ? [...this.#before.keys()] : bothKeys(replaced, this.#rows);
   }
 
   keyBytes(key: string): Uint8Array {
@@ -198,69 +216,51 @@ export class Table<Schema extends DescMessage> implements Journalled {
     return row === undefined ? undefined : this.#encode(row);
   }
 
-  /** The row as it is now, however late it is asked for its bytes: it is replaced, never edited. */
-  change(key: string): Change {
-    const row = this.#rows.get(key);
+  settle(): void {
+    this.#before.clear();
+    this.#replaced = undefined;
+  }
+
+  undo(): void {
+    if (this.#replaced !== undefined) this.#rows = this.#replaced;
+    else for (const [key, row] of this.#before) this.#rows.set(key, row);
+    this.settle();
+  }
+
+  #remember(key: string): void {
+    if (this.#replaced !== undefined) return;
+    if (this.#before.size === 0) this.#journal.touch(this);
+    if (!this.#before.has(key)) this.#before.set(key, this.#rows.get(key));
+  }
+
+  #group(parts: readonly string[]): ReadonlySet<string> {
+    const { groupParts } = this.#rows;
+    assert(parts.length === groupParts, `${this.name} is grouped by ${groupParts} parts`);
+    return this.#rows.group(parts);
+  }
+
+  #change(key: string, row: MessageShape<Schema> | undefined): Change {
     const stored = this.keyBytes(key);
     return row === undefined
       ? { key: stored, value: undefined }
       : new ChangedRow(stored, row, this.#encode);
   }
 
-  settle(): void {
-    this.#before.clear();
-  }
-
-  undo(): void {
-    for (const [key, row] of this.#before) this.#set(key, row);
-    this.#before.clear();
-  }
-
-  #remember(key: string): void {
-    if (this.#before.size === 0) this.#journal.touch(this);
-    if (!this.#before.has(key)) this.#before.set(key, this.#rows.get(key));
-  }
-
-  #set(key: string, row: MessageShape<Schema> | undefined): void {
-    if (row === undefined) {
-      if (!this.#rows.delete(key)) return;
-    } else {
-      const size = this.#rows.size;
-      this.#rows.set(key, row);
-      if (this.#rows.size === size) return;
-    }
-    this.#sorted = undefined;
-    if (this.#groupParts > 0) this.#regroup(key, row !== undefined);
-  }
-
-  #regroup(key: string, present: boolean): void {
-    const name = key.split(keySeparator, this.#groupParts).join(keySeparator);
-    const group = this.#groups.get(name);
-    if (present) {
-      if (group === undefined) this.#groups.set(name, new Set([key]));
-      else group.add(key);
-      return;
-    }
-    group?.delete(key);
-    if (group?.size === 0) this.#groups.delete(name);
+  /** Removes what was there, which nobody changes any more, and puts what is, whether or not they are the same. */
+  *#replacement(
+    before: RowSet<MessageShape<Schema>>,
+    entries: Iterable<readonly [key: string, row: MessageShape<Schema>]>,
+  ): Generator<Change> {
+    for (const key of before.someKeys()) yield this.#change(key, undefined);
+    for (const [key, row] of entries) yield this.#change(key, row);
   }
 }
 
-/** Sorts by the order of the keys' UTF-8 bytes, which is the order of code points. */
-function sortKeys(keys: Iterable<string>): readonly string[] {
-  return Array.from(keys).sort(compareCodePoints);
-}
-
-/** Order of code points: that of UTF-16 code units, but for surrogates, which come last. */
-function compareCodePoints(a: string, b: string): number {
-  const shared = Math.min(a.length, b.length);
-  for (let index = 0; index < shared; index++) {
-    const left = a.charCodeAt(index);
-    const right = b.charCodeAt(index);
-    if (left === right) continue;
-    const leftHigh = left >= 0xd800 && left <= 0xdfff;
-    const rightHigh = right >= 0xd800 && right <= 0xdfff;
-    return leftHigh === rightHigh ? left - right : leftHigh ? 1 : -1;
-  }
-  return a.length - b.length;
+function bothKeys(one: RowSet<unknown>, other: RowSet<unknown>): Iterable<string> {
+  return {
+    *[Symbol.iterator]() {
+      yield* one.someKeys();
+      yield* other.someKeys();
+    },
+  };
 }

@@ -19,6 +19,7 @@ import {
   StoredSidecarSchema,
 } from '@etl-router/proto';
 import { encodeCheckpoint, encodeLane, encodeMeta } from './hot-rows.ts';
+import { StagedRestore } from './staged-restore.ts';
 import { Journal, Table } from './table.ts';
 
 /** Key of the one row of {@link Tables.meta}. */
@@ -128,6 +129,8 @@ export class Tables {
     this.restores,
     this.restoreChunks,
   ];
+  /** What of the chunks was read; no part of the state. */
+  readonly staged: StagedRestore = new StagedRestore(this);
 
   /** The clock and the counter; both 0 before the first command. */
   clock(): StoredMeta {

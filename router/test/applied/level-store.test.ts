@@ -198,7 +198,7 @@ test('what can not be written is thrown by the next call, and is an unclean stop
   }));
 
 interface Step {
-  readonly do: 'apply' | 'drop' | 'replace' | 'view' | 'restart';
+  readonly do: 'apply' | 'drop' | 'many' | 'replace' | 'view' | 'restart';
   /** Of the rows that it changes, if any. */
   readonly keys: readonly number[];
 }
@@ -210,6 +210,7 @@ function step(kind: Step['do']): fc.Arbitrary<Step> {
 const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: step('apply') },
   { weight: 2, arbitrary: step('drop') },
+  { weight: 1, arbitrary: step('many') },
   { weight: 1, arbitrary: step('replace') },
   { weight: 2, arbitrary: step('view') },
   { weight: 1, arbitrary: step('restart') },
@@ -240,7 +241,9 @@ test('every view, taken beside writes and replacements, is what a store in memor
               await Promise.all([store.replace(rows, applied), twin.replace(rows, applied)]);
             } else {
               const value = step.do === 'drop' ? undefined : bytes(`v${at}`);
-              const changes = step.keys.map((key) => ({ key: bytes(String(key)), value }));
+              const rows = step.keys.map((key) => ({ key: bytes(String(key)), value }));
+              const last = { key: bytes('0'), value: bytes(`last ${at}`) };
+              const changes = step.do === 'many' ? [last, { many: rows }, last] : rows;
               await Promise.all([store.apply(changes, applied), twin.apply(changes, applied)]);
             }
             assert.deepEqual(store.applied, twin.applied);

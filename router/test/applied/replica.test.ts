@@ -195,7 +195,7 @@ test('an answer waits for the rows', async () => {
   const gate = Promise.withResolvers<void>();
   class SlowStore extends MemoryStore {
     override async apply(...args: Parameters<MemoryStore['apply']>): Promise<void> {
-      if (args[0].some(({ key }) => Buffer.from(key).toString() === 'a')) await gate.promise;
+      if (args[0].some((each) => 'key' in each && String(each.key) === 'a')) await gate.promise;
       await super.apply(...args);
     }
   }

@@ -10,6 +10,7 @@ import {
   encodeProposal,
   type ProposalStamps,
 } from '../../src/state/proposal.ts';
+import type { Change } from '../../src/state/table.ts';
 
 /** A machine with a clock that ticks a millisecond a command. */
 export class Bench {
@@ -76,6 +77,14 @@ export class Bench {
     const { outcome } = this.accept(openLanes(planVersion, partitions, sidecarId));
     assert(outcome.case === 'openLanes');
     return outcome.value.lanes[0]?.epoch ?? 0n;
+  }
+}
+
+/** All changes, one by one. */
+export function* eachChange(changes: Applied['changes']): Generator<Change> {
+  for (const change of changes) {
+    if ('many' in change) yield* change.many;
+    else yield change;
   }
 }
 

@@ -8,7 +8,7 @@ import { stateDigest } from '../../src/server/digest.ts';
 import { StateMachine } from '../../src/state/machine.ts';
 import { decodeResult } from '../../src/state/proposal.ts';
 import type { Change } from '../../src/state/table.ts';
-import { Bench, commit, putPipeline } from './harness.ts';
+import { Bench, commit, eachChange, putPipeline } from './harness.ts';
 import { type Draft, drafts, sequences } from './sequences.ts';
 
 interface Run {
@@ -64,7 +64,8 @@ test('the changes of the commands add up to the rows', () => {
       const store = new Map<string, Change>();
       for (const draft of sequence) {
         const { body, request } = draft(bench.machine);
-        for (const change of bench.apply(body, request && { request }).changes) {
+        const { changes } = bench.apply(body, request && { request });
+        for (const change of eachChange(changes)) {
           store.set(Buffer.from(change.key).toString('hex'), change);
         }
       }

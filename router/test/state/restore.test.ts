@@ -2,13 +2,23 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RestoreResult } from '@etl-router/proto';
 import { stateDigest } from '../../src/server/digest.ts';
-import { StateMachine, type StoredRow } from '../../src/state/machine.ts';
+import { type Applied, StateMachine, type StoredRow } from '../../src/state/machine.ts';
 import { type CommandBody, decodeResult } from '../../src/state/proposal.ts';
 import { nextRestoreDigest, restoreDigestStart } from '../../src/state/restore.ts';
 import { encodeRowHead } from '../../src/state/row-stream.ts';
-import { Bench, commit, putPipeline, refusedCodes, registerService } from './harness.ts';
+import {
+  Bench,
+  commit,
+  eachChange,
+  putPipeline,
+  refusedCodes,
+  registerService,
+} from './harness.ts';
 
 const restoredTags = 'aefgh';
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+const texts = (rows: Iterable<StoredRow>): readonly string[] =>
+  Array.from(rows, ([key, value]) => `${hex(key)}=${hex(value)}`);
 
 /** The rows that a restore takes, as the bytes of its chunks. */
 function bytesOf(rows: Iterable<StoredRow>): Uint8Array {
@@ -140,6 +150,32 @@ test('a member that took a snapshot at any point of a restore ends where the oth
   }
   const digests = machines.map((machine) => stateDigest(machine.rows()));
   assert.equal(new Set(digests).size, 1);
+});
+
+test('the changes of a restore are as of its entry and add up to the rows, however late they are read', () => {
+  const bench = filled();
+  const store = new Map(Array.from(bench.machine.rows(), (row) => [hex(row[0]), row[1]]));
+  const commands = commandsOf(bytesOf(bench.machine.rows()));
+  const drop: CommandBody = {
+    case: 'deleteObject',
+    value: { kind: 'EtlPipeline', namespace: 'shop', name: 'orders' },
+  };
+  const all = [drop, ...commands].map((command) => bench.apply(command).changes);
+  const then = texts(bench.machine.rows());
+  assert((all.at(-1)?.length ?? 0) < 20, 'a commit does not tell of each row');
+  const later = [bench.apply(putPipeline('later')), bench.apply(drop)];
+  const write = (changes: Applied['changes']): void => {
+    for (const { key, value } of eachChange(changes)) {
+      if (value === undefined) store.delete(hex(key));
+      else store.set(hex(key), value);
+    }
+  };
+  for (const changes of all) write(changes);
+  const stored = (): readonly string[] =>
+    Array.from(store, ([key, value]) => `${key}=${hex(value)}`).sort();
+  assert.deepEqual(stored(), then);
+  for (const { changes } of later) write(changes);
+  assert.deepEqual(stored(), texts(bench.machine.rows()));
 });
 
 test('a restore that comes again goes on, and takes effect once', () => {
