@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import { after, before } from 'node:test';
 import { silentLogger, systemRandom } from '@etl-router/core';
 import { loadConfig, type RouterConfig, type RunningRouter, startRouter } from '../src/index.ts';
 
@@ -49,6 +49,11 @@ export async function until(holds: () => boolean): Promise<void> {
   }
 }
 
+/** Of a test, or of all tests of a file. */
+interface Lifetime {
+  after(end: () => Promise<void>): void;
+}
+
 export interface ClusterOptions {
   /** So many of the members found it; the others are added. Default: all. */
   readonly founders?: number;
@@ -77,13 +82,13 @@ export class Cluster {
   }
 
   static async make(
-    context: TestContext,
+    lifetime: Lifetime,
     members: number,
     options: ClusterOptions = {},
   ): Promise<Cluster> {
     const directory = await mkdtemp(join(tmpdir(), 'etl-router-cluster-'));
     const cluster = new Cluster(directory, await freePorts(members), options);
-    context.after(async () => {
+    lifetime.after(async () => {
       await cluster.close();
       await rm(directory, { recursive: true, force: true });
     });
@@ -151,4 +156,21 @@ export class Cluster {
     const file = { name: 'router.yaml', text };
     return loadConfig({ flags, env: {}, file }).config;
   }
+}
+
+/** A cluster whose members run for all tests of the file that calls this; each finds what the one before it left. */
+export function shareCluster(members: number): () => Cluster {
+  const ends: (() => Promise<void>)[] = [];
+  let cluster: Cluster | undefined;
+  before(async () => {
+    cluster = await Cluster.make({ after: (end) => void ends.push(end) }, members);
+    await Promise.all(Array.from({ length: members }, (_, at) => cluster?.start(at + 1)));
+  });
+  after(async () => {
+    for (const end of ends) await end();
+  });
+  return () => {
+    assert(cluster !== undefined, 'it is there while tests run');
+    return cluster;
+  };
 }

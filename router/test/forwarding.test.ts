@@ -15,14 +15,14 @@ import { SidecarCoordinator } from '@etl-router/proto/sidecar';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { type Address, formatAddress } from '../src/config/parse.ts';
 import type { RunningRouter } from '../src/index.ts';
-import { Cluster, until } from './cluster.ts';
+import { Cluster, shareCluster, until } from './cluster.ts';
 import { allText } from './server/harness.ts';
 
-const manifest = (path: string): string =>
+const manifest = (path: string, object = 'in'): string =>
   JSON.stringify({
     apiVersion: 'etl.router/v1',
     kind: 'EtlSource',
-    metadata: { name: 'in' },
+    metadata: { name: object },
     spec: { file: { path, format: 'jsonl' } },
   });
 
@@ -90,19 +90,30 @@ async function etlctl(
   return out;
 }
 
-async function three(
-  t: TestContext,
-  electionMs?: number,
-): Promise<{ cluster: Cluster; leader: number; led: RunningRouter; follower: RunningRouter }> {
-  const cluster = await Cluster.make(t, 3, electionMs === undefined ? {} : { electionMs });
-  await Promise.all([1, 2, 3].map((id) => cluster.start(id)));
+interface Three {
+  readonly cluster: Cluster;
+  readonly leader: number;
+  readonly led: RunningRouter;
+  readonly follower: RunningRouter;
+}
+
+async function rolesOf(cluster: Cluster): Promise<Three> {
   const [leader, led] = await cluster.leader();
   const follower = cluster.running.find((each) => each !== led) as RunningRouter;
   return { cluster, leader, led, follower };
 }
 
+/** A cluster of its own, for a test that stops members of it; it elects soon. */
+async function three(t: TestContext): Promise<Three> {
+  const cluster = await Cluster.make(t, 3, { electionMs: 1000 });
+  await Promise.all([1, 2, 3].map((id) => cluster.start(id)));
+  return await rolesOf(cluster);
+}
+
+const shared = shareCluster(3);
+
 test('any member takes writes and shows them at once, a repeated request applies once', async (t) => {
-  const { led, follower, cluster } = await three(t);
+  const { led, follower, cluster } = await rolesOf(shared());
   const [here, there] = [adminOf(t, follower), adminOf(t, led)];
   const request = { manifest: manifest('a.jsonl'), requestId: 'r-1' };
   const first = await here.applyObject(request);
@@ -126,11 +137,11 @@ test('any member takes writes and shows them at once, a repeated request applies
   assert.equal(led.router.revision, revision + 3);
 });
 
-test('a mutation that is sent again under its id takes effect once, at any member', async (t) => {
-  const { led, follower } = await three(t);
+test('a mutation that is sent again under its id takes effect once, at any member', async () => {
+  const { led, follower } = await rolesOf(shared());
   const id = { 'x-etl-request-id': 'req-1' };
   const put = (path: string): string =>
-    `applyObject(input: { manifest: ${JSON.stringify(manifest(path))} }) { outcome }`;
+    `applyObject(input: { manifest: ${JSON.stringify(manifest(path, 'twice'))} }) { outcome }`;
   const twice = `mutation { first: ${put('a.jsonl')} second: ${put('b.jsonl')} }`;
   const outcome = { first: { outcome: 'created' }, second: { outcome: 'configured' } };
   assert.deepEqual((await ask(follower, twice, id)).data, outcome);
@@ -143,7 +154,7 @@ test('a mutation that is sent again under its id takes effect once, at any membe
 });
 
 test('what only the leader does says who leads and where', async (t) => {
-  const { led, follower } = await three(t);
+  const { led, follower } = await rolesOf(shared());
   await until(() => hint(follower)['httpAddress'] !== undefined);
   const leads = led.router.cluster();
   const expected = {
@@ -186,7 +197,7 @@ test('what only the leader does says who leads and where', async (t) => {
 });
 
 test('what a leader alone tells ends, with a word on who leads, when it ceases to', async (t) => {
-  const { led, follower } = await three(t);
+  const { led, follower } = await rolesOf(shared());
   const sidecar = { sidecarId: 'shop/pod', namespace: 'shop', connectors: ['file'] };
   const { registrationId } = await clientOf(t, follower, SidecarCoordinator).registerSidecar({
     sidecar,
@@ -225,12 +236,12 @@ test('what a leader alone tells ends, with a word on who leads, when it ceases t
   assert.equal((await next).value?.events.length, 1, 'what all know goes on');
 });
 
-test('etlctl needs to know one member only, whichever leads', async (t) => {
-  const { led, follower, cluster } = await three(t);
+test('etlctl needs to know one member only, whichever leads', async () => {
+  const { led, follower, cluster } = await rolesOf(shared());
   await until(() => hint(follower)['httpAddress'] !== undefined);
-  const applied = await etlctl(follower, ['apply', '-f', '-'], manifest('a.jsonl'));
+  const applied = await etlctl(follower, ['apply', '-f', '-'], manifest('a.jsonl', 'by-hand'));
   assert.match(applied, /created/);
-  assert.match(await etlctl(led, ['get', 'sources', '-o', 'name']), /^source\/in$/m);
+  assert.match(await etlctl(led, ['get', 'sources', '-o', 'name']), /^source\/by-hand$/m);
   const target = follower.router.cluster().nodeName;
   assert.match(await etlctl(follower, ['cluster', 'transfer', target]), /leads$/m);
   const [leads] = await cluster.leader();
@@ -238,7 +249,7 @@ test('etlctl needs to know one member only, whichever leads', async (t) => {
 });
 
 test('a write goes through while another member takes the lead', async (t) => {
-  const { cluster, leader, follower } = await three(t, 1000);
+  const { cluster, leader, follower } = await three(t);
   const admin = adminOf(t, follower);
   await admin.applyObject({ manifest: manifest('a.jsonl') });
   const stopped = cluster.stop(leader);
@@ -254,7 +265,7 @@ test('a write goes through while another member takes the lead', async (t) => {
 });
 
 test('a member that is left alone answers only stale reads, and says so soon', async (t) => {
-  const { cluster, follower } = await three(t, 1000);
+  const { cluster, follower } = await three(t);
   const admin = adminOf(t, follower);
   await admin.applyObject({ manifest: manifest('a.jsonl') });
   const self = Number(follower.router.cluster().nodeName);
