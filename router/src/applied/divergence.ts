@@ -38,13 +38,18 @@ const roundsMax = 16;
 interface Round {
   own: string | undefined;
   readonly reports: Map<number, string>;
+  /** The others know what this member found, or can not be told: it may stop. */
+  isReported: boolean;
   isTold: boolean;
 }
 
 /** The digests of this member and of the others. */
 export class Divergence {
-  /** Told the digest of this member, to be reported; undefined: nobody is there to report it. */
-  onDigest: ((index: number, sha256: Uint8Array) => void) | undefined;
+  /**
+   * Told the digest of this member, to be reported; resolves when it is in the log, or will not be. Undefined: nobody is
+   * there to report it.
+   */
+  onDigest: ((index: number, sha256: Uint8Array) => Promise<void>) | undefined;
   onAlarm: ((alarm: DivergenceAlarm) => void) | undefined;
   readonly #options: DivergenceOptions;
   readonly #rounds = new Map<number, Round>();
@@ -80,7 +85,10 @@ export class Divergence {
   /** A member reported. */
   note({ index, raftId, sha256 }: Extract<DigestNote, { kind: 'report' }>): void {
     const at = Number(index);
-    this.#round(at).reports.set(Number(raftId), Buffer.from(sha256).toString('hex'));
+    const round = this.#round(at);
+    const digest = Buffer.from(sha256).toString('hex');
+    round.reports.set(Number(raftId), digest);
+    round.isReported ||= Number(raftId) === this.#options.self && digest === round.own;
     this.#judge(at);
   }
 
@@ -117,15 +125,22 @@ export class Divergence {
       await view.close();
     }
     const digest = hash.digest();
-    this.#round(index).own = digest.toString('hex');
-    this.onDigest?.(index, digest);
+    const round = this.#round(index);
+    round.own = digest.toString('hex');
+    void (this.onDigest?.(index, digest) ?? Promise.resolve()).finally(() => {
+      round.isReported = true;
+      this.#conclude(index);
+    });
     this.#judge(index);
   }
 
   #round(index: number): Round {
     const known = this.#rounds.get(index);
     if (known !== undefined) return known;
-    const round: Round = { own: undefined, reports: new Map(), isTold: false };
+    const round: Round = {
+      ...{ own: undefined, reports: new Map<number, string>() },
+      ...{ isReported: false, isTold: false },
+    };
     this.#rounds.set(index, round);
     const [oldest] = this.#rounds.keys();
     if (this.#rounds.size > roundsMax && oldest !== undefined) this.#rounds.delete(oldest);
@@ -133,10 +148,9 @@ export class Divergence {
   }
 
   #judge(index: number): void {
-    const { self, voters } = this.#options;
     const round = this.#round(index);
     const { own, reports } = round;
-    const ids = voters();
+    const ids = this.#options.voters();
     const agreed = majorityOf(ids, reports);
     const diverged =
       agreed === undefined
@@ -150,7 +164,15 @@ export class Divergence {
       round.isTold = true;
       this.onAlarm?.({ index, diverged });
     }
-    if (agreed !== undefined && own !== undefined && own !== agreed)
+    this.#conclude(index);
+  }
+
+  /** Whether this member has to stop. */
+  #conclude(index: number): void {
+    const { self, voters } = this.#options;
+    const { own, reports, isReported } = this.#round(index);
+    const agreed = majorityOf(voters(), reports);
+    if (isReported && agreed !== undefined && own !== undefined && own !== agreed)
       this.#failure ??= divergedError(self, index, { own, agreed });
   }
 }

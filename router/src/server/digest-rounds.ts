@@ -10,7 +10,7 @@ import type { Proposer } from './proposer.ts';
 
 /** What this member knows of its own state and the others'. */
 export interface StateComparison {
-  onDigest: ((index: number, sha256: Uint8Array) => void) | undefined;
+  onDigest: ((index: number, sha256: Uint8Array) => Promise<void>) | undefined;
   onAlarm: ((alarm: DivergenceAlarm) => void) | undefined;
   readonly checkedIndex: number;
   readonly diverged: readonly number[];
@@ -78,13 +78,15 @@ export class DigestRounds {
     comparison.onAlarm = undefined;
   }
 
-  #report(index: number, sha256: Uint8Array): void {
+  async #report(index: number, sha256: Uint8Array): Promise<void> {
     const { consensus, proposer, logger } = this.#options;
     const raftId = BigInt(consensus.status().nodeId);
     const value = { index: BigInt(index), raftId, sha256 };
-    proposer.propose({ case: 'reportDigest', value }).catch((error: unknown) => {
+    try {
+      await proposer.propose({ case: 'reportDigest', value });
+    } catch (error) {
       logger.debug({ err: error, index }, 'the digest was not reported');
-    });
+    }
   }
 
   #tell({ index, diverged }: DivergenceAlarm): void {

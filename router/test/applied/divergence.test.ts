@@ -19,16 +19,18 @@ async function member(value: number, count = 3) {
   });
   divergence.onAlarm = (alarm) => void alarms.push(alarm);
   const told = Promise.withResolvers<Uint8Array>();
+  const reported = Promise.withResolvers<void>();
   divergence.onDigest = (index, sha256) => {
     assert.equal(index, 7);
     told.resolve(sha256);
+    return reported.promise;
   };
   await store.replace([[Uint8Array.of(1), Uint8Array.of(value)]], { index: 7, term: 1 });
   await divergence.take(() => store.view());
   const sha256 = await told.promise;
   const note = (raftId: number, digest: Uint8Array): void =>
     divergence.note({ kind: 'report', index: 7n, raftId: BigInt(raftId), sha256: digest });
-  return { divergence, sha256, note, alarms, remembered };
+  return { divergence, sha256, note, alarms, remembered, endReport: reported.resolve };
 }
 
 const other: Uint8Array = new Uint8Array(32).fill(9);
@@ -58,6 +60,25 @@ test('a member that differs from a majority stops, and is remembered', async () 
     isEtlError(error) && error.code === 'ETL_STATE_DIVERGED';
   await assert.rejects(divergence.check(), isDiverged);
   assert.equal(remembered.length, 1);
+});
+
+test('a member that differs goes on until the others can know it, or can not be told', async () => {
+  const { sha256: theirs } = await member(1);
+  const { divergence, sha256, note, alarms } = await member(2);
+  note(2, theirs);
+  note(3, theirs);
+  await divergence.check();
+  note(1, sha256);
+  await assert.rejects(divergence.check(), { code: 'ETL_STATE_DIVERGED' });
+  assert.deepEqual(alarms, [{ index: 7, diverged: [1] }]);
+
+  const untold = await member(2);
+  untold.note(2, theirs);
+  untold.note(3, theirs);
+  await untold.divergence.check();
+  untold.endReport();
+  await new Promise(setImmediate);
+  await assert.rejects(untold.divergence.check(), { code: 'ETL_STATE_DIVERGED' });
 });
 
 test('a member that agrees with a majority goes on and tells of the one that does not', async () => {
