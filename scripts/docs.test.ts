@@ -163,7 +163,7 @@ spec: { file: { path: out.jsonl } }
 
 const run = promisify(execFile);
 
-suite('every shell block runs', { timeout: 60_000 }, () => {
+suite('every shell block runs', () => {
   let folder = '';
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'etl-docs-'));
@@ -177,7 +177,7 @@ suite('every shell block runs', { timeout: 60_000 }, () => {
     run('sh', ['-e', '-c', text], {
       cwd: folder,
       env: { ...process.env, ...env },
-      timeout: 30_000,
+      timeout: 120_000,
     });
 
   for (const page of pages) {

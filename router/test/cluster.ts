@@ -163,8 +163,9 @@ export function shareCluster(members: number): () => Cluster {
   const ends: (() => Promise<void>)[] = [];
   let cluster: Cluster | undefined;
   before(async () => {
-    cluster = await Cluster.make({ after: (end) => void ends.push(end) }, members);
-    await Promise.all(Array.from({ length: members }, (_, at) => cluster?.start(at + 1)));
+    const made = await Cluster.make({ after: (end) => void ends.push(end) }, members);
+    cluster = made;
+    await Promise.all(Array.from({ length: members }, (_, at) => made.start(at + 1)));
   });
   after(async () => {
     for (const end of ends) await end();
