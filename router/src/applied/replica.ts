@@ -8,6 +8,7 @@ import {
   checkSnapshot,
   pruneSnapshots,
   readSnapshot,
+  readSnapshotRow,
   type SnapshotPlace,
   writeSnapshot,
 } from '../storage/snapshot-file.ts';
@@ -127,9 +128,9 @@ export class Replica implements ReplicatedState {
   }
 
   async membershipAt(position: LogPosition): Promise<Uint8Array> {
-    const rows = await readSnapshot(this.#options.snapshots, position);
-    const row = rows.find(isMembership);
-    if (row !== undefined) return row[1];
+    const { snapshots } = this.#options;
+    const membership = await readSnapshotRow(snapshots, position, membershipKey);
+    if (membership !== undefined) return membership;
     throw new EtlError(
       'ETL_STORAGE_CORRUPT',
       `the snapshot of entry ${position.index} names no members`,

@@ -90,7 +90,8 @@ export function readWhole(disk: Disk, path: string): Promise<Uint8Array | undefi
   return withFile(disk, path, async (file) => file.read(0, await file.size()));
 }
 
-async function withFile<Result>(
+/** Opens a file to read it, and closes it; undefined when it does not exist. */
+export async function withFile<Result>(
   disk: Disk,
   path: string,
   read: (file: DiskFile) => Promise<Result>,

@@ -1,10 +1,10 @@
-// Snapshots of the state as files: written whole and durable, or not there; read whole and proven by their digest, or
+// Snapshots of the state as files: written whole and durable, or not there; read in pieces and proven by their digest, or
 // refused (docs/specs/0003-log-format.md, "Snapshot file").
 
 import { createHash } from 'node:crypto';
-import { assert } from '@etl-router/core';
+import { assert, type EtlError, isEtlError } from '@etl-router/core';
 import { readCount, viewOf, writeCount } from './bytes.ts';
-import { type Disk, type DiskFile, onDisk, readWhole, storageCorrupt } from './disk.ts';
+import { type Disk, type DiskFile, onDisk, storageCorrupt, withFile } from './disk.ts';
 import type { LogPosition } from './log-types.ts';
 
 /** Where a member's snapshots are. */
@@ -132,33 +132,134 @@ export async function readSnapshot(
   place: SnapshotPlace,
   position: LogPosition,
 ): Promise<readonly SnapshotRow[]> {
-  const { path, content } = await readChecked(place, position);
-  return parseSnapshot(content, { path, clusterId: place.clusterId, position });
+  const rows: SnapshotRow[] = [];
+  await scanSnapshot(place, position, (row) => rows.push(row));
+  return rows;
 }
 
 /** Reads all of a snapshot and throws ETL_STORAGE_CORRUPT where it is not what was written. */
 export async function checkSnapshot(place: SnapshotPlace, position: LogPosition): Promise<void> {
-  const { path, content } = await readChecked(place, position);
-  checkSnapshotHead(content, { path, clusterId: place.clusterId, position });
+  await scanSnapshot(place, position, () => {});
 }
 
-/** The bytes of a snapshot, without the digest that they match. */
-async function readChecked(
+/** The value of one row of a snapshot, which is proven as a whole. Throws as {@link readSnapshot} does. */
+export async function readSnapshotRow(
   place: SnapshotPlace,
   position: LogPosition,
-): Promise<{ readonly path: string; readonly content: Uint8Array }> {
-  const path = `${place.directory}/${snapshotName(position)}`;
-  const bytes = await readWhole(place.disk, path);
-  if (bytes === undefined) throw storageCorrupt(path, 0, 'the snapshot is missing');
-  if (bytes.length < headBytes + tailBytes) {
-    throw storageCorrupt(path, bytes.length, 'the file is too short');
+  key: Uint8Array,
+): Promise<Uint8Array | undefined> {
+  let found: Uint8Array | undefined;
+  await scanSnapshot(place, position, (row) => {
+    if (Buffer.compare(row[0], key) === 0) found = row[1].slice();
+  });
+  return found;
+}
+
+/**
+ * Reads a snapshot in pieces, so that nobody waits for more than one of them, and tells each row. What was told counts
+ * once this returns: only then the digest is known to agree.
+ */
+async function scanSnapshot(
+  place: SnapshotPlace,
+  position: LogPosition,
+  onRow: (row: SnapshotRow) => void,
+): Promise<void> {
+  const { disk, directory, clusterId } = place;
+  const path = `${directory}/${snapshotName(position)}`;
+  const isThere = await withFile(disk, path, async (file) => {
+    const size = await file.size();
+    if (size < headBytes + tailBytes) throw storageCorrupt(path, size, 'the file is too short');
+    const digestAt = size - digestBytes;
+    const scan = new SnapshotScan({ path, clusterId, position }, onRow);
+    const hash = createHash('sha256');
+    for (let at = 0; at < digestAt; ) {
+      const piece = await file.read(at, Math.min(scan.wantedBytes, digestAt - at));
+      if (piece.length === 0) throw storageCorrupt(path, at, 'the file is too short');
+      hash.update(piece);
+      scan.read(piece);
+      at += piece.length;
+    }
+    if (hash.digest().compare(await file.read(digestAt, digestBytes)) !== 0)
+      throw storageCorrupt(path, digestAt, 'the content does not match its SHA-256');
+    scan.end();
+    return true;
+  });
+  if (isThere === undefined) throw storageCorrupt(path, 0, 'the snapshot is missing');
+}
+
+/** Takes the bytes of a snapshot without their digest as they come, and tells the rows. */
+class SnapshotScan {
+  readonly #expected: ExpectedSnapshot;
+  readonly #onRow: (row: SnapshotRow) => void;
+  #rest: Uint8Array | undefined;
+  /** Where in the file the rest begins. */
+  #at = 0;
+  #missingBytes = 0;
+  #rows = 0;
+  #hasEnded = false;
+  #failure: EtlError | undefined;
+
+  constructor(expected: ExpectedSnapshot, onRow: (row: SnapshotRow) => void) {
+    this.#expected = expected;
+    this.#onRow = onRow;
   }
-  const digestAt = bytes.length - digestBytes;
-  const digest = createHash('sha256').update(bytes.subarray(0, digestAt)).digest();
-  if (digest.compare(bytes, digestAt) !== 0) {
-    throw storageCorrupt(path, digestAt, 'the content does not match its SHA-256');
+
+  /** How much to bring next: the rest of a long row comes at once. */
+  get wantedBytes(): number {
+    return Math.max(chunkBytes, this.#missingBytes);
   }
-  return { path, content: bytes.subarray(0, digestAt) };
+
+  /** What does not fit is kept for {@link end}: a digest that does not agree says more. */
+  read(piece: Uint8Array): void {
+    if (this.#failure !== undefined) return;
+    try {
+      const bytes = this.#rest === undefined ? piece : Buffer.concat([this.#rest, piece]);
+      // The first piece has all of the head.
+      const from = this.#rest === undefined ? checkSnapshotHead(bytes, this.#expected) : 0;
+      const end = this.#readRows(bytes, from);
+      this.#rest = bytes.subarray(end);
+      this.#at += end;
+    } catch (error) {
+      if (!isEtlError(error)) throw error;
+      this.#failure = error;
+    }
+  }
+
+  /** Throws ETL_STORAGE_CORRUPT where the bytes are not a whole snapshot, the expected one. */
+  end(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!this.#hasEnded || this.#rest?.length !== 0) throw this.#disagreement(0);
+  }
+
+  /** Reads whole rows from `from` on, and returns where the first begins that is not whole. */
+  #readRows(bytes: Uint8Array, from: number): number {
+    const view = viewOf(bytes);
+    let at = from;
+    while (!this.#hasEnded && at + 12 <= bytes.length) {
+      const keyLength = view.getUint32(at, true);
+      if (keyLength === endMark) {
+        if (readCount(view, at + 4) !== this.#rows) throw this.#disagreement(at);
+        this.#hasEnded = true;
+        return at + 12;
+      }
+      const valueLength = view.getUint32(at + 4, true);
+      if (keyLength > keyMaxBytes || valueLength > valueMaxBytes) throw this.#disagreement(at);
+      const key = at + 8;
+      const value = key + keyLength;
+      const end = value + valueLength;
+      this.#missingBytes = Math.max(0, end - bytes.length);
+      if (this.#missingBytes > 0) return at;
+      this.#onRow([bytes.subarray(key, value), bytes.subarray(value, end)]);
+      this.#rows += 1;
+      at = end;
+    }
+    return at;
+  }
+
+  #disagreement(at: number): EtlError {
+    const { path } = this.#expected;
+    return storageCorrupt(path, this.#at + at, 'rows and their number do not agree');
+  }
 }
 
 /** Removes snapshots older than the one that the log names, and what unfinished ones left. */
@@ -235,23 +336,4 @@ export function checkSnapshotHead(bytes: Uint8Array, expected: ExpectedSnapshot)
     throw storageCorrupt(path, 16, 'it stands for another entry than its name says');
   }
   return rowsAt;
-}
-
-function parseSnapshot(bytes: Uint8Array, expected: ExpectedSnapshot): readonly SnapshotRow[] {
-  const { path } = expected;
-  const view = viewOf(bytes);
-  let at = checkSnapshotHead(bytes, expected);
-  const rows: SnapshotRow[] = [];
-  while (at + 12 <= bytes.length) {
-    const keyLength = view.getUint32(at, true);
-    if (keyLength === endMark) {
-      if (readCount(view, at + 4) === rows.length && at + 12 === bytes.length) return rows;
-      break;
-    }
-    const key = at + 8;
-    const value = key + keyLength;
-    at = value + view.getUint32(key - 4, true);
-    rows.push([bytes.subarray(key, value), bytes.subarray(value, at)]);
-  }
-  throw storageCorrupt(path, Math.min(at, bytes.length), 'rows and their number do not agree');
 }

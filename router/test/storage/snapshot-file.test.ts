@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '@etl-router/core';
 import fc from 'fast-check';
+import type { Disk } from '../../src/storage/disk.ts';
 import { MemoryDisk } from '../../src/storage/memory-disk.ts';
 import {
   listSnapshots,
   pruneSnapshots,
   readSnapshot,
+  readSnapshotRow,
   type SnapshotPlace,
   type SnapshotRow,
   snapshotName,
@@ -63,6 +65,42 @@ test('rows of more than a chunk are written in several', async () => {
   await writeSnapshot(place, position, inPieces(rows));
   assert.deepEqual(plain(await readSnapshot(place, position)), plain(rows));
 });
+
+test('one row is found without more of the file in memory than a piece of it and the row', async () => {
+  const { place } = newPlace();
+  const rows = Array.from(
+    { length: 40 },
+    (_, at): SnapshotRow => [Uint8Array.of(at), new Uint8Array(at === 7 ? 900_000 : 100_000)],
+  );
+  const last: SnapshotRow = [Buffer.from('~members'), Buffer.from('they')];
+  await writeSnapshot(place, position, inPieces([...rows, last]));
+  const { disk, reads } = watched(place.disk);
+  const found = await readSnapshotRow({ ...place, disk }, position, last[0]);
+  assert.equal(Buffer.from(found ?? []).toString(), 'they');
+  assert.ok(Math.max(...reads) <= 900_000, `${Math.max(...reads)} bytes are read at once`);
+  assert.ok(reads.length > 10);
+  assert.equal(await readSnapshotRow(place, position, Buffer.from('none')), undefined);
+});
+
+/** The disk, and how much was read at a time. */
+function watched(disk: Disk): { readonly disk: Disk; readonly reads: readonly number[] } {
+  const reads: number[] = [];
+  const open: Disk['open'] = async (path, mode) => {
+    const file = await disk.open(path, mode);
+    return {
+      size: () => file.size(),
+      write: (offset, chunks) => file.write(offset, chunks),
+      sync: () => file.sync(),
+      close: () => file.close(),
+      read: (offset, length) => {
+        reads.push(length);
+        return file.read(offset, length);
+      },
+    };
+  };
+  const of = (name: keyof Disk): unknown => (name === 'open' ? open : disk[name].bind(disk));
+  return { disk: new Proxy(disk, { get: (_, name) => of(name as keyof Disk) }), reads };
+}
 
 test('every flipped bit and every length is refused', async () => {
   const { disk, place } = newPlace();
