@@ -80,8 +80,8 @@ const amounts = {
 function atLeast(name: string): { readonly rule: string; readonly message: string } {
   const [limit, request] = [`self.limits.${escaped(name)}`, `self.requests.${escaped(name)}`];
   const present = `!has(self.limits) || !has(self.requests) || !has(${limit}) || !has(${request})`;
-  const numbers = `type(${limit}) == int ? (type(${request}) == int ? ${limit} >= ${request} : quantity(${request}).sub(${limit}).sign() <= 0)`;
-  const texts = `(type(${request}) == int ? quantity(${limit}).sub(${request}).sign() >= 0 : quantity(${limit}).compareTo(quantity(${request})) >= 0)`;
+  const numbers = `type(${limit}) == int ? (type(${request}) == int ? ${limit} >= ${request} : quantity(${request}).sub(${limit}).compareTo(quantity('0')) <= 0)`;
+  const texts = `(type(${request}) == int ? quantity(${limit}).sub(${request}).compareTo(quantity('0')) >= 0 : quantity(${limit}).compareTo(quantity(${request})) >= 0)`;
   return {
     rule: `${present} || (${numbers} : ${texts})`,
     message: `limits.${name} is below requests.${name}: raise the limit or lower the request`,

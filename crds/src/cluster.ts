@@ -71,7 +71,7 @@ const raft: ObjectSchema = object(
     fallback: {},
     rules: [
       {
-        rule: `duration(self.electionTimeout) >= ${Array.from({ length: 5 }, () => 'duration(self.heartbeatInterval)').join(' + ')}`,
+        rule: `!has(self.electionTimeout) || !has(self.heartbeatInterval) || duration(self.electionTimeout) >= ${Array.from({ length: 5 }, () => 'duration(self.heartbeatInterval)').join(' + ')}`,
         message:
           'electionTimeout needs to be at least five times heartbeatInterval, better ten: raise the one or lower the other',
       },
@@ -178,12 +178,12 @@ const tls: ObjectSchema = object(
     fallback: {},
     rules: [
       {
-        rule: 'duration(self.renewBefore) + duration(self.renewBefore) <= duration(self.certificateDuration)',
+        rule: '!has(self.renewBefore) || !has(self.certificateDuration) || duration(self.renewBefore) + duration(self.renewBefore) <= duration(self.certificateDuration)',
         message:
           'renewBefore needs to be at most half of certificateDuration: lower the one or raise the other',
       },
       {
-        rule: 'duration(self.certificateDuration) + duration(self.certificateDuration) <= duration(self.authorityDuration)',
+        rule: '!has(self.certificateDuration) || !has(self.authorityDuration) || duration(self.certificateDuration) + duration(self.certificateDuration) <= duration(self.authorityDuration)',
         message:
           'authorityDuration needs to be at least twice certificateDuration: raise the one or lower the other',
       },

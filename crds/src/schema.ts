@@ -25,6 +25,10 @@ interface Common {
   readonly description: string;
   /** Whether the object that the value is a field of needs it. */
   readonly isRequired?: boolean;
+  /**
+   * The value when none is given. Defaults within an object are filled in after its own default was judged, so its rules
+   * have to hold of that default as it stands.
+   */
   readonly fallback?: JsonValue;
   readonly rules?: readonly Rule[];
 }

@@ -23,6 +23,12 @@ export function admit({ schema }: Known, object: Members, before?: Members): Adm
   return { object: filled, problems };
 }
 
+/** Adds what is wrong with a value of a schema, as it stands. */
+export function judge(schema: OpenApi, value: unknown, problems: string[]): void {
+  checkShape(schema, value, { path: 'value', problems });
+  if (problems.length === 0) checkRules(schema, { value, old: undefined, path: 'value', problems });
+}
+
 /** A copy of the value in which what is left out and has a default is there. */
 export function withDefaults(schema: OpenApi, value: unknown): unknown {
   if (Array.isArray(value)) {

@@ -90,7 +90,7 @@ function call([name, args]: [string, Node[]], scope: Scope): Typed {
 }
 
 const loops = ['all', 'exists', 'exists_one'];
-const cheap = ['compareTo', 'isInteger', 'sub', 'sign'];
+const cheap = ['compareTo', 'isInteger', 'sub'];
 
 function method([name, on, args]: [string, Node, Node[]], scope: Scope): Typed {
   const target = typed(on, scope);

@@ -17,8 +17,7 @@ export const environment = new Environment({ unlistedVariablesAreDyn: true })
   .registerFunction(
     'Quantity.sub(int): Quantity',
     ({ nanos }: Quantity, whole: bigint) => new Quantity(nanos - whole * 10n ** 9n),
-  )
-  .registerFunction('Quantity.sign(): int', (one: Quantity) => one.compareTo(new Quantity(0n)));
+  );
 
 const programs = new Map<string, ReturnType<Environment['parse']>>();
 
