@@ -1,0 +1,256 @@
+// The copy of a kind that handlers read: by key, by namespace, by index. Objects are frozen, since they are shared. Whoever
+// listens is told of each change in order; listeners only put keys into queues, and a listener that throws costs nobody else.
+
+import { type Clock, EtlError, type Logger, silentLogger, sleep } from '@etl-router/core';
+import { type KubeKind, type KubeObject, keyOf } from './kube-object.ts';
+import { Reflector, type ReflectorOptions } from './reflector.ts';
+import type { WatchEvent } from './watch-stream.ts';
+
+/** What happened to an object. */
+export type ObjectChange<T extends KubeObject> =
+  | { readonly type: 'added'; readonly object: T; readonly fromList: boolean }
+  | {
+      readonly type: 'updated';
+      readonly object: T;
+      readonly previous: T;
+      readonly fromList: boolean;
+    }
+  | { readonly type: 'deleted'; readonly object: T; readonly fromList: boolean };
+
+/** Told of each change. It must return at once. */
+export type ChangeListener<T extends KubeObject> = (change: ObjectChange<T>) => void;
+
+/** The values that an object is found by. */
+export type IndexFunction<T extends KubeObject> = (object: T) => readonly string[];
+
+export interface InformerOptions<T extends KubeObject> extends Omit<ReflectorOptions<T>, 'target'> {
+  readonly indexes?: { readonly [name: string]: IndexFunction<T> };
+  /** What is kept of an object. Default: all but `metadata.managedFields`. */
+  readonly trim?: (object: T) => T;
+}
+
+export class Informer<T extends KubeObject> {
+  readonly kind: KubeKind;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #trim: (object: T) => T;
+  readonly #indexes: ReadonlyMap<string, Index<T>>;
+  readonly #reflector: Reflector<T>;
+  readonly #listeners = new Set<ChangeListener<T>>();
+  readonly #objects = new Map<string, T>();
+  readonly #versions = new Map<string, string>();
+  readonly #ending = new AbortController();
+  #running: Promise<void> | undefined;
+  #onSynced: (() => void)[] = [];
+
+  constructor(options: InformerOptions<T>) {
+    this.kind = options.kind;
+    this.#clock = options.clock;
+    this.#logger = options.logger ?? silentLogger;
+    this.#trim = options.trim ?? withoutManagedFields;
+    this.#indexes = new Map(
+      Object.entries(options.indexes ?? {}).map(([name, of]) => [name, { of, keys: new Map() }]),
+    );
+    this.#reflector = new Reflector({
+      ...options,
+      target: {
+        replace: (items) => this.#replace(items),
+        change: (event) => this.#change(event),
+        versions: () => this.#versions,
+      },
+    });
+  }
+
+  /** True once everything that was there at the start is here. Absence means nothing before. */
+  get synced(): boolean {
+    return this.#reflector.synced;
+  }
+
+  /** See {@link Reflector.lastEventAtMs}. */
+  get lastEventAtMs(): number | undefined {
+    return this.#reflector.lastEventAtMs;
+  }
+
+  /** Why the copy is not kept in step at this moment, if it is not. */
+  get failure(): Error | undefined {
+    return this.#reflector.failure;
+  }
+
+  /** Starts once; more calls do nothing. */
+  start(): void {
+    this.#running ??= this.#reflector.run(this.#ending.signal);
+  }
+
+  /** Resolves when {@link synced}; ETL_TIMEOUT after `timeoutMs`. */
+  async whenSynced(timeoutMs: number): Promise<void> {
+    if (this.synced) return;
+    const giveUp = new AbortController();
+    const synced = new Promise<void>((resolve) => {
+      this.#onSynced.push(resolve);
+    });
+    const late = sleep(this.#clock, timeoutMs, giveUp.signal).then(
+      () => {
+        const why = this.failure === undefined ? '' : `: ${this.failure.message}`;
+        throw new EtlError(
+          'ETL_TIMEOUT',
+          `${this.kind.plural} could not be listed within ${timeoutMs} ms${why}`,
+        );
+      },
+      () => undefined,
+    );
+    try {
+      await Promise.race([synced, late]);
+    } finally {
+      giveUp.abort();
+    }
+  }
+
+  get(key: string): T | undefined {
+    return this.#objects.get(key);
+  }
+
+  /** All objects, or those of a namespace. */
+  list(namespace?: string): T[] {
+    const all = [...this.#objects.values()];
+    return namespace === undefined
+      ? all
+      : all.filter(({ metadata }) => metadata.namespace === namespace);
+  }
+
+  /** The objects that an index finds under a value. */
+  byIndex(name: string, value: string): T[] {
+    const index = this.#indexes.get(name);
+    if (index === undefined)
+      throw new EtlError('ETL_INTERNAL', `${this.kind.plural} have no index "${name}"`);
+    return [...(index.keys.get(value) ?? [])].flatMap((key) => this.#objects.get(key) ?? []);
+  }
+
+  /** Tells `listener` of what is there and of each change from now on; the result ends that. */
+  listen(listener: ChangeListener<T>): () => void {
+    this.#listeners.add(listener);
+    for (const object of this.#objects.values()) {
+      this.#tellOne(listener, { type: 'added', object, fromList: true });
+    }
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort(
+      new EtlError('ETL_CANCELLED', `the informer of ${this.kind.plural} is closed`),
+    );
+    await this.#running;
+  }
+
+  #replace(items: readonly T[]): void {
+    const listed = new Set(items.map(keyOf));
+    for (const [key, object] of [...this.#objects]) {
+      if (!listed.has(key)) this.#remove(key, object, true);
+    }
+    for (const item of items) this.#put(item, true);
+    const waiting = this.#onSynced;
+    this.#onSynced = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  #change({ type, object }: WatchEvent<T>): void {
+    if (type !== 'DELETED') return this.#put(object, false);
+    const key = keyOf(object);
+    const held = this.#objects.get(key);
+    // The last state of what is gone is what the event says, should it be the same object.
+    if (held !== undefined && held.metadata.uid === object.metadata.uid)
+      this.#remove(key, deepFreeze(this.#trim(object)), false);
+  }
+
+  #put(incoming: T, fromList: boolean): void {
+    const key = keyOf(incoming);
+    const held = this.#objects.get(key);
+    if (
+      held?.metadata.uid === incoming.metadata.uid &&
+      held?.metadata.resourceVersion === incoming.metadata.resourceVersion
+    )
+      return;
+    // Another object of the same name: the first one went in between, and nobody said so.
+    if (held !== undefined && held.metadata.uid !== incoming.metadata.uid)
+      this.#remove(key, held, fromList);
+    const previous = this.#objects.get(key);
+    const object = deepFreeze(this.#trim(incoming));
+    this.#objects.set(key, object);
+    this.#versions.set(key, object.metadata.resourceVersion ?? '');
+    for (const index of this.#indexes.values()) {
+      if (previous !== undefined) this.#unindex(index, key, previous);
+      for (const value of this.#valuesOf(index, object)) {
+        const keys = index.keys.get(value) ?? new Set();
+        index.keys.set(value, keys.add(key));
+      }
+    }
+    this.#tell(
+      previous === undefined
+        ? { type: 'added', object, fromList }
+        : { type: 'updated', object, previous, fromList },
+    );
+  }
+
+  #remove(key: string, object: T, fromList: boolean): void {
+    const held = this.#objects.get(key) as T;
+    this.#objects.delete(key);
+    this.#versions.delete(key);
+    for (const index of this.#indexes.values()) this.#unindex(index, key, held);
+    this.#tell({ type: 'deleted', object, fromList });
+  }
+
+  /** An object that an index can not make sense of is not found by it, and found by all else. */
+  #valuesOf(index: Index<T>, object: T): readonly string[] {
+    try {
+      return index.of(object);
+    } catch (error) {
+      this.#logger.error(
+        { kind: this.kind.plural, key: keyOf(object), err: error },
+        'an index failed',
+      );
+      return [];
+    }
+  }
+
+  #unindex(index: Index<T>, key: string, object: T): void {
+    for (const value of this.#valuesOf(index, object)) {
+      const keys = index.keys.get(value);
+      keys?.delete(key);
+      if (keys?.size === 0) index.keys.delete(value);
+    }
+  }
+
+  #tell(change: ObjectChange<T>): void {
+    for (const listener of this.#listeners) this.#tellOne(listener, change);
+  }
+
+  #tellOne(listener: ChangeListener<T>, change: ObjectChange<T>): void {
+    try {
+      listener(change);
+    } catch (error) {
+      this.#logger.error(
+        { kind: this.kind.plural, key: keyOf(change.object), err: error },
+        'a listener failed',
+      );
+    }
+  }
+}
+
+interface Index<T extends KubeObject> {
+  readonly of: IndexFunction<T>;
+  readonly keys: Map<string, Set<string>>;
+}
+
+/** Who owns which field is read from the server by those who ask; in a cache it is half of every object. */
+function withoutManagedFields<T extends KubeObject>(object: T): T {
+  const { managedFields, ...metadata } = object.metadata as KubeObject['metadata'] & {
+    readonly managedFields?: unknown;
+  };
+  return managedFields === undefined ? object : { ...object, metadata };
+}
+
+/** Freezes a value and all that it holds. */
+export function deepFreeze<V>(value: V): V {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const inner of Object.values(value)) deepFreeze(inner);
+  return Object.freeze(value);
+}

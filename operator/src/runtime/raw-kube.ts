@@ -1,0 +1,297 @@
+// The client of the API server: JSON in, the same JSON out. It has the calls that an operator needs and no others; above
+// all no "read, change, write back", which loses what others wrote in between.
+
+import {
+  type CallOptions,
+  KubeCaller,
+  type KubeCallerOptions,
+  type KubeRequest,
+  linkSignal,
+  toKubeError,
+} from './kube-caller.ts';
+import {
+  describeRef,
+  type KubeKind,
+  type KubeObject,
+  type ObjectRef,
+  pathOfCollection,
+  pathOfObject,
+} from './kube-object.ts';
+import type {
+  ApplyOptions,
+  DeleteOptions,
+  JsonPatchOperation,
+  Page,
+  PageOptions,
+  Selection,
+  TokenReviewStatus,
+  WatchOptions,
+} from './kube-options.ts';
+import { readWatch, type WatchEvent } from './watch-stream.ts';
+
+export class RawKube {
+  readonly #caller: KubeCaller;
+
+  constructor(options: KubeCallerOptions) {
+    this.#caller = new KubeCaller(options);
+  }
+
+  /** Milliseconds since the server last answered without a 5xx; infinite before it did. */
+  sinceAnswerMs(): number {
+    return this.#caller.sinceAnswerMs();
+  }
+
+  /** Reads an object; ETL_NOT_FOUND when it is not there. */
+  async get<T extends KubeObject>(ref: ObjectRef, options: CallOptions = {}): Promise<T> {
+    return await this.#caller.json<T>({ ...options, ...about('GET', 'get', ref) });
+  }
+
+  /** Reads one page of a kind. */
+  async listPage<T extends KubeObject>(
+    kind: KubeKind,
+    selection: Selection = {},
+    options: PageOptions = {},
+  ): Promise<Page<T>> {
+    const { limit = 500, resourceVersion, ...rest } = options;
+    const list = await this.#caller.json<{
+      readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
+      readonly items?: readonly T[] | null;
+    }>({
+      ...rest,
+      method: 'GET',
+      verb: 'list',
+      what: kind.plural,
+      path: pathOfCollection(kind, selection.namespace),
+      query: {
+        ...selectors(selection),
+        limit,
+        continue: options.continue,
+        // A continued list says by its token which version it is of.
+        resourceVersion: options.continue === undefined ? resourceVersion : undefined,
+      },
+      accept: selection.metadataOnly === true ? metadataAs('PartialObjectMetadataList') : undefined,
+    });
+    const items = (list.items ?? []).map((item) => ({
+      ...item,
+      // Items of built-in kinds come without them.
+      apiVersion: item.apiVersion ?? kind.apiVersion,
+      kind: item.kind ?? kind.kind,
+    }));
+    const page = { items, resourceVersion: list.metadata?.resourceVersion ?? '' };
+    const next = list.metadata?.continue ?? '';
+    return next === '' ? page : { ...page, continue: next };
+  }
+
+  /** Watches a kind; resolves once the server has begun to answer. Read the stream to its end, or return from it. */
+  async watch<T extends KubeObject>(
+    kind: KubeKind,
+    selection: Selection,
+    options: WatchOptions,
+  ): Promise<AsyncGenerator<WatchEvent<T>, void, undefined>> {
+    const { resourceVersion, timeoutSeconds, inactivityMs } = options;
+    const ending = new AbortController();
+    const unlink = linkSignal(options.signal, ending);
+    const request: KubeRequest = {
+      method: 'GET',
+      verb: 'watch',
+      what: kind.plural,
+      path: pathOfCollection(kind, selection.namespace),
+      query: {
+        ...selectors(selection),
+        watch: true,
+        allowWatchBookmarks: true,
+        resourceVersion,
+        timeoutSeconds,
+      },
+      accept: selection.metadataOnly === true ? metadataAs('PartialObjectMetadata') : undefined,
+      patient: false,
+    };
+    try {
+      const answer = await this.#caller.open(request, ending);
+      const abort = (reason: Error): void => ending.abort(reason);
+      const reading = { clock: this.#caller.clock, inactivityMs, abort, what: kind.plural };
+      return endingWith(readWatch<T>(answer, reading), ending.signal, unlink);
+    } catch (error) {
+      unlink();
+      throw error;
+    }
+  }
+
+  /** Creates an object; ETL_CONFLICT when there is one of that name. */
+  async create<T extends KubeObject>(
+    kind: KubeKind,
+    object: T,
+    options: CallOptions = {},
+  ): Promise<T> {
+    const { namespace } = object.metadata;
+    return await this.#caller.json<T>({
+      ...options,
+      method: 'POST',
+      verb: 'create',
+      what: `${kind.kind} ${namespace ?? ''}/${object.metadata.name}`,
+      path: pathOfCollection(kind, namespace),
+      body: object,
+    });
+  }
+
+  /** Server-side apply: the server merges what is written down here with what others own. */
+  async apply<T extends KubeObject>(
+    ref: ObjectRef,
+    object: KubeObject,
+    options: ApplyOptions,
+  ): Promise<T> {
+    return await this.#applyTo<T>(ref, undefined, object, options);
+  }
+
+  /** Server-side apply of the status. */
+  async applyStatus<T extends KubeObject>(
+    ref: ObjectRef,
+    object: KubeObject,
+    options: ApplyOptions,
+  ): Promise<T> {
+    return await this.#applyTo<T>(ref, 'status', object, options);
+  }
+
+  /** Replaces an object that still has the resource version it carries; ETL_CONFLICT otherwise. For leases. */
+  async replace<T extends KubeObject>(
+    ref: ObjectRef,
+    object: T,
+    options: CallOptions = {},
+  ): Promise<T> {
+    return await this.#caller.json<T>({ ...options, ...about('PUT', 'update', ref), body: object });
+  }
+
+  /** Changes fields, provided that every `test` holds. */
+  async jsonPatch<T extends KubeObject>(
+    ref: ObjectRef,
+    operations: readonly JsonPatchOperation[],
+    options: CallOptions & { readonly subresource?: string } = {},
+  ): Promise<T> {
+    const { subresource, ...rest } = options;
+    return await this.#caller.json<T>({
+      ...rest,
+      ...about('PATCH', 'patch', ref, subresource),
+      contentType: 'jsonPatch',
+      body: operations,
+    });
+  }
+
+  /** Deletes an object; ETL_NOT_FOUND when it is gone already. */
+  async delete(ref: ObjectRef, options: DeleteOptions = {}): Promise<void> {
+    const { uid, resourceVersion, propagation, gracePeriodSeconds, ...rest } = options;
+    await this.#caller.json<unknown>({
+      ...rest,
+      ...about('DELETE', 'delete', ref),
+      body: {
+        apiVersion: 'v1',
+        kind: 'DeleteOptions',
+        propagationPolicy: propagation ?? 'Background',
+        gracePeriodSeconds,
+        preconditions:
+          uid === undefined && resourceVersion === undefined ? undefined : { uid, resourceVersion },
+      },
+    });
+  }
+
+  /** Asks for a pod to go, as disruption budgets allow: 429 when they do not. That answer is not waited for. */
+  async evict(pod: ObjectRef, options: Omit<DeleteOptions, 'propagation'> = {}): Promise<void> {
+    const { uid, resourceVersion, gracePeriodSeconds, ...rest } = options;
+    await this.#caller.json<unknown>({
+      ...rest,
+      ...about('POST', 'evict', pod, 'eviction'),
+      patient: false,
+      body: {
+        apiVersion: 'policy/v1',
+        kind: 'Eviction',
+        metadata: { name: pod.name, namespace: pod.namespace },
+        deleteOptions: {
+          gracePeriodSeconds,
+          preconditions:
+            uid === undefined && resourceVersion === undefined
+              ? undefined
+              : { uid, resourceVersion },
+        },
+      },
+    });
+  }
+
+  /** Writes an event down. */
+  async createEvent<T extends KubeObject>(event: T, options: CallOptions = {}): Promise<T> {
+    return await this.create(eventKind, event, options);
+  }
+
+  /** Asks whose token this is. The token is in no log and no message. */
+  async tokenReview(
+    token: string,
+    audiences: readonly string[],
+    options: CallOptions = {},
+  ): Promise<TokenReviewStatus> {
+    const review = await this.#caller.json<{ readonly status?: TokenReviewStatus }>({
+      ...options,
+      method: 'POST',
+      verb: 'create',
+      what: 'TokenReview',
+      path: '/apis/authentication.k8s.io/v1/tokenreviews',
+      changes: false,
+      body: {
+        apiVersion: 'authentication.k8s.io/v1',
+        kind: 'TokenReview',
+        spec: { token, ...(audiences.length === 0 ? {} : { audiences }) },
+      },
+    });
+    return review.status ?? {};
+  }
+
+  async #applyTo<T extends KubeObject>(
+    ref: ObjectRef,
+    subresource: string | undefined,
+    object: KubeObject,
+    options: ApplyOptions,
+  ): Promise<T> {
+    const { fieldManager, force = true, ...rest } = options;
+    return await this.#caller.json<T>({
+      ...rest,
+      ...about('PATCH', 'apply', ref, subresource),
+      query: { fieldManager, force },
+      contentType: 'apply',
+      body: object,
+    });
+  }
+}
+
+/** Events, as events.k8s.io has them. */
+export const eventKind: KubeKind = {
+  apiVersion: 'events.k8s.io/v1',
+  kind: 'Event',
+  plural: 'events',
+  namespaced: true,
+};
+
+function about(method: KubeRequest['method'], verb: string, ref: ObjectRef, subresource?: string) {
+  const what = describeRef(ref) + (subresource === undefined ? '' : ` (${subresource})`);
+  return { method, verb, what, path: pathOfObject(ref, subresource) };
+}
+
+function selectors(selection: Selection) {
+  const { labelSelector, fieldSelector } = selection;
+  return { labelSelector, fieldSelector };
+}
+
+function metadataAs(kind: string): string {
+  return `application/json;as=${kind};g=meta.k8s.io;v=v1`;
+}
+
+/** A stream whose errors have codes, and which unties what it depended on when it is over. */
+async function* endingWith<T extends KubeObject>(
+  events: AsyncGenerator<WatchEvent<T>, void, undefined>,
+  signal: AbortSignal,
+  unlink: () => void,
+): AsyncGenerator<WatchEvent<T>, void, undefined> {
+  try {
+    yield* events;
+  } catch (error) {
+    throw toKubeError(error, 'watch', signal);
+  } finally {
+    unlink();
+  }
+}
