@@ -49,17 +49,12 @@ function askForVotes(state: CoreState, preVote: boolean, transfer: boolean): voi
       else state.promise(id, { type: 'requestVoteReply', preVote, granted: true });
       continue;
     }
-    state.send(
-      member,
-      {
-        type: 'requestVote',
-        preVote,
-        lastIndex: log.lastIndex,
-        lastTerm: log.lastTerm,
-        transfer,
-      },
-      term,
-    );
+    const { lastIndex, lastTerm } = log;
+    const body = { type: 'requestVote', preVote, lastIndex, lastTerm, transfer } as const;
+    // A vote is given to that log in that term: after a restart without the end of the log, or in the term once more, it
+    // would count for another one. Who asks before only asks.
+    if (preVote) state.send(member, body, term);
+    else state.promise(member, body, term);
   }
 }
 

@@ -373,3 +373,25 @@ test('3.8: its own vote of an election that was lost meanwhile counts nothing', 
   const { role, term, leader } = member.raft.status();
   deepEqual([role, term, leader], ['follower', 2, 3]);
 });
+
+test('3.8: who stands for a term tells of its log and of that term only what is durable', () => {
+  const member = one(3);
+  const from = { from: 2, to: 1, term: 3 };
+  member.raft.step(beat(from));
+  member.drain();
+  member.isDiskHeld = true;
+  member.raft.step(append(from, [0, 0], [3]));
+  member.raft.step(says(from, { type: 'timeoutNow' }));
+  equal(member.raft.role, 'candidate');
+  deepEqual(only(member.drain(), 'requestVote'), []);
+  member.isDiskHeld = false;
+  const asked = only(member.drain(), 'requestVote');
+  deepEqual(
+    asked.map(({ to, term, lastIndex, lastTerm }) => [to, term, lastIndex, lastTerm]),
+    [
+      [2, 4, 1, 3],
+      [3, 4, 1, 3],
+    ],
+  );
+  equal(member.log.hardState.term, 4);
+});
