@@ -1,7 +1,7 @@
 // Disks that are full, and power that fails. Each member has a small file system of its own.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import { until } from './cluster.ts';
+import { until, within } from './cluster.ts';
 import type { Member } from './member.ts';
 import { recoveryMaxMs } from './process-scenarios.ts';
 import { oneOf, type Scenario, type Stage } from './scenario.ts';
@@ -9,6 +9,8 @@ import type { Volumes } from './volumes.ts';
 
 /** So long a disk stays full, at most. */
 const fullMs = 4000;
+/** And so long a member may take to meet it afterwards. */
+const noticeMs = 3000;
 
 export const diskScenarios: readonly Scenario[] = [
   {
@@ -84,18 +86,25 @@ async function untilEnded(members: readonly Member[], maxMs: number): Promise<vo
   });
 }
 
+function isFailing({ lastWords }: Member): boolean {
+  return lastWords.includes('ETL_STORAGE_FAILED');
+}
+
 /** Frees the disks, and starts again who ended over them. Whoever ended has to have said why. */
 async function makeRoom(stage: Stage, members: readonly Member[]): Promise<void> {
   for (const { number } of members) await volumesOf(stage).free(number);
   stage.heal();
-  // Who met the full disk a moment ago is on its way out.
-  await pause(500);
+  // A write of rows that found no room is met by whatever comes after it; then a member says so, and closes what it can.
+  const noticedMs = performance.now() + noticeMs;
+  while (performance.now() < noticedMs && !members.every(isFailing)) await pause(50);
+  for (const member of members.filter(isFailing))
+    await within(recoveryMaxMs, `the end of member ${member.name}`, member.ending);
   for (const member of members.filter(({ isRunning }) => isRunning)) member.expectLife();
   const ended = members.filter(({ isRunning }) => !isRunning);
   for (const member of ended) {
     const { code, signal } = await member.ending;
     stage.say(`member ${member.name} ended with ${code ?? signal}`);
-    if (code !== 1 || !member.lastWords.includes('ETL_STORAGE_FAILED'))
+    if (code !== 1 || !isFailing(member))
       throw new Error(
         `member ${member.name} met a full disk and ended with ${code ?? signal}: ${member.lastWords}`,
       );

@@ -138,6 +138,7 @@ class Run {
     try {
       await cluster.start();
       await cluster.healthy(foundMaxMs);
+      this.#say('all members agree');
       await workload.prepare();
       workload.start();
       await this.#warmUp(workload);
@@ -150,8 +151,11 @@ class Run {
       await this.#recover(cluster, workload);
       await Promise.all([pause(afterMs), cluster.compared(comparedMaxMs)]);
       await workload.stop();
+      this.#say('the clients are done');
       for (const problem of await lastReads(cluster, workload)) this.#problem(problem);
+      this.#say('everything was read');
       for (const problem of await lastState(cluster)) this.#problem(problem);
+      this.#say('all members stopped');
     } finally {
       await workload.stop();
       await cluster.close();

@@ -8,14 +8,17 @@ import { LevelStore } from '../src/applied/level-store.ts';
 import { until, within } from './cluster.ts';
 import type { Member } from './member.ts';
 import { replace } from './membership-scenarios.ts';
-import { recoveryMaxMs } from './process-scenarios.ts';
 import { restoring } from './restoring.ts';
 import { oneOf, type Scenario, type Stage } from './scenario.ts';
 
 const quotaBytes = 16_777_216;
-const fillers = 12;
+/** Large objects that are written at the same time: together they are more than its second half. */
+const fillers = 40;
 const fillerBytes = 250_000;
 const refusalMaxMs = 60_000;
+/** So long the log may stay full: a snapshot is written, and a part released. */
+const quotaMaxMs = 30_000;
+const attemptMaxMs = 5000;
 const divergedMaxMs = 30_000;
 
 export const stateScenarios: readonly Scenario[] = [
@@ -54,7 +57,10 @@ async function fillLog(stage: Stage): Promise<void> {
   const fill = async (at: number): Promise<EtlError | undefined> => {
     for (let turn = 0; !filled.signal.aborted && performance.now() < endMs; turn++) {
       try {
-        await leader.admin.applyObject({ manifest: filler(at, turn) }, { deadlineMs: 5000 });
+        await leader.admin.applyObject(
+          { manifest: filler(at, turn) },
+          { deadlineMs: attemptMaxMs },
+        );
       } catch (error) {
         if (!isQuotaRefusal(toEtlError(error))) continue;
         filled.abort();
@@ -67,25 +73,37 @@ async function fillLog(stage: Stage): Promise<void> {
   const refusal = refusals.find((each) => each !== undefined);
   if (refusal === undefined)
     throw new Error(`the log was never refused more, with a quota of ${quotaBytes} bytes`);
-  heal();
+  const refusedMs = performance.now();
   say(`refused: ${refusal.message}`);
   const name = { kind: 'EtlSource', namespace: 'fill', name: 'f0' };
-  await leader.admin.getObject({ name }, { deadlineMs: recoveryMaxMs });
-  await leader.admin.deleteObject({ name }, { deadlineMs: recoveryMaxMs });
+  await leader.admin.getObject({ name }, { deadlineMs: quotaMaxMs });
+  await insist('a delete is taken', () =>
+    leader.admin.deleteObject({ name }, { deadlineMs: attemptMaxMs }),
+  );
   say('reads and deletes go on');
-  let last = 'nothing';
-  await until(recoveryMaxMs, 'the log takes writes again', async () => {
+  await insist('the log takes writes again', () =>
+    leader.admin.applyObject({ manifest: filler(1, -1) }, { deadlineMs: attemptMaxMs }),
+  );
+  say(`writes go on ${Math.round(performance.now() - refusedMs)} ms after they were refused`);
+  heal();
+}
+
+/** Asks again until it is done, and tells why it was not. */
+async function insist(what: string, work: () => Promise<unknown>): Promise<void> {
+  let last = 'nothing was asked';
+  const isDone = async (): Promise<true | undefined> => {
     try {
-      await leader.admin.applyObject({ manifest: filler(1, -1) }, { deadlineMs: 5000 });
+      await work();
       return true;
     } catch (error) {
-      last = toEtlError(error).message;
-      return undefined;
+      const failure = toEtlError(error);
+      last = failure.message;
+      return failure.code === 'ETL_NOT_FOUND' ? true : undefined;
     }
-  }).catch((error: unknown) => {
+  };
+  await until(quotaMaxMs, what, isDone).catch((error: unknown) => {
     throw new Error(`${(error as Error).message}: ${last}`);
   });
-  say('writes go on');
 }
 
 /** Refused in time, and told why and what to do about it. */
@@ -118,7 +136,7 @@ async function flipRow(stage: Stage): Promise<void> {
     victim.ending,
   );
   await expectDiverged(victim, code);
-  await until(recoveryMaxMs, 'another member tells who differs', () => alarmOf(stage, victim));
+  await until(divergedMaxMs, 'another member tells who differs', () => alarmOf(stage, victim));
   await victim.start();
   victim.expectEnd();
   await expectDiverged(victim, (await victim.ending).code);
