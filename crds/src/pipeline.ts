@@ -297,6 +297,10 @@ const graphRules: readonly Rule[] = [
     message: 'needs a source, and either sink or sinks',
   },
   {
+    rule: '!has(self.stages) || (self.stages.exists(stage, has(stage.sourceRef)) && self.stages.exists(stage, has(stage.sinkRef)))',
+    message: 'stages needs at least one with sourceRef and one with sinkRef',
+  },
+  {
     rule: endExists('from', 'sinkRef'),
     message: 'edges[].from needs to name one of stages that is no sink',
   },

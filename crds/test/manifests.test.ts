@@ -81,6 +81,7 @@ test('what a schema does not know is named here', () => {
       'EtlRouterCluster spec.template.affinity.podAffinity',
       'EtlRouterCluster spec.template.affinity.podAntiAffinity',
       'EtlSource spec.grpc.config',
+      'EtlTransform spec.lookup.table.file.exclude.*[]',
       'EtlTransform spec.map.mappings[].literal',
       'EtlTransform spec.map.mappings[].default',
       'EtlTransform spec.grpc.config',

@@ -94,7 +94,7 @@ function readMapping(entry: Fields): Mapping {
     ['target', target],
     ['source', source],
   ] as const) {
-    const fault = path === undefined || path === '' ? undefined : pathFault(path);
+    const fault = path === undefined || !entry.has(name) ? undefined : pathFault(path);
     if (fault !== undefined) entry.report(name, { code: 'BadValue', message: fault });
   }
   if ([source, expression, literal].filter((given) => given !== undefined).length > 1) {

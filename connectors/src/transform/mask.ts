@@ -71,7 +71,7 @@ function readMask(fields: Fields): MaskSettings {
     fields.report('fields', { code: 'MissingField', message: 'is needed' });
   for (const entry of fields.maps('fields')) {
     const field = entry.requiredText('field') ?? '';
-    const fault = field === '' ? undefined : pathFault(field);
+    const fault = entry.has('field') ? pathFault(field) : undefined;
     if (fault !== undefined) entry.report('field', { code: 'BadValue', message: fault });
     masked.push({
       field,

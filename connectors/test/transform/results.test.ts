@@ -1,4 +1,4 @@
-import { deepEqual, rejects } from 'node:assert/strict';
+import { deepEqual, rejects, throws } from 'node:assert/strict';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -219,3 +219,17 @@ test('what one transform made the next one need not parse', async () => {
   );
   deepEqual(batch.knownValue(0), JSON.parse(batch.payload(0).toString()));
 });
+
+for (const [type, config, field] of [
+  ['map', { mappings: [{ target: '', literal: 1 }] }, 'mappings[0].target'],
+  ['map', { mappings: [{ target: 'a', source: '' }] }, 'mappings[0].source'],
+  ['mask', { fields: [{ field: '' }] }, 'fields[0].field'],
+] as const) {
+  test(`an empty path is no path: ${type} ${field}`, () => {
+    throws(
+      () => createTransform({ type, config }, 'EtlTransform shop/it'),
+      (error) =>
+        isEtlError(error) && error.message.includes(`spec.${type}.${field}: "" is no path`),
+    );
+  });
+}

@@ -50,7 +50,9 @@ const lookup: ObjectSchema = object('Adds the fields of a row that is found by k
         fileSource('The file with the table.', {
           exclude: map(
             'Columns, each with values; rows with one of them are left out.',
-            list('The values.', text('One value.', { min: 0, max: 1024 }), { max: 1000 }),
+            list('The values.', anything('One value, compared as text.', { maxLength: 1024 }), {
+              max: 1000,
+            }),
             { max: 100, min: 1 },
           ),
         }),

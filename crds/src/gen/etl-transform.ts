@@ -103,7 +103,7 @@ export interface EtlTransformSpecLookupTableFile {
   /** How CSV is read. */
   readonly csv?: EtlTransformSpecLookupTableFileCsv | undefined;
   /** Columns, each with values; rows with one of them are left out. */
-  readonly exclude?: { readonly [name: string]: readonly string[] } | undefined;
+  readonly exclude?: { readonly [name: string]: readonly unknown[] } | undefined;
 }
 
 /** How CSV is read. */

@@ -151,6 +151,7 @@ function checkRules(schema: OpenApi, { value, old, path, problems }: Change): vo
     const variables = isTransition ? { self, oldSelf: rootAware(schema, old, path) } : { self };
     if (!holds(rule, variables)) problems.push(`${path === '' ? '' : `${path}: `}${message}`);
   }
+  if (schema['x-kubernetes-preserve-unknown-fields'] === true) return;
   if (Array.isArray(value)) {
     const keys = schema['x-kubernetes-list-map-keys'];
     for (const [index, item] of value.entries()) {
