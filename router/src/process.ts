@@ -54,12 +54,15 @@ export interface RunningRouter {
   };
   /** Resolves with the error after which the process must end, should one happen: storage failed. */
   readonly failed: Promise<EtlError>;
-  /** Stops listening, lets calls end, then closes the router, consensus and storage. */
+  /** Hands over where it leads, stops listening, lets calls end, then closes the router, consensus and storage. */
   close(): Promise<void>;
 }
 
 /** How long a snapshot may take to come over HTTP. */
 const uploadTimeoutMs: number = 15 * 60_000;
+
+/** How long a leader that stops waits for another one. */
+const handOverMaxMs = 500;
 
 /** The router's own folder in the data directory. */
 export const routerFolder = 'router';
@@ -135,7 +138,25 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     metrics,
   };
   storage.announce(advertised(config, addresses));
-  return { router, addresses, failed: consensus.failed, close: () => opened.close() };
+  const close = async (): Promise<void> => {
+    await handOver(router, logger);
+    await opened.close();
+  };
+  return { router, addresses, failed: consensus.failed, close };
+}
+
+/** A leader that stops hands over first, so that nobody waits for an election. Never throws. */
+async function handOver(router: Router, logger: Logger): Promise<void> {
+  const { role, failure } = router.cluster();
+  const voters = router.members.list().filter((member) => member.role !== 'learner');
+  if (role !== 'leader' || failure !== undefined || voters.length < 2) return;
+  try {
+    const signal = AbortSignal.timeout(handOverMaxMs);
+    const leader = await router.members.transfer(undefined, { signal });
+    logger.info({ leader }, 'leadership is handed over');
+  } catch (error) {
+    logger.debug({ err: error }, 'leadership was not handed over');
+  }
 }
 
 /** The router's own work is the leader's; a follower answers reads and hands commands over. */

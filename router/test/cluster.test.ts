@@ -35,6 +35,16 @@ test('three routers found a cluster, agree, and go on without the one that led',
   assert.equal(new Set(ids).size, 1);
 });
 
+test('a leader that is stopped hands over before it goes', async (context) => {
+  const cluster = await Cluster.make(context, 3);
+  await Promise.all([1, 2, 3].map((id) => cluster.start(id)));
+  const [first, led] = await cluster.leader();
+  await until(() => led.router.members.health() === 'healthy');
+  await cluster.stop(first);
+  const roles = cluster.running.map(({ router }) => router.cluster().role);
+  assert.ok(roles.includes('leader'), `nobody leads at once: ${roles.join(', ')}`);
+});
+
 test('a member that is lost is replaced by another one, which then leads', async (context) => {
   const cluster = await Cluster.make(context, 4, { founders: 3 });
   await Promise.all([1, 2, 3].map((id) => cluster.start(id)));
