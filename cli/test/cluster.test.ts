@@ -155,6 +155,23 @@ test('a router that does not lead shows nothing that it does not know', async (t
   assert.equal(err, 'Only the leader knows how the others are; --server 10.0.0.1:8080 asks it.\n');
 });
 
+test('without a leader nobody is pointed to', async (t) => {
+  const members = [member('1', 'CANDIDATE'), member('2', 'FOLLOWER', { healthy: null })];
+  const { server } = await play(t, { clusterStatus: { ...status, leaderId: null, members } });
+  const { err } = await etlctl(['cluster', 'members', '-s', server]);
+  assert.equal(err, 'No leader is known, and nobody else knows how the others are.\n');
+});
+
+test('a member that waits to be added says how', async (t) => {
+  const waiting = { ...status, nodeId: '5', raftId: '905', leaderId: null, members: [] };
+  const { server } = await play(t, { clusterStatus: waiting });
+  const { err } = await etlctl(['cluster', 'status', '-s', server]);
+  assert.match(
+    err,
+    /^This member waits .* etlctl cluster add 5 <its Raft address> --raft-id 905\.\n$/,
+  );
+});
+
 test('a member is added by name, address and Raft id', async (t) => {
   const fake = await play(t);
   const args = ['cluster', 'add', '5', '10.0.0.5:50052', '--raft-id', '905'];

@@ -76,8 +76,15 @@ export async function showStatus({ globals, io }: ClusterRequest): Promise<Comma
     };
     for (const [name, value] of Object.entries(lines))
       io.out(`${`${name}:`.padEnd(10)} ${printableLine(value)}\n`);
+    if (status.members.length === 0) io.err(toBeAdded(status));
   }
   return { summary: '' };
+}
+
+/** A member that joins can do nothing by itself. */
+function toBeAdded({ nodeId, raftId }: Status): string {
+  const line = printableLine(`etlctl cluster add ${nodeId} <its Raft address> --raft-id ${raftId}`);
+  return `This member waits to be added: ask another one for ${line}.\n`;
 }
 
 function leaderLine({ leaderId, members }: Status): string {
@@ -128,7 +135,10 @@ export async function listMembers({ globals, io }: ClusterRequest): Promise<Comm
 }
 
 function askLeader(members: readonly Member[]): string {
-  const { httpAddress } = members.find(({ role }) => role === 'LEADER') ?? {};
+  const leader = members.find(({ role }) => role === 'LEADER');
+  if (leader === undefined)
+    return 'No leader is known, and nobody else knows how the others are.\n';
+  const { httpAddress } = leader;
   const how = httpAddress ? `--server ${printableLine(httpAddress)} asks it` : '--server names it';
   return `Only the leader knows how the others are; ${how}.\n`;
 }

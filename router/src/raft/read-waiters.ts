@@ -121,7 +121,7 @@ function reject(waiter: Waiter, error: unknown): void {
 function noQuorum(): EtlError {
   return new EtlError(
     'ETL_UNAVAILABLE',
-    'no quorum of the cluster confirmed the read in time; try again, or ask for a stale read',
+    'no quorum of the cluster answered in time; try again, or ask for a stale read where one will do',
     { retryable: true },
   );
 }
