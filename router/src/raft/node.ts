@@ -118,7 +118,9 @@ export class RaftNode implements Consensus {
     });
     this.receiver = {
       propose: (command, how) => this.#forwarding.receive(command, how),
-      receive: (message) => this.#input((raft) => raft.step(message)),
+      receive: (message) => {
+        if (this.#snapshots?.takes(message) === true) this.#input((raft) => raft.step(message));
+      },
       unreachable: (id) => this.#input((raft) => raft.reportUnreachable(id)),
       snapshotSent: (id, arrived) => this.#input((raft) => raft.reportSnapshot(id, arrived)),
     };
@@ -198,31 +200,27 @@ export class RaftNode implements Consensus {
     }
   }
 
-  async readIndex(options: ProposalOptions = {}): Promise<number> {
-    const { signal } = options;
+  async readIndex({ signal }: ProposalOptions = {}): Promise<number> {
     this.#serving(signal);
     const index = await untilAborted(this.#reads.wait(), signal, () => this.#schedule());
     await (this.#applier as Applier).until(index, signal);
     return index;
   }
 
-  async changeMembers(
-    change: MembershipChange,
-    options: ProposalOptions = {},
-  ): Promise<Membership> {
-    const raft = this.#serving(options.signal);
+  async changeMembers(change: MembershipChange, how: ProposalOptions = {}): Promise<Membership> {
+    const raft = this.#serving(how.signal);
     changeMembership(this.#membership, change);
     const { index, term } = raft.proposeConfiguration(change, encodeMembershipChange(change));
     this.#turn();
     const applier = this.#applier as Applier;
-    await applier.until(index, options.signal);
+    await applier.until(index, how.signal);
     if (this.#log.term(index) !== term && this.#log.term(index) !== undefined) {
       throw new EtlError('ETL_UNAVAILABLE', 'leadership changed; the members did not', {
         retryable: true,
       });
     }
     while (change.autoLeave && isJoint(this.#membership.configuration))
-      await applier.until(applier.applied + 1, options.signal);
+      await applier.until(applier.applied + 1, how.signal);
     return this.#membership;
   }
 

@@ -1,9 +1,11 @@
 // When the state is written down as a whole, and what the log may forget then. The order is snapshot file, record in
-// the log, release: each durable before the next begins.
+// the log, release: each durable before the next begins. A log that can not forget, as the state stands still, takes no
+// more entries than its memory has room for.
 
 import type { ReplicatedState } from '../consensus/consensus.ts';
 import type { LogQuota } from '../consensus/log-quota.ts';
 import type { AppendDone, RaftLog } from '../storage/log-types.ts';
+import type { Message } from './messages.ts';
 
 export interface SnapshotRules {
   /** Entries between two snapshots. Default 10,000. */
@@ -24,6 +26,11 @@ export interface SnapshotsOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** Where entries are no longer taken, in shares of the memory at which a snapshot is due: what the log may take... */
+const heldShares = 2;
+/** ...and by how much the state may lag whatever the log takes, which is two of the batches that it is handed. */
+const lagShares: number = 1 / 8;
+
 export class Snapshots {
   readonly #options: SnapshotsOptions;
   readonly #interval: number;
@@ -34,6 +41,20 @@ export class Snapshots {
     this.#options = options;
     this.#interval = options.rules.snapshotInterval ?? 10_000;
     this.#maxBytes = options.rules.snapshotBytes ?? 64 * 1024 * 1024;
+  }
+
+  /**
+   * Whether a message is taken now. While the state lags, as that of a main thread that stands still, entries beyond the
+   * memory of the log are not, as if they were lost: the leader sends them again, and everything else goes on.
+   */
+  takes(message: Message): boolean {
+    if (message.type !== 'appendEntries' || message.entries.length === 0) return true;
+    const { log, state } = this.#options;
+    if (log.bytes < this.#maxBytes * heldShares) return true;
+    // What is not committed does not count: it may have to give way to what comes.
+    const low = Math.max(state.applied.index + 1, log.firstIndex);
+    const high = Math.max(log.hardState.commit + 1, low);
+    return log.entries(low, high, this.#maxBytes * lagShares).length === high - low;
   }
 
   /** Begins a snapshot if one is due and none is being made. */

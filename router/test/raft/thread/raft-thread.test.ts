@@ -183,3 +183,29 @@ test('a snapshot is made by the state, which knows the one that the log names', 
   assert.deepEqual(facts.snapshot, first, 'as of the second one');
   assert(node.status().snapshotIndex >= (first?.index ?? 0));
 });
+
+test('a state that stands still is handed one batch, and the rest from the log once that is applied', async (t) => {
+  const { thread, state, node } = await startBothEnds(t);
+  const held = Promise.withResolvers<void>();
+  const handed: { readonly count: number; readonly bytes: number }[] = [];
+  state.before = async (entries) => {
+    const size = entries.reduce((sum, { data }) => sum + data.length, 0);
+    handed.push({ count: entries.length, bytes: size });
+    await held.promise;
+  };
+  const commands = Array.from({ length: 1200 }, () => new Uint8Array(30_000));
+  const before = node.status().commitIndex;
+  const answers = commands.map((command) => thread.propose(command));
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  while (node.status().commitIndex < before + commands.length || handed.length === 0) await turn();
+  for (let turns = 0; turns < 20; turns++) await turn();
+  assert.equal(handed.length, 1);
+  held.resolve();
+  await Promise.all(answers);
+  assert.equal(
+    handed.reduce((sum, { count }) => sum + count, 0),
+    commands.length,
+  );
+  for (const { count, bytes: size } of handed) assert.ok(count <= 512 && size <= 4 * 1024 * 1024);
+  await thread.close();
+});
