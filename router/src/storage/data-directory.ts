@@ -80,6 +80,8 @@ export class DataDirectory {
       const stored = await readIdentity(disk, path);
       if (stored !== undefined) {
         checkIdentity(options, stored.identity);
+        // A process that was killed may have left what is read here, or a folder beside it, in the machine's memory only.
+        await onDisk('sync', path, () => disk.syncDirectory(path));
         return new DataDirectory(options, lock, stored);
       }
       const minted = mintIdentity(options);

@@ -2,9 +2,9 @@
 // a sync joins the next batch. The first error ends the log for good: what reached the disk is unknown from then on,
 // so it must never write, sync or promise again.
 
-import { assert, type Clock, EtlError } from '@etl-router/core';
+import { assert, type Clock, EtlError, isEtlError } from '@etl-router/core';
 import { roundUp } from './bytes.ts';
-import { onDisk, storageFailed } from './disk.ts';
+import { onDisk, storageCorrupt, storageFailed } from './disk.ts';
 import { type Frame, frameBytes, logKey } from './frames.ts';
 import { emptyBase, LogTail } from './log-tail.ts';
 import {
@@ -341,6 +341,7 @@ async function createLog(
   await onDisk('create', directory, () => disk.makeDirectory(directory));
   const names = await onDisk('list', directory, () => disk.list(directory));
   const leftovers = names.map(parseSegmentName).filter((number) => number !== undefined);
+  await checkLeftovers(options, leftovers);
   await removeSegments(options, leftovers);
   const sizeBytes = sizeOf(options);
   const header = { number: 1, logId, clusterId, firstBatch: 1, chain: 0, allocateBytes, sizeBytes };
@@ -348,6 +349,29 @@ async function createLog(
   const key = logKey(logId);
   const writer = await SegmentWriter.create(disk, directory, header, { key, base });
   return build({ view: new LogView(), tail: new LogTail(), writer, sealed: new Map() });
+}
+
+/** What was left where no log is said to be may be the beginning of one, and nothing that anybody was told of. */
+async function checkLeftovers(options: LogOptions, numbers: readonly number[]): Promise<void> {
+  const { directory } = options;
+  const isUsed = async (): Promise<boolean> => {
+    if (numbers.length > 1) return true;
+    const { view, writer } = await recoverLog(options);
+    await writer.close();
+    return view.hardState.term > 0 || view.lastIndex > 0;
+  };
+  if (numbers.length === 0) return;
+  const used = await isUsed().catch((error: unknown) => {
+    // The first segment of a log whose making was interrupted.
+    if (isEtlError(error) && error.code === 'ETL_STORAGE_CORRUPT') return false;
+    throw error;
+  });
+  if (used)
+    throw storageCorrupt(
+      directory,
+      0,
+      'it holds a log, and the identity beside it says that none was made',
+    );
 }
 
 /** Size of a segment's file. */

@@ -77,3 +77,19 @@ test('a power failure while founding leaves no identity or a whole one', async (
     await directory.close();
   }
 });
+
+test('what a killed process left in memory is durable before anything is built on it', async () => {
+  const disk = new MemoryDisk({ random: seededRandom(1) });
+  const first = await DataDirectory.open(options(disk));
+  // Killed between the rename and the sync of the directory.
+  const syncDirectory = disk.syncDirectory.bind(disk);
+  disk.syncDirectory = () => Promise.reject(new Error('killed'));
+  await assert.rejects(first.markLogCreated());
+  disk.syncDirectory = syncDirectory;
+  await first.close();
+  const second = await DataDirectory.open(options(disk));
+  assert.equal(second.logCreated, true);
+  await second.close();
+  const third = await DataDirectory.open(options(disk.durableCopy()));
+  assert.equal(third.logCreated, true);
+});

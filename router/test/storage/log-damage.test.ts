@@ -449,3 +449,21 @@ function entriesOf(log: Log): readonly ReturnType<Log['entries']>[number][] {
     ? []
     : log.entries(firstIndex, lastIndex + 1, Number.MAX_SAFE_INTEGER);
 }
+
+test('no log is made over one that holds something, whatever the identity beside it says', async () => {
+  const disk = new MemoryDisk({ random: seededRandom(1) });
+  const log = await openLog(disk, '/data/log', { create: true });
+  // Nobody was told anything of an empty one: making it may have been interrupted.
+  await log.close();
+  const again = await openLog(disk, '/data/log', { create: true });
+  const entries = entriesFrom(1, 1, ['a']);
+  await append(again, { hardState: { term: 1, vote: 0, commit: 1 }, entries });
+  await again.close();
+  await assert.rejects(openLog(disk, '/data/log', { create: true }), {
+    code: 'ETL_STORAGE_CORRUPT',
+    message: /\/data\/log .*holds a log, and the identity beside it says that none was made/,
+  });
+  const kept = await openLog(disk, '/data/log', { create: false });
+  assert.equal(kept.lastIndex, 1);
+  await kept.close();
+});
