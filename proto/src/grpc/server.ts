@@ -16,6 +16,7 @@ import {
   type sendUnaryData,
   type UntypedHandleCall,
 } from '@grpc/grpc-js';
+import { addDirectUnary, answerDirectly, type ServeUnary } from './direct-unary.ts';
 import { Outlet, writeAll } from './flow.ts';
 import { decodeMessage, encodeMessage } from './messages.ts';
 import { methodPath } from './raw.ts';
@@ -35,7 +36,7 @@ export interface ServerOptions {
  */
 export function createServer(options: ServerOptions = {}): Server {
   const maxBytes = options.maxMessageBytes ?? defaultMaxMessageBytes;
-  return new Server({
+  const server = new Server({
     'grpc.max_receive_message_length': maxBytes,
     'grpc.max_send_message_length': maxBytes,
     'grpc.max_concurrent_streams': 256,
@@ -44,6 +45,8 @@ export function createServer(options: ServerOptions = {}): Server {
     'grpc.enable_channelz': 0,
     ...options.channelOptions,
   });
+  answerDirectly(server, { maxMessageBytes: maxBytes });
+  return server;
 }
 
 /** Binds `server` to `address` (`host:port`; port 0 takes a free one) and returns the port. Rejects with the cause. */
@@ -88,7 +91,10 @@ export function addService<S extends DescService>(
   const handlers: { [name: string]: UntypedHandleCall } = {};
   for (const [name, method] of Object.entries<DescMethod>(service.method)) {
     const handler = implementation[name as keyof S['method']] as unknown as UntypedHandler;
-    handlers[name] = serve(method, handler.bind(implementation), options);
+    const bound = handler.bind(implementation);
+    handlers[name] = serve(method, bound, options);
+    if (method.methodKind === 'unary')
+      addDirectUnary(server, methodPath(method), serveUnary(method, bound, options));
   }
   server.addService(toServiceDefinition(service), handlers);
 }
@@ -119,6 +125,23 @@ type ServerStream = ServerWritableStream<Buffer, Buffer>;
 type ClientStream = ServerReadableStream<Buffer, Buffer>;
 type BidiStream = ServerDuplexStream<Buffer, Buffer>;
 type Answer = sendUnaryData<Buffer>;
+
+/** One unary method, wherever its calls come from. */
+function serveUnary(
+  method: DescMethod,
+  handler: UntypedHandler,
+  options: ServiceOptions,
+): ServeUnary {
+  const { input, output } = method;
+  return async (request, context) => {
+    try {
+      const answer = await handler(decodeMessage(input, request), context);
+      return encodeMessage(output, answer as MessageInitShape<DescMessage>);
+    } catch (error) {
+      return toStatus(visibleError(error, methodPath(method), options));
+    }
+  };
+}
 
 function serve(
   method: DescMethod,
@@ -156,17 +179,17 @@ function serve(
     if (!context.signal.aborted) call.end();
   };
   switch (method.methodKind) {
-    case 'unary':
+    case 'unary': {
+      const unary = serveUnary(method, handler, options);
       return (call: Unary, callback: Answer) => {
         const [context, release] = cancellableContext(call);
-        void answer(
-          () => handler(decode(call.request), context),
-          (error, bytes) => {
-            release();
-            callback(error, bytes);
-          },
-        );
+        void unary(call.request, context).then((outcome) => {
+          release();
+          if (Buffer.isBuffer(outcome)) callback(null, outcome);
+          else callback(outcome, null);
+        });
       };
+    }
     case 'client_streaming':
       return (call: ClientStream, callback: Answer) =>
         void answer(() => {
