@@ -443,6 +443,7 @@ async function* withinSilence(
       yield step.value;
     }
   } finally {
-    void iterator.return?.();
+    // Whoever gave the chunks up may say so too late.
+    void Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 }

@@ -298,3 +298,18 @@ test('a snapshot that was damaged at the router is not restored', async (t) => {
   await assert.rejects(backup.restoreSnapshot(request), saying('ETL_STORAGE_CORRUPT', /SHA-256/));
   assert.equal((await admin.listObjects({})).objects.length, 1);
 });
+
+test('a caller whose bytes can not even be given up is refused all the same, and ends nothing else', async (t) => {
+  const { running, kept } = await startBench(t);
+  const chunks: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => ({
+      next: () => Promise.resolve({ done: false, value: Buffer.from('more than is announced') }),
+      return: () => Promise.reject(new Error('the connection is in an odd state')),
+    }),
+  };
+  const expected = { id: 'up', bytes: 3, sha256: '0'.repeat(64), compression: 'none' } as const;
+  await assert.rejects(running.router.backups.receive(expected, chunks), {
+    code: /^ETL_(INVALID_ARGUMENT|LIMIT_EXCEEDED)$/,
+  });
+  assert.deepEqual(await kept(), []);
+});
