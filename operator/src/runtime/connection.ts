@@ -145,11 +145,9 @@ class StaleConnection extends Error {}
 
 /** What the connections depend on. The bearer token is not of it: it goes with each request. */
 function fingerprintOf(options: https.RequestOptions): string {
-  const hash = createHash('sha256');
-  for (const part of ['ca', 'cert', 'key', 'pfx', 'servername', 'rejectUnauthorized'] as const) {
-    hash.update(`${part}=${String(options[part])};`);
-  }
-  return hash.digest('hex');
+  const { ca, cert, key, pfx, servername, rejectUnauthorized } = options;
+  const parts = JSON.stringify([ca, cert, key, pfx, servername, rejectUnauthorized]);
+  return createHash('sha256').update(parts).digest('hex');
 }
 
 /** Lets requests that are under way end and keeps none of their connections. */

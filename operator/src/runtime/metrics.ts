@@ -64,7 +64,28 @@ export function registerRuntimeMetrics(registry: Registry): RuntimeMetrics {
   const queues = new Map<string, QueueView>();
   registerQueueGauges(registry, queues);
   const controllers = controllerMetrics(registry, counter);
-  const metrics = {
+  const metrics = { ...clientMetrics(registry, counter), ...controllers };
+  return {
+    ...metrics,
+    addController(name, workers, queue) {
+      queues.set(name, queue);
+      startController(metrics, name, workers);
+    },
+    addInformer(kind) {
+      for (const reason of relistReasons) metrics.relists.inc({ kind, reason }, 0);
+      metrics.cacheMisses.inc({ kind }, 0);
+      metrics.reconnects.inc({ kind }, 0);
+      metrics.lastEvent.set({ kind }, 0);
+    },
+  };
+}
+
+/** Makes a counter. */
+type MakeCounter = <L extends string>(name: string, help: string, ...labelNames: L[]) => Counter<L>;
+
+/** The metrics of the client and of what stands on it. */
+function clientMetrics(registry: Registry, counter: MakeCounter) {
+  return {
     requests: counter(
       'rest_client_requests_total',
       'Requests to the API server.',
@@ -79,7 +100,6 @@ export function registerRuntimeMetrics(registry: Registry): RuntimeMetrics {
       buckets: requestSeconds,
       registers: [registry],
     }),
-    ...controllers,
     leading: new Gauge({
       name: 'leader_election_master_status',
       help: '1 while this process leads.',
@@ -117,26 +137,10 @@ export function registerRuntimeMetrics(registry: Registry): RuntimeMetrics {
       'etl_operator_events_dropped_total',
       'Events that were not written: too many, or refused.',
     ),
-  } satisfies Omit<RuntimeMetrics, 'addController' | 'addInformer'>;
-  return {
-    ...metrics,
-    addController(name, workers, queue) {
-      queues.set(name, queue);
-      startController(metrics, name, workers);
-    },
-    addInformer(kind) {
-      for (const reason of relistReasons) metrics.relists.inc({ kind, reason }, 0);
-      metrics.cacheMisses.inc({ kind }, 0);
-      metrics.reconnects.inc({ kind }, 0);
-      metrics.lastEvent.set({ kind }, 0);
-    },
   };
 }
 
-function controllerMetrics(
-  registry: Registry,
-  counter: <L extends string>(name: string, help: string, ...labelNames: L[]) => Counter<L>,
-) {
+function controllerMetrics(registry: Registry, counter: MakeCounter) {
   const gauge = (name: string, help: string): Gauge<'controller'> =>
     new Gauge({ name, help, labelNames: ['controller'], registers: [registry] });
   const durations = (name: string, help: string): Histogram<'name' | 'controller'> =>

@@ -9,9 +9,11 @@ import type { KubeObject } from './kube-object.ts';
 /** One event, larger than any object the server stores (1.5 MiB in etcd). */
 const lineMaxBytes = 16 * 1024 * 1024;
 
+const eventTypes = ['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK'] as const;
+
 /** What a watch tells. A bookmark carries a resource version and nothing else. */
 export interface WatchEvent<T extends KubeObject = KubeObject> {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  readonly type: (typeof eventTypes)[number];
   readonly object: T;
 }
 
@@ -38,7 +40,7 @@ export async function* readWatch<T extends KubeObject>(
 }
 
 function parseEvent<T extends KubeObject>(line: string, what: string): WatchEvent<T> | undefined {
-  let event: { readonly type?: string; readonly object?: T & KubeStatus };
+  let event: { readonly type?: string | undefined; readonly object?: T & KubeStatus };
   try {
     event = JSON.parse(line) as typeof event;
   } catch (error) {
@@ -48,17 +50,9 @@ function parseEvent<T extends KubeObject>(line: string, what: string): WatchEven
   }
   const { type, object } = event;
   if (object === undefined) return undefined;
-  switch (type) {
-    case 'ADDED':
-    case 'MODIFIED':
-    case 'DELETED':
-    case 'BOOKMARK':
-      return { type, object };
-    case 'ERROR':
-      throw new ApiError(`watch of ${what}`, object.code ?? 500, object);
-    default:
-      return undefined;
-  }
+  if (type === 'ERROR') throw new ApiError(`watch of ${what}`, object.code ?? 500, object);
+  const known = eventTypes.find((name) => name === type);
+  return known === undefined ? undefined : { type: known, object };
 }
 
 async function* readLines(

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '@etl-router/core';
 import { KubeConfig } from '@kubernetes/client-node';
 import { type Fault, FaultScript, type SeenRequest } from './faults.ts';
-import { isObject, type JsonObject, type Stored } from './json.ts';
+import { isObject, type JsonObject, type Stored, type StoredMeta } from './json.ts';
 import { type ObjectKey, ObjectStore, Refusal } from './object-store.ts';
 import { Watchers } from './watchers.ts';
 
@@ -32,6 +32,8 @@ export class FaultyApiServer {
   readonly requests: LoggedRequest[] = [];
   /** Connections that were ever accepted. */
   connections = 0;
+  /** Requests that ever arrived, those that went wrong too. */
+  received = 0;
   /** Tokens, and whose they are. */
   readonly tokens: Map<string, JsonObject> = new Map();
   /** The `authorization` header of the last request. */
@@ -84,6 +86,7 @@ export class FaultyApiServer {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.received += 1;
     this.lastAuthorization = request.headers.authorization;
     const url = new URL(request.url as string, this.url);
     const route = parseRoute(url.pathname);
@@ -116,7 +119,7 @@ export class FaultyApiServer {
     const key: ObjectKey = {
       collection,
       namespace,
-      name: name ?? String((body['metadata'] as JsonObject)['name']),
+      name: name ?? (body['metadata'] as StoredMeta).name,
     };
     if (subresource === 'eviction') return this.#evict(key, body);
     if (subresource === 'scale') return this.#scale(key, seen.verb, body);
@@ -237,7 +240,7 @@ export class FaultyApiServer {
   }
 
   #review(body: JsonObject): JsonObject {
-    const user = this.tokens.get(String((body['spec'] as JsonObject)['token']));
+    const user = this.tokens.get((body['spec'] as { token: string }).token);
     return {
       ...body,
       status: user === undefined ? { authenticated: false } : { authenticated: true, user },

@@ -33,6 +33,11 @@ export function equal(a: Json | undefined, b: Json | undefined): boolean {
   return names.length === Object.keys(b).length && names.every((name) => equal(a[name], b[name]));
 }
 
+/** The text that a field holds. */
+export function text(value: Json | undefined): string {
+  return typeof value === 'string' ? value : JSON.stringify(value ?? '');
+}
+
 /** Lists whose elements have an identity of their own; all others are one value. */
 const keyedLists: { readonly [field: string]: string } = {
   conditions: 'type',
@@ -51,10 +56,10 @@ export function leavesOf(
     for (const [name, inner] of Object.entries(value)) leavesOf(inner, `${path}\n${name}`, into);
   } else if (Array.isArray(value) && key !== undefined) {
     for (const item of value) {
-      if (isObject(item)) leavesOf(item, `${path}\n[${key}=${String(item[key])}]`, into);
+      if (isObject(item)) leavesOf(item, `${path}\n[${key}=${text(item[key])}]`, into);
     }
   } else if (Array.isArray(value) && field === 'finalizers') {
-    for (const item of value) into.set(`${path}\n[=${String(item)}]`, item);
+    for (const item of value) into.set(`${path}\n[=${text(item)}]`, item);
   } else {
     into.set(path, value);
   }
@@ -111,7 +116,7 @@ export function patched(
 ): JsonObject | undefined {
   const root = structuredClone(target);
   for (const { op, path, value } of operations) {
-    const names = String(path)
+    const names = text(path)
       .split('/')
       .slice(1)
       .map((name) => name.replaceAll('~1', '/').replaceAll('~0', '~'));
@@ -119,7 +124,7 @@ export function patched(
     let parent: Json | undefined = root;
     for (const name of names) parent = (parent as JsonObject | undefined)?.[name];
     if (typeof parent !== 'object' || parent === null) return undefined;
-    if (!operate(parent as JsonObject | Json[], last, String(op), value)) return undefined;
+    if (!operate(parent as JsonObject | Json[], last, text(op), value)) return undefined;
   }
   return root;
 }

@@ -11,6 +11,7 @@ import {
   patched,
   type Stored,
   setLeaf,
+  text,
 } from './json.ts';
 
 /** A refusal, as HTTP tells it. */
@@ -152,6 +153,10 @@ export class ObjectStore {
   ): Stored {
     const before = this.find(key);
     if (before === undefined && subresource !== undefined) this.get(key);
+    const { uid } = body['metadata'] as JsonObject;
+    if (uid !== undefined && uid !== before?.metadata.uid) {
+      throw new Refusal(409, 'Conflict', 'the uid in the precondition does not match');
+    }
     const wanted = leavesOf(applied(body, subresource));
     const next: JsonObject =
       before === undefined
@@ -272,23 +277,23 @@ export class ObjectStore {
 
   /** What had this owner and no other goes with it. */
   #collect(uid: string): void {
-    for (const [text, object] of [...this.#objects]) {
+    for (const [at, object] of [...this.#objects]) {
       const owners = (object.metadata['ownerReferences'] ?? []) as JsonObject[];
       if (!owners.some((owner) => owner['uid'] === uid)) continue;
       const alive = new Set([...this.#objects.values()].map(({ metadata }) => metadata.uid));
-      if (!owners.some((owner) => alive.has(String(owner['uid']))) && this.#objects.has(text))
-        this.delete(parseKey(text));
+      if (!owners.some((owner) => alive.has(text(owner['uid']))) && this.#objects.has(at))
+        this.delete(parseKey(at));
     }
   }
 
   #orphan(uid: string): void {
-    for (const [text, object] of [...this.#objects]) {
+    for (const [at, object] of [...this.#objects]) {
       const owners = (object.metadata['ownerReferences'] ?? []) as JsonObject[];
       const kept = owners.filter((owner) => owner['uid'] !== uid);
       if (kept.length === owners.length) continue;
       const next = structuredClone(object);
       next.metadata['ownerReferences'] = kept;
-      this.#write(parseKey(text), object, next);
+      this.#write(parseKey(at), object, next);
     }
   }
 }
@@ -325,9 +330,18 @@ function narrowed(before: Stored, next: JsonObject, subresource: string | undefi
 function applied(body: JsonObject, subresource: string | undefined): JsonObject {
   if (subresource === 'status')
     return body['status'] === undefined ? {} : { status: body['status'] };
-  const { apiVersion, kind, status, metadata, ...rest } = body;
-  const { name, namespace, resourceVersion, uid, ...meta } = metadata as JsonObject;
+  const rest = without(body, ['apiVersion', 'kind', 'status', 'metadata']);
+  const meta = without(body['metadata'] as JsonObject, [
+    'name',
+    'namespace',
+    'resourceVersion',
+    'uid',
+  ]);
   return Object.keys(meta).length === 0 ? rest : { ...rest, metadata: meta };
+}
+
+function without(object: JsonObject, names: readonly string[]): JsonObject {
+  return Object.fromEntries(Object.entries(object).filter(([name]) => !names.includes(name)));
 }
 
 type Owners = { [owner: string]: string[] };
@@ -338,7 +352,7 @@ function ownersOf(object: JsonObject): Owners {
   delete meta['managedFields'];
   return Object.fromEntries(
     entries.map((entry) => [
-      `${String(entry['manager'])}/${String(entry['subresource'] ?? '')}`,
+      `${text(entry['manager'])}/${text(entry['subresource'] ?? '')}`,
       (entry['fieldsV1'] as { paths: string[] }).paths,
     ]),
   );

@@ -54,9 +54,12 @@ export interface Bench {
   readonly registry: Registry;
   readonly metrics: RuntimeMetrics;
   /** Moves time in small steps, I/O going on between them, until the condition holds. */
-  until(condition: () => boolean, what: string, stepMs?: number): Promise<void>;
+  readonly until: (condition: () => boolean, what: string, stepMs?: number) => Promise<void>;
   /** The value of a metric under labels. */
-  metric(name: string, labels?: { [label: string]: string }): Promise<number | undefined>;
+  readonly metric: (
+    name: string,
+    labels?: { [label: string]: string },
+  ) => Promise<number | undefined>;
 }
 
 export async function startBench(
