@@ -21,7 +21,7 @@ const fillerNamespace = 'fill';
 const fillerKind = 'EtlSink';
 const restoreMaxMs = 30_000;
 const epochJump = 2 ** 20;
-const listMaxMs = 2000;
+const listMaxMs = 5000;
 const settleMs = 500;
 
 /** What one member answered, and when it was asked and answered. */
@@ -234,13 +234,13 @@ async function writeFillers({ admin }: Member): Promise<void> {
     };
     const spec = { file: { path: 'out.jsonl', format: 'jsonl' } };
     const manifest = { apiVersion: 'etl.router/v1', kind: fillerKind, metadata, spec };
-    await admin.applyObject({ manifest: JSON.stringify(manifest) }, { deadlineMs: 10_000 });
+    await admin.applyObject({ manifest: JSON.stringify(manifest) }, { deadlineMs: restoreMaxMs });
   }
 }
 
 async function deleteFillers({ admin }: Member): Promise<void> {
   for (let at = 0; at < fillers; at++) {
     const name = { kind: fillerKind, namespace: fillerNamespace, name: `f${at}` };
-    await admin.deleteObject({ name }, { deadlineMs: 10_000 });
+    await admin.deleteObject({ name }, { deadlineMs: restoreMaxMs });
   }
 }
