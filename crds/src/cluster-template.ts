@@ -66,7 +66,7 @@ const quantityPattern =
   '^(([0-9]{1,19}(\\.[0-9]{0,9})?)|(\\.[0-9]{1,9}))([KMGTPE]i|[mkMGTPE]|[eE][0-9]{1,2})?$';
 
 function amount(description: string): QuantitySchema {
-  const bounds = { min: '0', max: '8Pi', isChecked: false };
+  const bounds = { min: '0', max: '4Pi', isChecked: false };
   return quantity(description, { ...bounds, orNumber: true, pattern: quantityPattern });
 }
 

@@ -81,7 +81,7 @@ function typed(schema: Schema): Members {
 
 function typedText(schema: Extract<Schema, { kind: 'text' }>): Members {
   const { choices, pattern, format, minLength, maxLength } = schema;
-  if (choices !== undefined) return { type: 'string', enum: choices, maxLength };
+  if (choices !== undefined) return { type: 'string', enum: choices };
   return {
     type: 'string',
     ...(minLength === 0 ? {} : { minLength }),

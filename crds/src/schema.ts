@@ -40,7 +40,7 @@ export interface TextSchema extends Common {
   readonly maxLength: number;
   readonly pattern?: string;
   readonly choices?: readonly string[];
-  /** What the text is written in, where a pattern can not say it. */
+  /** What the text is written in, where a pattern does not say it. date-time is for what is not typed in by hand: the API server takes a list for it too. */
   readonly format?: 'date-time' | 'cel' | 'path';
 }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import { toDefinition } from '@etl-router/crds';
 import { judge } from './support/admission.ts';
 import { environment } from './support/cel.ts';
 import { cardinalities, costOf, kindCostMax, ruleCostMax } from './support/cel-cost.ts';
@@ -21,6 +22,11 @@ function complaints(find: (schema: OpenApi, path: string) => string | undefined)
 test('there is one manifest a kind and nothing else', () => {
   const files = readdirSync(new URL('../manifests', import.meta.url)).toSorted();
   assert.deepEqual(files, kinds.map(({ resource }) => `${resource.plural}.yaml`).toSorted());
+});
+
+test('the manifests are what the kinds say', () => {
+  for (const { resource, definition } of kinds)
+    assert.deepEqual(definition, toDefinition(resource));
 });
 
 test('the kinds go by the names of the design', () => {
@@ -56,7 +62,8 @@ test('every field has a sentence', () => {
 test('every text, list, map and number has a bound', () => {
   const found = complaints((schema, path) => {
     const isText = schema.type === 'string' || schema['x-kubernetes-int-or-string'] === true;
-    if (isText && schema.maxLength === undefined) return 'no maxLength';
+    if (isText && schema.maxLength === undefined && schema.enum === undefined)
+      return 'no maxLength';
     if (schema.type === 'array' && schema.maxItems === undefined) return 'no maxItems';
     if (schema.additionalProperties !== undefined && schema.maxProperties === undefined)
       return 'no maxProperties';

@@ -6,6 +6,10 @@ import { byteSize } from '../shared.ts';
 import { fileSource } from './file.ts';
 import { connectorKind } from './shared.ts';
 
+/** RFC 3339; that the day exists is checked when the object is accepted. */
+const timePattern =
+  '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$';
+
 const generator: ObjectSchema = object('Makes records by itself, the same at every replay.', {
   partitions: count('Partitions, named 0, 1 and so on.', { min: 1, max: 1000, fallback: 1 }),
   count: count('Records of each partition. Left out: there is no end.', { min: 0, max: 2 ** 52 }),
@@ -30,7 +34,7 @@ const generator: ObjectSchema = object('Makes records by itself, the same at eve
   }),
   startTime: text('Event time of the first record of each partition, in RFC 3339.', {
     max: 40,
-    format: 'date-time',
+    pattern: timePattern,
     fallback: '2026-01-01T00:00:00Z',
   }),
   interval: duration('Event time between two records of a partition.', {

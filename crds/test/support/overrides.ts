@@ -46,6 +46,7 @@ const byPath: readonly (readonly [RegExp, fc.Arbitrary<unknown>])[] = [
   ],
   [/columns\.\*key$/, fc.constantFrom('id', 'größe', 'a b')],
   [/mappings\[\]\.default$/, fc.constantFrom<unknown>(0, 'x', [1], { a: null }, false)],
+  [/startTime$/, fc.constantFrom('2026-01-31T12:00:00Z', '1999-12-31t23:59:59.5+02:00')],
   [/spec\.file\.path$/, sourcePaths],
   [/table\.file\.path$/, sourcePaths],
   [/exclude\.\*\[\]$/, fc.constantFrom<unknown>('', 'x', 7, true)],
