@@ -58,6 +58,17 @@ export function decideBootstrap(
   return { kind: 'found', proposer: (members[0] as Founder).name, members };
 }
 
+/** For a member that belongs to a cluster: which of the peers it was given are none. What is stored counts. */
+export function strayPeers(
+  given: readonly Pick<BootstrapPeer, 'address'>[],
+  members: readonly Founder[],
+): string | undefined {
+  const strays = given.filter(({ address }) => !members.some((each) => each.address === address));
+  if (members.length === 0 || strays.length === 0) return undefined;
+  const known = members.map(({ name, address }) => `${name} at ${address}`).join(', ');
+  return `--peers names ${strays.map(({ address }) => address).join(', ')}, where no member of the cluster is; what is stored counts: ${known}. Add who is missing, or correct --peers`;
+}
+
 /** Orders names: numbers by their value, before all other names. The same on every member. */
 export function compareNames(a: string, b: string): number {
   const [first, second] = [numberOf(a), numberOf(b)];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { copyFile, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { ManualClock, silentLogger, systemClock } from '@etl-router/core';
@@ -46,6 +46,20 @@ class Authority {
     await run('openssl', ['req', '-x509', ...newKey, ...ca, ...names, ...out, ...subject]);
     return { caFile: this.caFile, certFile, keyFile };
   }
+}
+
+/** A copy of a key that takes a password, which nobody could give. */
+async function encrypted({ keyFile }: TlsFiles): Promise<string> {
+  const out = `${keyFile}.aes`;
+  await run('openssl', ['pkey', '-in', keyFile, '-aes256', '-passout', 'pass:x', '-out', out]);
+  return out;
+}
+
+async function writableByAll({ keyFile }: TlsFiles): Promise<string> {
+  const out = `${keyFile}.open`;
+  await copyFile(keyFile, out);
+  await chmod(out, 0o622);
+  return out;
 }
 
 /** One heartbeat arrives. */
@@ -168,6 +182,8 @@ test(
       { ...one, keyFile: two.keyFile },
       { ...one, caFile: '/nowhere/ca.pem' },
       { ...one, certFile: one.keyFile },
+      { ...one, keyFile: await encrypted(one) },
+      { ...one, keyFile: await writableByAll(one) },
     ];
     for (const security of broken) {
       await assert.rejects(members.add({ id: 1, security }), {
@@ -214,6 +230,9 @@ test(
     const day = 24 * 60 * 60 * 1000;
     // openssl writes whole seconds.
     const now = systemClock.wallMs() + 5000;
+    await checkOwnCertificate(own, self, now);
+    const pem = await readFile(own.certFile, 'utf8');
+    await writeFile(own.certFile, `Subject: m1\r\n${pem.replaceAll('\n', '\r\n')}`);
     await checkOwnCertificate(own, self, now);
     const byUri = await ca.issue('uri', `URI:etl-router://${clusterId}/m1`);
     await checkOwnCertificate(byUri, self, now);

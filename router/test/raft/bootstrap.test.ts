@@ -5,6 +5,7 @@ import {
   type BootstrapPeer,
   compareNames,
   decideBootstrap,
+  strayPeers,
 } from '../../src/raft/bootstrap.ts';
 
 function member(name: string, fields: Partial<BootstrapMember> = {}): BootstrapMember {
@@ -145,4 +146,20 @@ test('names have one order on every member', () => {
   const sorted = ['1', '9', '010', '10', 'A', 'a', 'b'];
   assert.deepEqual(names.toSorted(compareNames), sorted);
   assert.deepEqual(names.toReversed().toSorted(compareNames), sorted);
+});
+
+test('peers that are no members are named beside those that are', () => {
+  const members = ['1', '2'].map((name, at) => ({ id: at + 1, name, address: `host-${name}:1` }));
+  const at = (...addresses: string[]): string | undefined =>
+    strayPeers(
+      addresses.map((address) => ({ address })),
+      members,
+    );
+  assert.equal(at('host-1:1', 'host-2:1'), undefined);
+  assert.equal(at(), undefined);
+  assert.match(
+    at('host-2:1', 'host-3:1', 'host-1:2') ?? '',
+    /^--peers names host-3:1, host-1:2, where no member .* what is stored counts: 1 at host-1:1, 2 at host-2:1\./,
+  );
+  assert.equal(strayPeers([{ address: 'host-3:1' }], []), undefined, 'it belongs to no cluster');
 });

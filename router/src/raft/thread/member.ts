@@ -8,6 +8,7 @@ import { Opened } from '../../opened.ts';
 import type { FoundingMember, Identity } from '../../storage/data-directory.ts';
 import { defaultSegmentBytes, Log } from '../../storage/log.ts';
 import { nodeDisk } from '../../storage/node-disk.ts';
+import { strayPeers } from '../bootstrap.ts';
 import { decodeMembership } from '../membership.ts';
 import { RaftNode } from '../node.ts';
 import { type ApiAddresses, noTransport, type Peer } from '../transport.ts';
@@ -59,8 +60,11 @@ async function open(parts: MemberParts, opened: Opened, signal: AbortSignal): Pr
   const log = await openLog(parts, belonging.identity);
   opened.add(() => log.close());
   const join = async (membership: Uint8Array | undefined): Promise<RaftNode> => {
+    const stored = membership === undefined ? [] : decodeMembership(membership).members;
+    const stray = strayPeers(wanted.peers, stored);
+    if (stray !== undefined) parts.logger.warn(stray);
     // It was grown to a cluster: the members are stored, whatever it is started with.
-    if (hasOthers(membership)) network ??= await listen();
+    if (stored.length > 1) network ??= await listen();
     const node = createNode(parts, { belonging, log, network });
     opened.add(() => node.close());
     network?.start({ belonging, log, node });
@@ -116,8 +120,4 @@ function foundersOf({ founding }: Belonging, { network }: ThreadOptions): readon
       ? { ...founder, address: formatAddress(network.listenAddress) }
       : founder,
   );
-}
-
-function hasOthers(membership: Uint8Array | undefined): boolean {
-  return membership !== undefined && decodeMembership(membership).members.length > 1;
 }
