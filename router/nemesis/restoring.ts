@@ -136,7 +136,7 @@ async function checkRestored(
       const isThere = found.error === undefined && found.position === position;
       if (isThere ? found.epoch <= revision : position !== undefined)
         throw new Error(
-          `member ${member.name} shows ${lane} as ${JSON.stringify(found)}, the backup had ${position}`,
+          `member ${member.name} shows ${lane} as ${JSON.stringify(found)}, the backup had position "${position}", and epochs are above ${revision}`,
         );
     }
   }
