@@ -5,7 +5,7 @@ import { between, oneOf, type Scenario, type Stage } from './scenario.ts';
 
 const killsPerRun = 3;
 const transfersPerRun = 4;
-/** A cluster has to be well again within this time. */
+/** A cluster has to be well again within this time, unless a run says otherwise. */
 export const recoveryMaxMs = 10_000;
 
 export const processScenarios: readonly Scenario[] = [
@@ -74,13 +74,13 @@ export const processScenarios: readonly Scenario[] = [
 ];
 
 async function killLeader(stage: Stage): Promise<void> {
-  const { cluster, workload, random, measured, heal, say } = stage;
-  await cluster.healthy(recoveryMaxMs);
+  const { cluster, workload, random, recoveryMaxMs: maxMs, measured, heal, say } = stage;
+  await cluster.healthy(maxMs);
   const leader = await cluster.leader();
   say(`kill -9 of leader ${leader.name}`);
   const killedMs = performance.now();
   await leader.kill();
-  const { answeredMs } = await workload.writtenAfter(killedMs, recoveryMaxMs);
+  const { answeredMs } = await workload.writtenAfter(killedMs, maxMs);
   measured.failoverMs.push(answeredMs - killedMs);
   say(`a write was answered after ${Math.round(answeredMs - killedMs)} ms`);
   await pause(random.below(500));
@@ -89,14 +89,14 @@ async function killLeader(stage: Stage): Promise<void> {
 }
 
 async function transferLeadership(stage: Stage): Promise<void> {
-  const { cluster, workload, random, measured, heal, say } = stage;
-  await cluster.healthy(recoveryMaxMs);
+  const { cluster, workload, random, recoveryMaxMs: maxMs, measured, heal, say } = stage;
+  await cluster.healthy(maxMs);
   const leader = await cluster.leader();
   const target = oneOf(random, await cluster.followers());
   const toRaftId = await cluster.raftIdOf(target.name);
   say(`leader ${leader.name} hands over to ${target.name}`);
   const askedMs = performance.now();
-  await leader.admin.transferLeadership({ toRaftId }, { deadlineMs: 5000 });
+  await leader.admin.transferLeadership({ toRaftId }, { deadlineMs: maxMs });
   const toldMs = performance.now();
   await pause(1000);
   const gapMs = workload.longestGapMs(askedMs, toldMs + 500);

@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly isolated: boolean;
   /** Operations a second; a cluster that is slower before anything is done to it proves nothing. 0: any will do. */
   readonly leastRate: number;
+  /** The cluster has to be well again within this time. Default: 10 s; more where others use the machine as well. */
+  readonly recoveryMaxMs?: number;
   /** Folder of this run; stays only where something is wrong. */
   readonly folder: string;
   readonly signal: AbortSignal;
@@ -143,13 +145,15 @@ class Run {
       workload.start();
       await this.#warmUp(workload);
       const stage = { cluster, workload, random, volumes, measured: this.#measured };
+      const maxMs = this.#recoveryMaxMs;
       await scenario.run({
         ...stage,
+        recoveryMaxMs: maxMs,
         heal: () => this.#heal(),
         say: (text) => this.#say(text),
       });
       await this.#recover(cluster, workload);
-      await Promise.all([pause(afterMs), cluster.compared(comparedMaxMs)]);
+      await Promise.all([pause(afterMs), cluster.compared(Math.max(comparedMaxMs, maxMs))]);
       await workload.stop();
       this.#say('the clients are done');
       for (const problem of await lastReads(cluster, workload)) this.#problem(problem);
@@ -181,6 +185,10 @@ class Run {
     );
   }
 
+  get #recoveryMaxMs(): number {
+    return this.#options.recoveryMaxMs ?? recoveryMaxMs;
+  }
+
   async #recover(cluster: Cluster, workload: Workload): Promise<void> {
     const healedMs = this.#healedMs;
     if (healedMs === undefined) throw new Error('the scenario did not end what it did');
@@ -189,7 +197,7 @@ class Run {
       .filter(({ loading }) => loading.fromMs >= healedMs)
       .map(({ loading }) => loading.toMs);
     this.#loadingMs = Math.max(healedMs, ...loadedMs) - healedMs;
-    const endMs = healedMs + this.#loadingMs + recoveryMaxMs;
+    const endMs = healedMs + this.#loadingMs + this.#recoveryMaxMs;
     const answered = await Promise.all(
       members.map((member) => workload.writeThrough(member, endMs)),
     );

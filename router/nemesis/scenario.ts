@@ -18,6 +18,8 @@ export interface Stage {
   readonly cluster: Cluster;
   readonly workload: Workload;
   readonly random: Random;
+  /** The cluster has to be well again within this time. */
+  readonly recoveryMaxMs: number;
   readonly measured: Measured;
   /** File systems of the members' own; only where the scenario needs disks. */
   readonly volumes: Volumes | undefined;

@@ -30,7 +30,7 @@ export interface AnsweredWrite {
 /** Client numbers of writes through one member, between those of the clients and of the last reads. */
 const probeClient = 500;
 /** For each of the last operations, on a cluster that is well. */
-const lastMaxMs = 10_000;
+const lastMaxMs = 30_000;
 /** A request id is remembered among the cluster's latest 1,000; a repeat has to come well before. */
 const repeatMaxRequests = 800;
 

@@ -34,7 +34,14 @@ for (const [run, name] of ['kill-leader', 'transfer'].entries()) {
     const planned = planRun({ ...everything, only: name, members: 3 }, 1);
     // A machine that is busy with other tests is slow; what is lost is lost all the same.
     const result = await runScenario({
-      ...{ ...planned, run: run + 1, isolated: false, leastRate: 0, folder },
+      ...{
+        ...planned,
+        run: run + 1,
+        isolated: false,
+        leastRate: 0,
+        recoveryMaxMs: 120_000,
+        folder,
+      },
       signal: new AbortController().signal,
     });
     assert.deepEqual(result.problems, []);
