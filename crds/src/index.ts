@@ -11,6 +11,7 @@ export {
   toDefinition,
   version,
 } from './custom-resource.ts';
+export { withDefaults } from './defaults.ts';
 export type { EtlPipeline, EtlPipelineSpec, EtlPipelineStatus } from './gen/etl-pipeline.ts';
 export type {
   EtlRouterCluster,

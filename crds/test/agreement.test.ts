@@ -153,7 +153,9 @@ for (const name of names) {
           );
         }
         if (faults.length === 0 && !problems.every(isSchemasOnly)) {
-          assert.fail(`only the schema refuses ${JSON.stringify(object['spec'])}: ${problems}`);
+          assert.fail(
+            `only the schema refuses ${JSON.stringify(object['spec'])}: ${problems.join()}`,
+          );
         }
       }),
       { numRuns: 3 * runs },

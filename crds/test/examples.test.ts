@@ -36,9 +36,10 @@ interface Example {
 const examples: readonly Example[] = files.flatMap((file) =>
   textsOf(file).flatMap((text) =>
     readYaml(text).documents.flatMap(({ value }) => {
-      const object = value as JsonObject;
-      const isObject = /^etl\.(router|dev)\//.test(String(object?.['apiVersion']));
-      return isObject ? [{ file, object }] : [];
+      const object = value as JsonObject | null;
+      const version = object?.['apiVersion'];
+      const isOurs = typeof version === 'string' && /^etl\.(router|dev)\//.test(version);
+      return object !== null && isOurs ? [{ file, object }] : [];
     }),
   ),
 );
@@ -47,8 +48,11 @@ const isKnown = ({ object }: Example): boolean =>
   kinds.some(({ resource }) => resource.kind === object['kind']);
 
 function named({ file, object }: Example): string {
-  const { kind, metadata } = object as { readonly kind: string; readonly metadata: JsonObject };
-  return `${file}: ${kind} ${String(metadata['name'])}`;
+  const { kind, metadata } = object as {
+    readonly kind: string;
+    readonly metadata: { readonly name: string };
+  };
+  return `${file}: ${kind} ${metadata.name}`;
 }
 
 test('the examples are found, each kind among them', () => {

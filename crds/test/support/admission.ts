@@ -1,7 +1,6 @@
 // What an API server does with an object, done simply: refuse unknown fields as kubectl asks it to, fill in defaults, check
 // types and bounds, run the rules. Sentences begin with the path, as those of the real one.
 
-import type { JsonValue } from '@etl-router/crds';
 import { holds, toCel } from './cel.ts';
 import type { Known, OpenApi } from './open-api.ts';
 
@@ -59,7 +58,7 @@ function checkShape(schema: OpenApi, value: unknown, { path, problems }: Place):
   const wrong = (what: string): void => void problems.push(`${path}: ${what}`);
   if (!hasType(schema, value))
     return wrong(`must be of type ${schema.type ?? 'integer or string'}`);
-  if (schema.enum !== undefined && !schema.enum.includes(value as JsonValue))
+  if (schema.enum !== undefined && !schema.enum.includes(value as string))
     wrong(`must be one of ${schema.enum.join(', ')}`);
   if (typeof value === 'string') checkText(schema, value, wrong);
   if (typeof value === 'number') {
@@ -73,20 +72,12 @@ function checkShape(schema: OpenApi, value: unknown, { path, problems }: Place):
 function hasType(schema: OpenApi, value: unknown): boolean {
   if (schema['x-kubernetes-int-or-string'] === true)
     return typeof value === 'string' || Number.isInteger(value);
-  switch (schema.type) {
-    case undefined:
-      return true;
-    case 'array':
-      return Array.isArray(value);
-    case 'object':
-      return typeof value === 'object' && value !== null && !Array.isArray(value);
-    case 'integer':
-      return Number.isInteger(value);
-    case 'string':
-    case 'number':
-    case 'boolean':
-      return typeof value === schema.type;
-  }
+  const { type } = schema;
+  if (type === undefined) return true;
+  if (type === 'array') return Array.isArray(value);
+  if (type === 'integer') return Number.isInteger(value);
+  if (type !== 'object') return typeof value === type;
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function checkText(schema: OpenApi, value: string, wrong: (what: string) => void): void {

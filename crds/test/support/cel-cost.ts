@@ -127,7 +127,7 @@ function sizeOf(part: Typed | undefined): number {
   if (schema === undefined) return size;
   if (schema['x-kubernetes-int-or-string'] === true) return 4 * (schema.maxLength ?? Infinity);
   if (schema.type !== 'string') return 1;
-  if (schema.enum !== undefined) return Math.max(...schema.enum.map((one) => String(one).length));
+  if (schema.enum !== undefined) return Math.max(...schema.enum.map(({ length }) => length));
   return 4 * (schema.maxLength ?? Infinity);
 }
 
