@@ -38,10 +38,10 @@ const writeMaxBytes: number = 256 * 1024;
  * Rows that wait before they are written; twice as many are held while that goes on. They are those of the state, so
  * what they take beside it is their keys and what replaces them meanwhile.
  */
-const waitingMaxRows = 8192;
+const waitingMaxRows = 16_384;
 
 export interface LevelStoreOptions {
-  /** Rows that wait before they are written. Default 8,192. */
+  /** Rows that wait before they are written. Default 16,384. */
   readonly waitingRows?: number;
 }
 
