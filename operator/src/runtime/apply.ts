@@ -103,9 +103,9 @@ export class Applier {
 
   #isApplied(current: KubeObject, marked: UntypedObject): boolean {
     if (hashOn(current) !== hashOn(marked)) return false;
-    const said = canonicalJson(project(current, marked));
+    const said = project(current, marked);
     return (
-      said === canonicalJson(marked) || this.#wordings.get(current.metadata.uid ?? '') === said
+      sameJson(said, marked) || this.#wordings.get(current.metadata.uid ?? '') === digestOf(said)
     );
   }
 

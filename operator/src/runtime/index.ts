@@ -30,6 +30,7 @@ export {
 export { type EventClaim, EventRecorder, type EventRecorderOptions } from './events.ts';
 export { addFinalizer, type FinalizerOptions, removeFinalizer } from './finalizers.ts';
 export {
+  type CacheView,
   type ChangeListener,
   deepFreeze,
   type IndexFunction,

@@ -29,6 +29,12 @@ export interface InformerOptions<T extends KubeObject> extends Omit<ReflectorOpt
   readonly trim?: (object: T) => T;
 }
 
+/** An informer as those see it who start, watch and end it, whatever it holds. */
+export type CacheView = Pick<
+  Informer<KubeObject>,
+  'kind' | 'synced' | 'lastEventAtMs' | 'failure' | 'start' | 'whenSynced' | 'close'
+>;
+
 export class Informer<T extends KubeObject> {
   readonly kind: KubeKind;
   readonly #clock: Clock;

@@ -4,8 +4,7 @@
 import { type Clock, type Logger, type Random, silentLogger } from '@etl-router/core';
 import type { Controller } from './controller.ts';
 import type { EventRecorder } from './events.ts';
-import type { Informer } from './informer.ts';
-import type { KubeObject } from './kube-object.ts';
+import type { CacheView } from './informer.ts';
 import type { LeaderElection } from './leader-election.ts';
 import { Shutdown, type ShutdownStep } from './shutdown.ts';
 
@@ -16,7 +15,7 @@ const drainMs = 25_000;
 export interface ManagerOptions {
   readonly clock: Clock;
   readonly random: Random;
-  readonly informers: readonly Informer<KubeObject>[];
+  readonly informers: readonly CacheView[];
   readonly controllers: readonly Controller[];
   readonly events: EventRecorder;
   /** Without one this process acts alone. */

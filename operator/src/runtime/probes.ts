@@ -5,8 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cancel, Clock } from '@etl-router/core';
 import type { Registry } from 'prom-client';
 import type { Controller } from './controller.ts';
-import type { Informer } from './informer.ts';
-import type { KubeObject } from './kube-object.ts';
+import type { CacheView } from './informer.ts';
 import type { RawKube } from './raw-kube.ts';
 
 const lagMaxMs = 5000;
@@ -65,7 +64,7 @@ export function livenessChecks(lag: LoopLag, controllers: readonly Controller[])
 }
 
 /** Started: every cache is full. */
-export function startupChecks(informers: readonly Informer<KubeObject>[]): Check[] {
+export function startupChecks(informers: readonly CacheView[]): Check[] {
   return informers.map((informer) => ({
     name: `cache-${informer.kind.plural}`,
     check: () => (informer.synced ? undefined : (informer.failure?.message ?? 'not listed yet')),
@@ -75,7 +74,7 @@ export function startupChecks(informers: readonly Informer<KubeObject>[]): Check
 /** What readiness depends on beside the caches. */
 export interface ReadinessOptions {
   readonly clients: readonly RawKube[];
-  readonly informers: readonly Informer<KubeObject>[];
+  readonly informers: readonly CacheView[];
   readonly clock: Clock;
   readonly stopping: () => boolean;
 }

@@ -25,13 +25,11 @@ export interface WorkQueueOptions {
 
 interface Waiting {
   readonly priority: number;
-  readonly order: number;
   readonly sinceMs: number;
 }
 
 interface Later {
   readonly atMs: number;
-  readonly priority: number;
   readonly cancel: Cancel;
 }
 
@@ -50,7 +48,6 @@ export class WorkQueue implements QueueView {
   readonly #failures = new Map<string, number>();
   readonly #takers: ((key: string | undefined) => void)[] = [];
   #onIdle: (() => void)[] = [];
-  #order = 0;
   #closed = false;
 
   constructor(options: WorkQueueOptions) {
@@ -80,7 +77,7 @@ export class WorkQueue implements QueueView {
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) {
       this.#options.metrics?.queueAdds.inc(this.#labels);
-      this.#enqueue(key, { priority, order: this.#order++, sinceMs: this.#nowMs() });
+      this.#enqueue(key, { priority, sinceMs: this.#nowMs() });
       this.#handOut();
     } else if (priority > waiting.priority) {
       this.#dequeue(key, waiting);
@@ -100,7 +97,7 @@ export class WorkQueue implements QueueView {
       this.#later.delete(key);
       this.add(key, priority);
     });
-    this.#later.set(key, { atMs, priority, cancel });
+    this.#later.set(key, { atMs, cancel });
   }
 
   /** Adds a key that failed: after 5 ms, twice that the next time, up to 1,000 s. */
@@ -140,7 +137,7 @@ export class WorkQueue implements QueueView {
     const again = this.#again.get(key);
     this.#again.delete(key);
     if (again !== undefined && !this.#closed) {
-      this.#enqueue(key, { priority: again, order: this.#order++, sinceMs: this.#nowMs() });
+      this.#enqueue(key, { priority: again, sinceMs: this.#nowMs() });
       this.#handOut();
     }
     if (this.#working.size === 0) this.#tellIdle();

@@ -101,10 +101,11 @@ function setElement(
     if (value === undefined && index >= 0) list.splice(index, 1);
     if (value !== undefined && index < 0) list.push(wanted);
   } else {
-    const item = (index < 0 ? {} : list[index]) as JsonObject;
-    setLeaf(item, `\n${rest.slice(1).join('\n')}`, value);
-    if (index < 0 && value !== undefined) list.push(item);
-    if (index >= 0 && Object.keys(item).length === 0) list.splice(index, 1);
+    const leaf = rest.slice(1).join('\n');
+    if (value === undefined && leaf === key && index >= 0) list.splice(index, 1);
+    if (value !== undefined && index < 0) list.push({ [key]: wanted });
+    const item = list[index < 0 ? list.length - 1 : index];
+    if (isObject(item) && item[key] === wanted) setLeaf(item, `\n${leaf}`, value);
   }
   if (list.length === 0) delete target[field];
 }

@@ -258,7 +258,19 @@ export class ObjectStore {
       after: next,
       gone: false,
     });
+    if (before === undefined) this.#collectOwnerless(key, next);
     return next;
+  }
+
+  /** What names owners of which none is there is collected as well, though not at once. */
+  #collectOwnerless(key: ObjectKey, object: Stored): void {
+    const owners = (object.metadata['ownerReferences'] ?? []) as JsonObject[];
+    if (owners.length === 0) return;
+    const alive = new Set([...this.#objects.values()].map(({ metadata }) => metadata.uid));
+    if (owners.some((owner) => alive.has(text(owner['uid'])))) return;
+    setImmediate(() => {
+      if (this.find(key)?.metadata.uid === object.metadata.uid) this.delete(key);
+    });
   }
 
   #remove(key: ObjectKey, before: Stored): Stored {
