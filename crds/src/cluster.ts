@@ -58,8 +58,8 @@ const raft: ObjectSchema = object(
       fallback: 10_000,
     }),
     logQuota: quantity(
-      'Bytes that the log may take on the volume. From nine tenths of it on only reads and deletes go on, until a snapshot released a part.',
-      { min: '16Mi', max: '1Ti', fallback: '2Gi' },
+      'Bytes that the log may take on the volume. From nine tenths of it on only reads and deletes go on, until a snapshot released a part. Left out: a quarter of the volume, at most 2Gi.',
+      { min: '16Mi', max: '1Ti' },
     ),
     stateCheckInterval: duration('Pause between two comparisons of what the members hold.', {
       min: '1s',
@@ -207,54 +207,66 @@ const update: ObjectSchema = object(
   { fallback: {} },
 );
 
-const spec: ObjectSchema = object('What the cluster is to be.', {
-  replicas: count('Members that vote: one for trying out, three, five or seven.', {
-    min: 1,
-    max: 7,
-    fallback: 3,
-    rules: [
-      {
-        rule: 'self % 2 == 1',
-        message: 'needs to be odd, 1, 3, 5 or 7: an even member adds no safety',
-      },
-    ],
-  }),
-  version: text(
-    'Tag of the image, which is the version of the routers. Left out: the one that the operator was installed with.',
-    {
-      max: 128,
-      pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]*$',
+const spec: ObjectSchema = object(
+  'What the cluster is to be.',
+  {
+    replicas: count('Members that vote: one for trying out, three, five or seven.', {
+      min: 1,
+      max: 7,
+      fallback: 3,
       rules: [
         {
-          rule: "self != 'latest'",
-          message: 'needs a fixed version: latest would run different code on each member',
+          rule: 'self % 2 == 1',
+          message: 'needs to be odd, 1, 3, 5 or 7: an even member adds no safety',
         },
       ],
-    },
-  ),
-  image,
-  raft,
-  storage,
-  template: podTemplate,
-  services,
-  tls,
-  update,
-  disruptionBudget: choice(
-    'managed: a PodDisruptionBudget lets go of as many pods as a quorum can spare. none: there is no such budget.',
-    ['managed', 'none'],
-    { fallback: 'managed' },
-  ),
-  reconciliation: choice(
-    'active: the operator makes the cluster as the spec says. paused: it only reports.',
-    ['active', 'paused'],
-    { fallback: 'active' },
-  ),
-  logLevel: choice(
-    'How much the routers log.',
-    ['fatal', 'error', 'warn', 'info', 'debug', 'trace'],
-    { fallback: 'info' },
-  ),
-});
+    }),
+    version: text(
+      'Tag of the image, which is the version of the routers. Left out: the one that the operator was installed with.',
+      {
+        max: 128,
+        pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]*$',
+        rules: [
+          {
+            rule: "self != 'latest'",
+            message: 'needs a fixed version: latest would run different code on each member',
+          },
+        ],
+      },
+    ),
+    image,
+    raft,
+    storage,
+    template: podTemplate,
+    services,
+    tls,
+    update,
+    disruptionBudget: choice(
+      'managed: a PodDisruptionBudget lets go of as many pods as a quorum can spare. none: there is no such budget.',
+      ['managed', 'none'],
+      { fallback: 'managed' },
+    ),
+    reconciliation: choice(
+      'active: the operator makes the cluster as the spec says. paused: it only reports.',
+      ['active', 'paused'],
+      { fallback: 'active' },
+    ),
+    logLevel: choice(
+      'How much the routers log.',
+      ['fatal', 'error', 'warn', 'info', 'debug', 'trace'],
+      { fallback: 'info' },
+    ),
+  },
+  {
+    rules: [
+      {
+        rule: '!has(self.raft) || !has(self.storage) || !has(self.raft.logQuota) || quantity(self.raft.logQuota).compareTo(quantity(self.storage.size)) < 0',
+        message:
+          'raft.logQuota needs to be below storage.size: the volume also holds state and snapshots',
+      },
+    ],
+  },
+);
 
 /** EtlRouterCluster. */
 export const etlRouterCluster: CustomResource = {

@@ -47,9 +47,14 @@ function rowsOf(schema: Schema, path: string): string[][] {
   if (schema.kind !== 'object') return [];
   return Object.entries(schema.fields).flatMap(([name, field]) => {
     const at = `${path}.${name}`;
-    const row = [`\`${at}\``, typeOf(field), fallbackOf(field), field.description];
+    const row = [`\`${at}\``, typeOf(field), fallbackOf(field), plain(field.description)];
     return [row, ...rowsOf(field, at)];
   });
+}
+
+/** A sentence as Markdown that looks as it is written. */
+function plain(sentence: string): string {
+  return sentence.replaceAll('*', '\\*').replaceAll('<', '&lt;');
 }
 
 function fallbackOf({ fallback, isRequired, kind }: Schema): string {
@@ -66,7 +71,9 @@ function typeOf(schema: Schema): string {
     case 'duration':
       return `duration, ${schema.min} to ${schema.max}`;
     case 'quantity':
-      return `size, ${schema.min} to ${schema.max}`;
+      return schema.min === '0' && !schema.isChecked
+        ? 'quantity'
+        : `size, ${schema.min} to ${schema.max}`;
     case 'count':
     case 'fraction':
       return `number, ${schema.min.toLocaleString('en-US')} to ${schema.max.toLocaleString('en-US')}`;

@@ -66,8 +66,8 @@ export interface EtlRouterClusterSpecRaft {
   readonly heartbeatInterval: string;
   /** Entries of the log between two snapshots. */
   readonly snapshotEntries: number;
-  /** Bytes that the log may take on the volume. From nine tenths of it on only reads and deletes go on, until a snapshot released a part. */
-  readonly logQuota: string;
+  /** Bytes that the log may take on the volume. From nine tenths of it on only reads and deletes go on, until a snapshot released a part. Left out: a quarter of the volume, at most 2Gi. */
+  readonly logQuota?: string | undefined;
   /** Pause between two comparisons of what the members hold. */
   readonly stateCheckInterval: string;
 }
