@@ -5,9 +5,10 @@
 import { type Cancel, type Clock, type Logger, type Random, silentLogger } from '@etl-router/core';
 import { isNotFound } from './api-error.ts';
 import type { KubeObject, ObjectRef } from './kube-object.ts';
+import { eventKind } from './kube-options.ts';
+import { microTime } from './lease.ts';
 import type { RuntimeMetrics } from './metrics.ts';
 import type { RawKube } from './raw-kube.ts';
-import { eventKind } from './raw-kube.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 const seriesMs = 600_000;
@@ -106,7 +107,7 @@ export class EventRecorder {
       apiVersion: eventKind.apiVersion,
       kind: eventKind.kind,
       metadata: { name: `${name.slice(0, 200)}.${suffix}`, namespace },
-      eventTime: this.#timestamp(),
+      eventTime: microTime(this.#options.clock.wallMs()),
       reportingController: controller,
       reportingInstance: instance.slice(0, 128),
       type: claim.type,
@@ -151,7 +152,10 @@ export class EventRecorder {
     for (const [key, series] of this.#series) {
       if (series.count === series.writtenCount) continue;
       series.writtenCount = series.count;
-      const value = { count: series.count, lastObservedTime: this.#timestamp() };
+      const value = {
+        count: series.count,
+        lastObservedTime: microTime(this.#options.clock.wallMs()),
+      };
       this.#send(async () => {
         try {
           await this.#options.client.jsonPatch(series.ref, [{ op: 'add', path: '/series', value }]);
@@ -182,10 +186,5 @@ export class EventRecorder {
 
   #drop(): void {
     this.#options.metrics?.eventsDropped.inc();
-  }
-
-  /** RFC 3339 with six digits, as MicroTime wants it. */
-  #timestamp(): string {
-    return new Date(this.#options.clock.wallMs()).toISOString().replace('Z', '000Z');
   }
 }

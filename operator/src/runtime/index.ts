@@ -33,7 +33,6 @@ export {
   type CacheView,
   type ChangeListener,
   deepFreeze,
-  type IndexFunction,
   Informer,
   type InformerOptions,
   type ObjectChange,
@@ -63,14 +62,17 @@ export type {
   TokenReviewStatus,
   WatchOptions,
 } from './kube-options.ts';
+export { eventKind } from './kube-options.ts';
 export {
   type ElectionEnd,
   LeaderElection,
   type LeaderElectionOptions,
-  leaseKind,
 } from './leader-election.ts';
+export { leaseKind, microTime } from './lease.ts';
+export { listAll } from './list-all.ts';
 export { Manager, type ManagerEnd, type ManagerOptions } from './manager.ts';
 export { type RuntimeMetrics, registerRuntimeMetrics } from './metrics.ts';
+export type { IndexFunction } from './object-index.ts';
 export { type CommonLabels, commonLabels, controllerReference, ownerUids } from './ownership.ts';
 export {
   type Check,
@@ -82,7 +84,7 @@ export {
   readinessChecks,
   startupChecks,
 } from './probes.ts';
-export { eventKind, RawKube } from './raw-kube.ts';
+export { RawKube } from './raw-kube.ts';
 export { Reflector, type ReflectorOptions, type ReflectorTarget } from './reflector.ts';
 export { EtlOperator } from './shell.ts';
 export { Shutdown, type ShutdownStep, type SignalSource } from './shutdown.ts';

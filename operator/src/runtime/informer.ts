@@ -3,6 +3,7 @@
 
 import { type Clock, EtlError, type Logger, silentLogger, sleep } from '@etl-router/core';
 import { type KubeKind, type KubeObject, keyOf } from './kube-object.ts';
+import { type IndexFunction, ObjectIndex } from './object-index.ts';
 import { Reflector, type ReflectorOptions } from './reflector.ts';
 import type { WatchEvent } from './watch-stream.ts';
 
@@ -19,9 +20,6 @@ export type ObjectChange<T extends KubeObject> =
 
 /** Told of each change. It must return at once. */
 export type ChangeListener<T extends KubeObject> = (change: ObjectChange<T>) => void;
-
-/** The values that an object is found by. */
-export type IndexFunction<T extends KubeObject> = (object: T) => readonly string[];
 
 export interface InformerOptions<T extends KubeObject> extends Omit<ReflectorOptions<T>, 'target'> {
   readonly indexes?: { readonly [name: string]: IndexFunction<T> };
@@ -40,7 +38,7 @@ export class Informer<T extends KubeObject> {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #trim: (object: T) => T;
-  readonly #indexes: ReadonlyMap<string, Index<T>>;
+  readonly #indexes: ReadonlyMap<string, ObjectIndex<T>>;
   readonly #reflector: Reflector<T>;
   readonly #listeners = new Set<ChangeListener<T>>();
   readonly #objects = new Map<string, T>();
@@ -55,7 +53,15 @@ export class Informer<T extends KubeObject> {
     this.#logger = options.logger ?? silentLogger;
     this.#trim = options.trim ?? withoutManagedFields;
     this.#indexes = new Map(
-      Object.entries(options.indexes ?? {}).map(([name, of]) => [name, { of, keys: new Map() }]),
+      Object.entries(options.indexes ?? {}).map(([name, of]) => [
+        name,
+        new ObjectIndex(of, (err, key) =>
+          this.#logger.error(
+            { kind: options.kind.plural, index: name, key, err },
+            'an index failed',
+          ),
+        ),
+      ]),
     );
     this.#reflector = new Reflector({
       ...options,
@@ -128,7 +134,7 @@ export class Informer<T extends KubeObject> {
     const index = this.#indexes.get(name);
     if (index === undefined)
       throw new EtlError('ETL_INTERNAL', `${this.kind.plural} have no index "${name}"`);
-    return [...(index.keys.get(value) ?? [])].flatMap((key) => this.#objects.get(key) ?? []);
+    return index.find(value).flatMap((key) => this.#objects.get(key) ?? []);
   }
 
   /** Tells `listener` of what is there and of each change from now on; the result ends that. */
@@ -183,11 +189,8 @@ export class Informer<T extends KubeObject> {
     this.#objects.set(key, object);
     this.#versions.set(key, object.metadata.resourceVersion ?? '');
     for (const index of this.#indexes.values()) {
-      if (previous !== undefined) this.#unindex(index, key, previous);
-      for (const value of this.#valuesOf(index, object)) {
-        const keys = index.keys.get(value) ?? new Set();
-        index.keys.set(value, keys.add(key));
-      }
+      if (previous !== undefined) index.remove(key, previous);
+      index.add(key, object);
     }
     this.#tell(
       previous === undefined
@@ -200,29 +203,8 @@ export class Informer<T extends KubeObject> {
     const held = this.#objects.get(key) as T;
     this.#objects.delete(key);
     this.#versions.delete(key);
-    for (const index of this.#indexes.values()) this.#unindex(index, key, held);
+    for (const index of this.#indexes.values()) index.remove(key, held);
     this.#tell({ type: 'deleted', object, fromList });
-  }
-
-  /** An object that an index can not make sense of is not found by it, and found by all else. */
-  #valuesOf(index: Index<T>, object: T): readonly string[] {
-    try {
-      return index.of(object);
-    } catch (error) {
-      this.#logger.error(
-        { kind: this.kind.plural, key: keyOf(object), err: error },
-        'an index failed',
-      );
-      return [];
-    }
-  }
-
-  #unindex(index: Index<T>, key: string, object: T): void {
-    for (const value of this.#valuesOf(index, object)) {
-      const keys = index.keys.get(value);
-      keys?.delete(key);
-      if (keys?.size === 0) index.keys.delete(value);
-    }
   }
 
   #tell(change: ObjectChange<T>): void {
@@ -239,11 +221,6 @@ export class Informer<T extends KubeObject> {
       );
     }
   }
-}
-
-interface Index<T extends KubeObject> {
-  readonly of: IndexFunction<T>;
-  readonly keys: Map<string, Set<string>>;
 }
 
 /** Who owns which field is read from the server by those who ask; in a cache it is half of every object. */

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Clock, EtlError, isEtlError, sleep } from '@etl-router/core';
 import { ApiError, parseRetryAfterMs, parseStatus } from './api-error.ts';
 import type { KubeConnection } from './connection.ts';
+import { describeRef, type ObjectRef, pathOfObject } from './kube-object.ts';
 import type { RuntimeMetrics } from './metrics.ts';
 import { TokenBucket } from './token-bucket.ts';
 
@@ -57,6 +58,17 @@ export interface KubeRequest extends CallOptions {
   readonly changes?: boolean;
   /** Whether 429 and what carries Retry-After is tried again. Default true. */
   readonly patient?: boolean;
+}
+
+/** The parts of a request that follow from which object it is about. */
+export function requestAbout(
+  method: KubeRequest['method'],
+  verb: string,
+  ref: ObjectRef,
+  subresource?: string,
+): Pick<KubeRequest, 'method' | 'verb' | 'what' | 'path'> {
+  const what = describeRef(ref) + (subresource === undefined ? '' : ` (${subresource})`);
+  return { method, verb, what, path: pathOfObject(ref, subresource) };
 }
 
 export class KubeCaller {

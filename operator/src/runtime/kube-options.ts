@@ -1,7 +1,7 @@
 // What the calls to the API server take and give.
 
 import type { CallOptions } from './kube-caller.ts';
-import type { KubeObject } from './kube-object.ts';
+import type { KubeKind, KubeObject } from './kube-object.ts';
 
 /** Which objects of a kind. */
 export interface Selection {
@@ -69,4 +69,26 @@ export interface TokenReviewStatus {
     readonly extra?: { readonly [key: string]: readonly string[] };
   };
   readonly error?: string;
+}
+
+/** Events, as events.k8s.io has them. */
+export const eventKind: KubeKind = {
+  apiVersion: 'events.k8s.io/v1',
+  kind: 'Event',
+  plural: 'events',
+  namespaced: true,
+};
+
+/** The part of a query that selects. */
+export function selectorsOf(selection: Selection): {
+  readonly labelSelector: string | undefined;
+  readonly fieldSelector: string | undefined;
+} {
+  const { labelSelector, fieldSelector } = selection;
+  return { labelSelector, fieldSelector };
+}
+
+/** What to accept so that the server sends metadata alone. */
+export function metadataAs(kind: 'PartialObjectMetadata' | 'PartialObjectMetadataList'): string {
+  return `application/json;as=${kind};g=meta.k8s.io;v=v1`;
 }

@@ -3,7 +3,6 @@
 // write that the server refuses when somebody else was faster. Who can not renew within `renewDeadlineMs` stops acting
 // before anybody else may begin, and `mayWrite` says no from then on even while the event loop stands still. A process that
 // lost the lease does not try again: it ends, and is started anew.
-//
 // States: standby (watches another's claim) → leading → lost or released, and there it stays.
 
 import {
@@ -15,28 +14,10 @@ import {
   sleep,
 } from '@etl-router/core';
 import { isConflict, isNotFound } from './api-error.ts';
-import type { KubeKind, KubeObject, ObjectRef } from './kube-object.ts';
+import type { ObjectRef } from './kube-object.ts';
+import { claimed, givenAway, type Lease, leaseKind } from './lease.ts';
 import type { RuntimeMetrics } from './metrics.ts';
 import type { RawKube } from './raw-kube.ts';
-
-export const leaseKind: KubeKind = {
-  apiVersion: 'coordination.k8s.io/v1',
-  kind: 'Lease',
-  plural: 'leases',
-  namespaced: true,
-};
-
-interface LeaseSpec {
-  readonly holderIdentity?: string;
-  readonly leaseDurationSeconds?: number;
-  readonly acquireTime?: string;
-  readonly renewTime?: string;
-  readonly leaseTransitions?: number;
-}
-
-interface Lease extends KubeObject {
-  readonly spec?: LeaseSpec;
-}
 
 export interface LeaderElectionOptions {
   /** A client of its own, without `mayWrite`: a renewal waits behind no other call. */
@@ -151,14 +132,7 @@ export class LeaderElection {
     const held = this.#seen;
     if (!this.mayWrite() || held === undefined) return;
     this.#setLeading(false);
-    const now = this.#timestamp();
-    const spec: LeaseSpec = {
-      ...held.spec,
-      holderIdentity: '',
-      leaseDurationSeconds: 1,
-      renewTime: now,
-      acquireTime: now,
-    };
+    const spec = givenAway(held, this.#options.clock.wallMs());
     await this.#options.client.replace(this.#ref, { ...held, spec }, { deadlineMs: this.#retryMs });
     this.#logger.info('lease released');
   }
@@ -217,17 +191,14 @@ export class LeaderElection {
   }
 
   async #write(known: Lease | undefined, signal: AbortSignal): Promise<Lease> {
-    const { client, identity, namespace, name } = this.#options;
-    const now = this.#timestamp();
+    const { client, clock, identity, namespace, name } = this.#options;
     const renewing = known?.spec?.holderIdentity === identity;
-    const spec: LeaseSpec = {
-      ...known?.spec,
-      holderIdentity: identity,
-      leaseDurationSeconds: Math.ceil(this.#durationMs / 1000),
-      acquireTime: renewing ? (known.spec?.acquireTime ?? now) : now,
-      renewTime: now,
-      leaseTransitions: renewing ? this.#highestEpoch : this.#highestEpoch + 1,
-    };
+    const spec = claimed(known, {
+      identity,
+      durationMs: this.#durationMs,
+      epoch: renewing ? this.#highestEpoch : this.#highestEpoch + 1,
+      wallMs: clock.wallMs(),
+    });
     const options = { signal, deadlineMs: this.#deadlineMs / 2 };
     if (known !== undefined)
       return await client.replace<Lease>(this.#ref, { ...known, spec }, options);
@@ -275,10 +246,5 @@ export class LeaderElection {
     this.#leading = leading;
     metrics?.leading.set({ name }, Number(leading));
     if (leading) this.#logger.info({ identity, epoch: this.epoch }, 'leading');
-  }
-
-  /** RFC 3339 with six digits, as MicroTime wants it. For people: nobody judges by it. */
-  #timestamp(): string {
-    return new Date(this.#options.clock.wallMs()).toISOString().replace('Z', '000Z');
   }
 }

@@ -2,6 +2,7 @@
 // made for any operator fit this one. Label sets that are known beforehand start at 0, so that a rate is never missing.
 
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { type QueueView, registerQueueGauges } from './queue-gauges.ts';
 
 /** What a reconcile came to, as `controller_runtime_reconcile_total` labels it. */
 export const reconcileResults = ['success', 'error', 'requeue', 'requeue_after'] as const;
@@ -19,14 +20,6 @@ const reconcileSeconds = [
 /** Upper bounds of the queue's durations, as client-go has them. */
 const queueSeconds = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100, 1000];
 const requestSeconds = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 45, 60];
-
-/** A queue, as its gauges see it when they are asked. */
-export interface QueueView {
-  /** Keys that wait, by priority. */
-  depthByPriority(): ReadonlyMap<number, number>;
-  /** Seconds that each key under work has been worked on. */
-  workingSeconds(): readonly number[];
-}
 
 /** The metrics of one process. */
 export interface RuntimeMetrics {
@@ -214,47 +207,4 @@ function startController(metrics: ControllerMetrics, name: string, workers: numb
   metrics.reconcileSeconds.zero(controller);
   metrics.maxConcurrent.set(controller, workers);
   metrics.activeWorkers.set(controller, 0);
-}
-
-/** Gauges that are read from the queues when they are asked for. */
-function registerQueueGauges(registry: Registry, queues: ReadonlyMap<string, QueueView>): void {
-  const gauge = (
-    name: string,
-    help: string,
-    show: (gauge: Gauge, queue: string, view: QueueView) => void,
-  ): void => {
-    const labelNames = ['name', 'controller', ...(name === 'workqueue_depth' ? ['priority'] : [])];
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [registry],
-      collect() {
-        this.reset();
-        for (const [queue, view] of queues) show(this, queue, view);
-      },
-    });
-  };
-  gauge('workqueue_depth', 'Keys that wait.', (self, name, view) => {
-    for (const [priority, depth] of new Map([[0, 0], ...view.depthByPriority()])) {
-      self.set({ name, controller: name, priority: String(priority) }, depth);
-    }
-  });
-  gauge(
-    'workqueue_unfinished_work_seconds',
-    'Time of the work that is not done, added up.',
-    (self, name, view) => {
-      self.set(
-        { name, controller: name },
-        view.workingSeconds().reduce((sum, next) => sum + next, 0),
-      );
-    },
-  );
-  gauge(
-    'workqueue_longest_running_processor_seconds',
-    'Time of the oldest work that is not done.',
-    (self, name, view) => {
-      self.set({ name, controller: name }, Math.max(0, ...view.workingSeconds()));
-    },
-  );
 }

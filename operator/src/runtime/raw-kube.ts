@@ -7,25 +7,21 @@ import {
   type KubeCallerOptions,
   type KubeRequest,
   linkSignal,
-  toKubeError,
+  requestAbout,
 } from './kube-caller.ts';
+import { type KubeKind, type KubeObject, type ObjectRef, pathOfCollection } from './kube-object.ts';
 import {
-  describeRef,
-  type KubeKind,
-  type KubeObject,
-  type ObjectRef,
-  pathOfCollection,
-  pathOfObject,
-} from './kube-object.ts';
-import type {
-  ApplyOptions,
-  DeleteOptions,
-  JsonPatchOperation,
-  Page,
-  PageOptions,
-  Selection,
-  TokenReviewStatus,
-  WatchOptions,
+  type ApplyOptions,
+  type DeleteOptions,
+  eventKind,
+  type JsonPatchOperation,
+  metadataAs,
+  type Page,
+  type PageOptions,
+  type Selection,
+  selectorsOf,
+  type TokenReviewStatus,
+  type WatchOptions,
 } from './kube-options.ts';
 import { readWatch, type WatchEvent } from './watch-stream.ts';
 
@@ -43,7 +39,7 @@ export class RawKube {
 
   /** Reads an object; ETL_NOT_FOUND when it is not there. */
   async get<T extends KubeObject>(ref: ObjectRef, options: CallOptions = {}): Promise<T> {
-    return await this.#caller.json<T>({ ...options, ...about('GET', 'get', ref) });
+    return await this.#caller.json<T>({ ...options, ...requestAbout('GET', 'get', ref) });
   }
 
   /** Reads one page of a kind. */
@@ -63,7 +59,7 @@ export class RawKube {
       what: kind.plural,
       path: pathOfCollection(kind, selection.namespace),
       query: {
-        ...selectors(selection),
+        ...selectorsOf(selection),
         limit,
         continue: options.continue,
         // A continued list says by its token which version it is of.
@@ -97,7 +93,7 @@ export class RawKube {
       what: kind.plural,
       path: pathOfCollection(kind, selection.namespace),
       query: {
-        ...selectors(selection),
+        ...selectorsOf(selection),
         watch: true,
         allowWatchBookmarks: true,
         resourceVersion,
@@ -108,9 +104,9 @@ export class RawKube {
     };
     try {
       const answer = await this.#caller.open(request, ending);
-      const abort = (reason: Error): void => ending.abort(reason);
-      const reading = { clock: this.#caller.clock, inactivityMs, abort, what: kind.plural };
-      return endingWith(readWatch<T>(answer, reading), ending.signal, unlink);
+      const { clock } = this.#caller;
+      const reading = { clock, inactivityMs, ending, what: kind.plural };
+      return readWatch<T>(answer, reading, unlink);
     } catch (error) {
       unlink();
       throw error;
@@ -158,7 +154,11 @@ export class RawKube {
     object: T,
     options: CallOptions = {},
   ): Promise<T> {
-    return await this.#caller.json<T>({ ...options, ...about('PUT', 'update', ref), body: object });
+    return await this.#caller.json<T>({
+      ...options,
+      ...requestAbout('PUT', 'update', ref),
+      body: object,
+    });
   }
 
   /** Changes fields, provided that every `test` holds. */
@@ -170,7 +170,7 @@ export class RawKube {
     const { subresource, ...rest } = options;
     return await this.#caller.json<T>({
       ...rest,
-      ...about('PATCH', 'patch', ref, subresource),
+      ...requestAbout('PATCH', 'patch', ref, subresource),
       contentType: 'jsonPatch',
       body: operations,
     });
@@ -181,14 +181,13 @@ export class RawKube {
     const { uid, resourceVersion, propagation, gracePeriodSeconds, ...rest } = options;
     await this.#caller.json<unknown>({
       ...rest,
-      ...about('DELETE', 'delete', ref),
+      ...requestAbout('DELETE', 'delete', ref),
       body: {
         apiVersion: 'v1',
         kind: 'DeleteOptions',
         propagationPolicy: propagation ?? 'Background',
         gracePeriodSeconds,
-        preconditions:
-          uid === undefined && resourceVersion === undefined ? undefined : { uid, resourceVersion },
+        preconditions: { uid, resourceVersion },
       },
     });
   }
@@ -198,7 +197,7 @@ export class RawKube {
     const { uid, resourceVersion, gracePeriodSeconds, ...rest } = options;
     await this.#caller.json<unknown>({
       ...rest,
-      ...about('POST', 'evict', pod, 'eviction'),
+      ...requestAbout('POST', 'evict', pod, 'eviction'),
       patient: false,
       body: {
         apiVersion: 'policy/v1',
@@ -206,10 +205,7 @@ export class RawKube {
         metadata: { name: pod.name, namespace: pod.namespace },
         deleteOptions: {
           gracePeriodSeconds,
-          preconditions:
-            uid === undefined && resourceVersion === undefined
-              ? undefined
-              : { uid, resourceVersion },
+          preconditions: { uid, resourceVersion },
         },
       },
     });
@@ -251,47 +247,10 @@ export class RawKube {
     const { fieldManager, force = true, ...rest } = options;
     return await this.#caller.json<T>({
       ...rest,
-      ...about('PATCH', 'apply', ref, subresource),
+      ...requestAbout('PATCH', 'apply', ref, subresource),
       query: { fieldManager, force },
       contentType: 'apply',
       body: object,
     });
-  }
-}
-
-/** Events, as events.k8s.io has them. */
-export const eventKind: KubeKind = {
-  apiVersion: 'events.k8s.io/v1',
-  kind: 'Event',
-  plural: 'events',
-  namespaced: true,
-};
-
-function about(method: KubeRequest['method'], verb: string, ref: ObjectRef, subresource?: string) {
-  const what = describeRef(ref) + (subresource === undefined ? '' : ` (${subresource})`);
-  return { method, verb, what, path: pathOfObject(ref, subresource) };
-}
-
-function selectors(selection: Selection) {
-  const { labelSelector, fieldSelector } = selection;
-  return { labelSelector, fieldSelector };
-}
-
-function metadataAs(kind: string): string {
-  return `application/json;as=${kind};g=meta.k8s.io;v=v1`;
-}
-
-/** A stream whose errors have codes, and which unties what it depended on when it is over. */
-async function* endingWith<T extends KubeObject>(
-  events: AsyncGenerator<WatchEvent<T>, void, undefined>,
-  signal: AbortSignal,
-  unlink: () => void,
-): AsyncGenerator<WatchEvent<T>, void, undefined> {
-  try {
-    yield* events;
-  } catch (error) {
-    throw toKubeError(error, 'watch', signal);
-  } finally {
-    unlink();
   }
 }

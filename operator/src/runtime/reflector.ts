@@ -16,6 +16,7 @@ import { Backoff } from './backoff.ts';
 import { linkSignal } from './kube-caller.ts';
 import { type KubeKind, type KubeObject, keyOf } from './kube-object.ts';
 import type { Selection } from './kube-options.ts';
+import { listAll } from './list-all.ts';
 import type { RelistReason, RuntimeMetrics } from './metrics.ts';
 import type { RawKube } from './raw-kube.ts';
 import type { WatchEvent } from './watch-stream.ts';
@@ -114,25 +115,16 @@ export class Reflector<T extends KubeObject> {
     const { client, kind, target, metrics, pageSize = 500 } = this.#options;
     const reason = this.#reason;
     metrics?.relists.inc({ kind: kind.plural, reason });
-    const items: T[] = [];
-    let next: string | undefined;
-    let version: string;
-    do {
-      const page = await client.listPage<T>(kind, this.#selection, {
-        signal,
-        limit: pageSize,
-        continue: next,
-        // The first list may be as old as the server's cache. A later one must not: it would take back what was seen.
-        resourceVersion: reason === 'start' ? '0' : undefined,
-      });
-      items.push(...page.items);
-      next = page.continue;
-      version = page.resourceVersion;
-    } while (next !== undefined);
+    const { items, resourceVersion } = await listAll<T>(client, kind, this.#selection, {
+      signal,
+      limit: pageSize,
+      // The first list may be as old as the server's cache. A later one must not: it would take back what was seen.
+      resourceVersion: reason === 'start' ? '0' : undefined,
+    });
     target.replace(items);
     this.#synced = true;
     this.#heard();
-    return version;
+    return resourceVersion;
   }
 
   async #watch(from: string, signal: AbortSignal): Promise<void> {
@@ -218,18 +210,9 @@ export class Reflector<T extends KubeObject> {
 
   async #listVersions(signal: AbortSignal): Promise<Map<string, string>> {
     const { client, kind, pageSize = 500 } = this.#options;
-    const versions = new Map<string, string>();
-    let next: string | undefined;
-    do {
-      const page = await client.listPage(
-        kind,
-        { ...this.#selection, metadataOnly: true },
-        { signal, limit: pageSize, continue: next },
-      );
-      for (const item of page.items) versions.set(keyOf(item), item.metadata.resourceVersion ?? '');
-      next = page.continue;
-    } while (next !== undefined);
-    return versions;
+    const selection = { ...this.#selection, metadataOnly: true };
+    const { items } = await listAll(client, kind, selection, { signal, limit: pageSize });
+    return new Map(items.map((item) => [keyOf(item), item.metadata.resourceVersion ?? '']));
   }
 
   #reached(): void {

@@ -4,6 +4,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type Clock, EtlError } from '@etl-router/core';
 import { ApiError, type KubeStatus } from './api-error.ts';
+import { toKubeError } from './kube-caller.ts';
 import type { KubeObject } from './kube-object.ts';
 
 /** One event, larger than any object the server stores (1.5 MiB in etcd). */
@@ -22,20 +23,27 @@ export interface WatchReading {
   readonly clock: Clock;
   /** A stream that is silent for so long is ended: its connection may be dead without having said so. */
   readonly inactivityMs: number;
-  /** Ends the connection, with the reason why. */
-  readonly abort: (reason: Error) => void;
+  /** Ends the connection. */
+  readonly ending: AbortController;
   /** What is watched, for messages. */
   readonly what: string;
 }
 
-/** The events of an answer to a watch. */
+/** The events of an answer to a watch. Its errors have codes; `onEnd` is called once it is over, however. */
 export async function* readWatch<T extends KubeObject>(
   answer: IncomingMessage,
   reading: WatchReading,
+  onEnd: () => void,
 ): AsyncGenerator<WatchEvent<T>, void, undefined> {
-  for await (const line of readLines(answer, reading)) {
-    const event = parseEvent<T>(line, reading.what);
-    if (event !== undefined) yield event;
+  try {
+    for await (const line of readLines(answer, reading)) {
+      const event = parseEvent<T>(line, reading.what);
+      if (event !== undefined) yield event;
+    }
+  } catch (error) {
+    throw toKubeError(error, `watch ${reading.what}`, reading.ending.signal);
+  } finally {
+    onEnd();
   }
 }
 
@@ -59,10 +67,10 @@ async function* readLines(
   answer: IncomingMessage,
   reading: WatchReading,
 ): AsyncGenerator<string, void, undefined> {
-  const { clock, inactivityMs, abort, what } = reading;
+  const { clock, inactivityMs, ending, what } = reading;
   const silence = (): (() => void) =>
     clock.after(inactivityMs, () => {
-      abort(
+      ending.abort(
         new EtlError('ETL_TIMEOUT', `watch of ${what}: nothing was said for ${inactivityMs} ms`),
       );
     });

@@ -3,7 +3,8 @@
 // waits for a time keeps the earliest one.
 
 import type { Cancel, Clock, Random } from '@etl-router/core';
-import type { QueueView, RuntimeMetrics } from './metrics.ts';
+import type { RuntimeMetrics } from './metrics.ts';
+import type { QueueView } from './queue-gauges.ts';
 
 /** Of what somebody changed. */
 export const userPriority = 0;

@@ -2,6 +2,7 @@
 // answer late or in another order. It takes any kind; what it stores are the objects as they were sent.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '@etl-router/core';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -15,6 +16,12 @@ export interface LoggedRequest {
   readonly verb: SeenRequest['verb'];
   readonly path: string;
   readonly status: number;
+}
+
+/** A certificate and its key, as PEM. */
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
 }
 
 interface Route {
@@ -39,40 +46,48 @@ export class FaultyApiServer {
   /** The `authorization` header of the last request. */
   lastAuthorization: string | undefined;
   denyEvictions = false;
-  readonly #server: Server;
+  readonly #server: Server | TlsServer;
 
-  private constructor(clock: Clock) {
+  private constructor(clock: Clock, tls: TlsFiles | undefined) {
     this.watchers = new Watchers(clock);
     this.store.onChange = (change) => this.watchers.publish(change);
-    this.#server = createServer((request, response) => {
+    const handle = (request: IncomingMessage, response: ServerResponse): void => {
       this.#handle(request, response).catch((error: unknown) => refuse(response, error));
-    });
+    };
+    this.#server = tls === undefined ? createServer(handle) : createTlsServer(tls, handle);
     this.#server.on('connection', () => {
       this.connections += 1;
     });
   }
 
-  /** Starts a server on a free port. Time (of watches) is that of `clock`. */
-  static async start(clock: Clock = systemClock): Promise<FaultyApiServer> {
-    const server = new FaultyApiServer(clock);
+  /** Starts a server on a free port, by TLS when it is given a certificate. Time (of watches) is that of `clock`. */
+  static async start(clock: Clock = systemClock, tls?: TlsFiles): Promise<FaultyApiServer> {
+    const server = new FaultyApiServer(clock, tls);
     await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
     return server;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    const scheme = this.#server instanceof TlsServer ? 'https' : 'http';
+    return `${scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** A kubeconfig that leads here. */
-  kubeConfig(user: JsonObject = {}): KubeConfig {
+  kubeConfig(user: JsonObject = {}, cluster: JsonObject = { skipTLSVerify: true }): KubeConfig {
     const config = new KubeConfig();
     config.loadFromOptions({
-      clusters: [{ name: 'faulty', server: this.url, skipTLSVerify: true }],
+      clusters: [{ name: 'faulty', server: this.url, ...cluster }],
       users: [{ name: 'tester', ...user }],
       contexts: [{ name: 'faulty', cluster: 'faulty', user: 'tester' }],
       currentContext: 'faulty',
     });
     return config;
+  }
+
+  /** Answers new connections with another certificate, and ends the old ones that wait. */
+  renew(tls: TlsFiles): void {
+    (this.#server as TlsServer).setSecureContext(tls);
+    this.#server.closeIdleConnections();
   }
 
   /** Requests that could have changed something. */

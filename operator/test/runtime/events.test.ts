@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EventRecorder } from '../../src/runtime/events.ts';
 import type { UntypedObject } from '../../src/runtime/kube-object.ts';
-import { eventKind } from '../../src/runtime/raw-kube.ts';
+import { eventKind } from '../../src/runtime/kube-options.ts';
 import { type Bench, objectOf, startBench, turns, widgets } from './harness.ts';
 
 const claim = {

@@ -16,8 +16,8 @@ import {
   type ElectionEnd,
   LeaderElection,
   type LeaderElectionOptions,
-  leaseKind,
 } from '../../src/runtime/leader-election.ts';
+import { leaseKind } from '../../src/runtime/lease.ts';
 import { RawKube } from '../../src/runtime/raw-kube.ts';
 import { ObjectStore, Refusal } from '../faulty-api-server/object-store.ts';
 import { driveUntil, startBench, turns } from './harness.ts';
@@ -67,12 +67,12 @@ interface Network {
 /** A client that reaches the store late, or not, or is not told that it did. */
 function clientOf(network: Network, clock: OwnClock): LeaderElectionOptions['client'] {
   const { store, truth, random } = network;
-  const call = async <T>(options: CallOptions, act: () => unknown): Promise<T> => {
+  const call = async <T>(options: CallOptions | undefined, act: () => unknown): Promise<T> => {
     const ending = new AbortController();
-    const cancel = clock.after(options.deadlineMs ?? 30_000, () =>
+    const cancel = clock.after(options?.deadlineMs ?? 30_000, () =>
       ending.abort(new Error('deadline')),
     );
-    options.signal?.addEventListener('abort', () => ending.abort(options.signal?.reason), {
+    options?.signal?.addEventListener('abort', () => ending.abort(options?.signal?.reason), {
       once: true,
     });
     try {
@@ -98,16 +98,16 @@ function clientOf(network: Network, clock: OwnClock): LeaderElectionOptions['cli
   };
   const keyOf = ({ namespace, name }: ObjectRef) => ({ collection: 'leases', namespace, name });
   return {
-    get: async <T extends KubeObject>(ref: ObjectRef, options: CallOptions = {}) =>
+    get: async <T extends KubeObject>(ref: ObjectRef, options?: CallOptions) =>
       await call<T>(options, () => store.get(keyOf(ref))),
-    create: async <T extends KubeObject>(_: KubeKind, object: T, options: CallOptions = {}) =>
+    create: async <T extends KubeObject>(_: KubeKind, object: T, options?: CallOptions) =>
       await call<T>(options, () =>
         store.create(
           { collection: 'leases', namespace: 'etl', name: object.metadata.name },
           object as never,
         ),
       ),
-    replace: async <T extends KubeObject>(ref: ObjectRef, object: T, options: CallOptions = {}) =>
+    replace: async <T extends KubeObject>(ref: ObjectRef, object: T, options?: CallOptions) =>
       await call<T>(options, () => store.replace(keyOf(ref), object as never)),
   };
 }

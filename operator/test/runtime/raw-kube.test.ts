@@ -3,11 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { isEtlError } from '@etl-router/core';
+import { isEtlError, ManualClock } from '@etl-router/core';
 import { isConflict, isNotFound, isStatus } from '../../src/runtime/api-error.ts';
 import { KubeConnection } from '../../src/runtime/connection.ts';
 import type { UntypedObject } from '../../src/runtime/kube-object.ts';
 import { RawKube } from '../../src/runtime/raw-kube.ts';
+import { FaultyApiServer } from '../faulty-api-server/faulty-api-server.ts';
+import { selfSigned } from '../faulty-api-server/self-signed.ts';
 import {
   configMaps,
   eventually,
@@ -274,4 +276,28 @@ test('a certificate file that changed means new connections; what is under way e
   clock.advance(10_001);
   await client.listPage(pods);
   assert.equal(server.connections, 2);
+});
+
+test('an authority that is replaced on disk is trusted from then on, and no other one', async (t) => {
+  const clock = new ManualClock();
+  const folder = await mkdtemp(join(tmpdir(), 'etl-ca-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const caFile = join(folder, 'ca.crt');
+  const [old, anew] = [selfSigned(), selfSigned()];
+  await writeFile(caFile, old.cert);
+  const server = await FaultyApiServer.start(clock, old);
+  t.after(() => server.close());
+  const connection = new KubeConnection(server.kubeConfig({}, { caFile }), clock);
+  t.after(() => connection.close());
+  const client = new RawKube({ connection, clock });
+  await client.listPage(pods);
+  await client.listPage(pods);
+  assert.equal(server.connections, 1);
+  server.renew(anew);
+  const untrusted = (error: unknown): boolean =>
+    isEtlError(error) && error.code === 'ETL_UNAVAILABLE' && /certificate/.test(error.message);
+  await assert.rejects(client.listPage(pods), untrusted);
+  await writeFile(caFile, anew.cert);
+  clock.advance(10_001);
+  await client.listPage(pods);
 });
