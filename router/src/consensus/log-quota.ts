@@ -22,13 +22,18 @@ export class LogQuota {
     return this.#log.diskBytes >= this.maxBytes / 2;
   }
 
-  /** Why a command is not taken now; what frees space is taken up to the whole quota. */
-  refusal(frees: boolean): EtlError | undefined {
+  /**
+   * Why a command is not taken now, with so many bytes of commands on their way into the log; what frees space is taken
+   * up to the whole quota.
+   */
+  refusal(frees: boolean, comingBytes: number): EtlError | undefined {
     const { diskBytes } = this.#log;
-    if (diskBytes < this.maxBytes * (frees ? 1 : readOnlyShare)) return undefined;
+    const taken = frees ? diskBytes : diskBytes + comingBytes;
+    if (taken < this.maxBytes * (frees ? 1 : readOnlyShare)) return undefined;
+    const coming = comingBytes === 0 ? '' : ` and ${comingBytes} are on their way`;
     return new EtlError(
       'ETL_LIMIT_EXCEEDED',
-      `the log takes ${diskBytes} bytes of ${this.maxBytes}, so only reads and deletes go on until a snapshot released a part of it; send again in a moment, or start with a larger --log-quota-bytes`,
+      `the log takes ${diskBytes} bytes of ${this.maxBytes}${coming}, so only reads and deletes go on until a snapshot released a part of it; send again in a moment, or start with a larger --log-quota-bytes`,
       { retryable: true, details: { bytes: diskBytes, maxBytes: this.maxBytes } },
     );
   }

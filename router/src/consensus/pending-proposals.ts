@@ -41,6 +41,11 @@ export class PendingProposals {
     this.#maxTicksAway = maxTicksAway;
   }
 
+  /** Of commands that are not applied. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   get count(): number {
     return this.#all.size;
   }

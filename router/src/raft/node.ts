@@ -184,7 +184,8 @@ export class RaftNode implements Consensus {
     try {
       this.#serving(signal).checkProposing();
       checkCommand(command);
-      const refusal = this.#pending.refusal(command.length) ?? this.#quota.refusal(frees);
+      const refusal =
+        this.#pending.refusal(command.length) ?? this.#quota.refusal(frees, this.#pending.bytes);
       if (refusal !== undefined) {
         this.#snapshots?.makeWhenDue();
         throw refusal;

@@ -30,6 +30,8 @@ export interface SnapshotsOptions {
 const heldShares = 2;
 /** ...and by how much the state may lag whatever the log takes, which is two of the batches that it is handed. */
 const lagShares: number = 1 / 8;
+/** What stays behind a snapshot where room is short, of the memory or the quota: who is a little late needs no snapshot. */
+const trailingShares: number = 1 / 8;
 
 export class Snapshots {
   readonly #options: SnapshotsOptions;
@@ -89,10 +91,25 @@ export class Snapshots {
   }
 
   async #release(): Promise<void> {
-    const { log, quota, rules, isAlone } = this.#options;
-    const isShort = isAlone() || quota.isHalfTaken || log.bytes >= this.#maxBytes;
-    const index = log.snapshot.index - (isShort ? 0 : (rules.trailingEntries ?? 5000));
+    const { log, isAlone } = this.#options;
+    const index = log.snapshot.index - (isAlone() ? 0 : this.#trailing());
     if (index > log.compacted.index) await done((tell) => log.compact(index, tell));
+  }
+
+  /** How many entries stay behind the snapshot. */
+  #trailing(): number {
+    const { log, quota, rules } = this.#options;
+    const most = rules.trailingEntries ?? 5000;
+    if (!quota.isHalfTaken && log.bytes < this.#maxBytes) return most;
+    let room = Math.min(this.#maxBytes, quota.maxBytes) * trailingShares;
+    let count = 0;
+    for (let index = log.snapshot.index; index >= log.firstIndex && count < most; index--) {
+      const [entry] = log.entries(index, index + 1, 0);
+      room -= entry?.data.length ?? 0;
+      if (room < 0) break;
+      count++;
+    }
+    return count;
   }
 }
 

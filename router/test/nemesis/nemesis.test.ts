@@ -168,7 +168,7 @@ test('a restore is all or nothing, and not taken back', () => {
 
 test('a write that the quota refuses is told so, and no other refusal counts', () => {
   const log = { diskBytes: 95 };
-  const refusal = new LogQuota(log, 100).refusal(false);
+  const refusal = new LogQuota(log, 100).refusal(false, 0);
   assert(refusal !== undefined && isQuotaRefusal(refusal));
   assert(!isQuotaRefusal(new EtlError('ETL_LIMIT_EXCEEDED', 'too many wait', { retryable: true })));
 });
