@@ -201,7 +201,14 @@ export function count(
 }
 
 export function fraction(description: string, options: Range<number> & Options): FractionSchema {
-  return { kind: 'fraction', description, ...options };
+  const { rules = [], ...rest } = options;
+  return { kind: 'fraction', description, rules: [...fractionOf(options.min), ...rules], ...rest };
+}
+
+/** An API server compares whole numbers with whole bounds: to it 0 is not below 0.001. */
+function fractionOf(min: number): readonly Rule[] {
+  if (Number.isInteger(min)) return [];
+  return [{ rule: `self >= ${min}`, message: `needs to be at least ${min}` }];
 }
 
 export function flag(description: string, options: Options = {}): FlagSchema {

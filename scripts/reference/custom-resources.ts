@@ -92,7 +92,7 @@ function typeOf(schema: Schema): string {
 
 /** What the rules of objects, lists and maps say, with the path; bounds of single values are in the table. */
 function rulesOf(schema: Schema, path: string): string[] {
-  const isSingle = schema.kind === 'duration' || schema.kind === 'quantity';
+  const isSingle = ['duration', 'quantity', 'fraction'].includes(schema.kind);
   const own = (isSingle ? [] : (schema.rules ?? [])).map(
     ({ message }: Rule) => `\`${path}\` ${message}`,
   );
