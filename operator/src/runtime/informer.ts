@@ -170,7 +170,7 @@ export class Informer<T extends KubeObject> {
     const held = this.#objects.get(key);
     // The last state of what is gone is what the event says, should it be the same object.
     if (held !== undefined && held.metadata.uid === object.metadata.uid)
-      this.#remove(key, deepFreeze(this.#trim(object)), false);
+      this.#remove(key, this.#kept(object), false);
   }
 
   #put(incoming: T, fromList: boolean): void {
@@ -185,7 +185,7 @@ export class Informer<T extends KubeObject> {
     if (held !== undefined && held.metadata.uid !== incoming.metadata.uid)
       this.#remove(key, held, fromList);
     const previous = this.#objects.get(key);
-    const object = deepFreeze(this.#trim(incoming));
+    const object = this.#kept(incoming);
     this.#objects.set(key, object);
     this.#versions.set(key, object.metadata.resourceVersion ?? '');
     for (const index of this.#indexes.values()) {
@@ -205,6 +205,13 @@ export class Informer<T extends KubeObject> {
     this.#versions.delete(key);
     for (const index of this.#indexes.values()) index.remove(key, held);
     this.#tell({ type: 'deleted', object, fromList });
+  }
+
+  /** What is kept of an object. Metadata alone comes under another kind; here it is of its own. */
+  #kept(incoming: T): T {
+    const { apiVersion, kind } = this.kind;
+    const object = this.#trim(incoming);
+    return deepFreeze(object.kind === kind ? object : { ...object, apiVersion, kind });
   }
 
   #tell(change: ObjectChange<T>): void {

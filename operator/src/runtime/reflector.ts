@@ -11,7 +11,7 @@ import {
   sleep,
   toEtlError,
 } from '@etl-router/core';
-import { isExpired } from './api-error.ts';
+import { ApiError, isExpired } from './api-error.ts';
 import { Backoff } from './backoff.ts';
 import { linkSignal } from './kube-caller.ts';
 import { type KubeKind, type KubeObject, keyOf } from './kube-object.ts';
@@ -105,7 +105,9 @@ export class Reflector<T extends KubeObject> {
           this.#version = undefined;
           this.#reason = 'expired';
         }
-        await sleep(this.#options.clock, this.#backoff.nextMs(), signal).catch(() => undefined);
+        const askedMs = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
+        const waitMs = Math.max(askedMs, this.#backoff.nextMs());
+        await sleep(this.#options.clock, waitMs, signal).catch(() => undefined);
       }
     }
   }

@@ -230,6 +230,44 @@ test('a server that is away: the leader stops acting after its deadline, and end
   await driveUntil(network.truth, () => leader.end === 'lost', 'the end');
 });
 
+test('time counts from the request: an answer that comes late gives no more of it', async () => {
+  const network = quietNetwork();
+  const clock = new OwnClock(network.truth);
+  const client = clientOf(network, clock);
+  let requestedMs = 0;
+  const slow: LeaderElectionOptions['client'] = {
+    ...client,
+    replace: async (ref, object, options) => {
+      if (requestedMs > 0) return await new Promise(() => undefined);
+      requestedMs = network.truth.monotonicMs();
+      const written = await client.replace(ref, object, options);
+      await sleep(network.truth, 4500);
+      // Wall time alone would tell as much: here it does not.
+      clock.wallOffsetMs -= 4500;
+      return written;
+    },
+  };
+  const common = { namespace: 'etl', name: 'operator', identity: 'slow', clock };
+  const election = new LeaderElection({ ...common, client: slow, random: network.random });
+  void election.run(new AbortController().signal, () => undefined);
+  await driveUntil(network.truth, () => requestedMs > 0, 'the renewal');
+  await driveUntil(network.truth, () => !election.mayWrite(), 'it stops acting');
+  const tookMs = network.truth.monotonicMs() - requestedMs;
+  assert.ok(tookMs >= 9990 && tookMs <= 10_010, String(tookMs));
+});
+
+test('a wall clock that is set back a little lengthens nothing', async () => {
+  const network = quietNetwork();
+  const leader = contend(network, 'leader');
+  await driveUntil(network.truth, () => leader.election.mayWrite(), 'it leads');
+  leader.clock.stalledUntilMs = Number.MAX_SAFE_INTEGER;
+  await network.truth.advanceAsync(5000);
+  leader.clock.wallOffsetMs -= 4000;
+  assert.equal(leader.election.mayWrite(), true);
+  await network.truth.advanceAsync(5000);
+  assert.equal(leader.election.mayWrite(), false);
+});
+
 test('a lease that somebody labels is renewed all the same; one that is stolen is lost', async () => {
   const network = quietNetwork();
   const leader = contend(network, 'leader');
@@ -243,6 +281,8 @@ test('a lease that somebody labels is renewed all the same; one that is stolen i
   const stolen = structuredClone(network.store.get(key));
   (stolen['spec'] as { holderIdentity: string }).holderIdentity = 'thief';
   network.store.replace(key, stolen);
+  await network.truth.advanceAsync(2600, 50);
+  assert.equal(leader.election.mayWrite(), false, 'at the next try');
   await driveUntil(network.truth, () => leader.end !== undefined, 'the end', 50);
   assert.equal(leader.end, 'lost');
 });

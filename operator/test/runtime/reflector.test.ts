@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { createRelayLogger } from '@etl-router/core';
 import fc from 'fast-check';
 import { Informer, type InformerOptions, type ObjectChange } from '../../src/runtime/informer.ts';
 import { keyOf, type UntypedObject } from '../../src/runtime/kube-object.ts';
@@ -105,6 +106,29 @@ test('a large kind comes in pages', async (t) => {
   assert.equal(watched.server.requests.filter(({ verb }) => verb === 'list').length, 4);
   assert.equal(watched.informer.list('shop').length, 35);
   assert.equal(watched.informer.list('elsewhere').length, 0);
+});
+
+test('of a kind that is read as metadata alone nothing else enters the process', async (t) => {
+  const watched = await startWatched(t, { selection: { metadataOnly: true } });
+  const { server, informer } = watched;
+  put(server, 'a', 1);
+  await started(watched);
+  put(server, 'b', 2);
+  await watched.inStep();
+  for (const object of informer.list()) {
+    assert.deepEqual(Object.keys(object).toSorted(), ['apiVersion', 'kind', 'metadata']);
+    assert.equal(object.kind, 'ConfigMap');
+  }
+});
+
+test('a watch that the server asks to wait with waits', async (t) => {
+  const watched = await startWatched(t);
+  const { server, clock } = watched;
+  const fault = { do: 'status', status: 429, retryAfterSeconds: 20 } as const;
+  server.faults.add({ verb: 'watch' }, fault, 1);
+  const startMs = clock.monotonicMs();
+  await started(watched);
+  assert.ok(clock.monotonicMs() - startMs >= 20_000);
 });
 
 test('what the cache holds can not be changed by who reads it', async (t) => {
@@ -279,8 +303,12 @@ test('a server that refuses is asked less and less often, and its health is told
 });
 
 test('a change that no watch told is found by the next comparison, counted, and put right', async (t) => {
-  const watched = await startWatched(t);
-  const { server } = watched;
+  let warnedMs = 0;
+  const logger = createRelayLogger('warn', () => {
+    warnedMs = watched.clock.monotonicMs();
+  });
+  const watched = await startWatched(t, { logger });
+  const { server, clock } = watched;
   put(server, 'a', 1);
   await started(watched);
   const publish = server.store.onChange;
@@ -293,6 +321,10 @@ test('a change that no watch told is found by the next comparison, counted, and 
   server.store.since = (version) =>
     since(version).filter(({ after }) => after.metadata.name !== 'lost');
   await watched.inStep(1000);
+  assert.ok(
+    warnedMs > 0 && clock.monotonicMs() - warnedMs < 20_000,
+    'at once, not when the watch ends',
+  );
   assert.equal(
     await watched.metric('etl_operator_informer_cache_miss_total', { kind: 'configmaps' }),
     1,

@@ -207,6 +207,14 @@ test('finalizers of others stay, whoever writes in between', async (t) => {
   assert.deepEqual(server.store.get(key).metadata['finalizers'], ['other/one']);
 });
 
+test('a finalizer that came meanwhile is not overwritten by the first one of ours', async (t) => {
+  const { client } = await startBench(t);
+  const read = await client.create(widgets, objectOf(widgets, 'main'));
+  await addFinalizer({ client, kind: widgets, finalizer: 'other/one' }, read);
+  const bearing = await addFinalizer({ client, kind: widgets, finalizer }, read);
+  assert.deepEqual(bearing.metadata.finalizers, ['other/one', finalizer]);
+});
+
 test('nothing is begun for an object that is being deleted, or is another one by now', async (t) => {
   const { client } = await startBench(t);
   const options = { client, kind: widgets, finalizer };
