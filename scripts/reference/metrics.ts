@@ -2,6 +2,7 @@
 
 import { registerMetrics } from '@etl-router/sidecar';
 import { type Metric, Registry } from 'prom-client';
+import { registerRuntimeMetrics } from '../../operator/src/runtime/metrics.ts';
 import { registerLogMetrics, registerRouterMetrics } from '../../router/src/router-metrics.ts';
 import { codes, table } from './markdown.ts';
 
@@ -23,6 +24,8 @@ export function renderMetrics(): string {
   const router = new Registry();
   registerLogMetrics(router);
   registerRouterMetrics(router, neverRead);
+  const operator = new Registry();
+  registerRuntimeMetrics(operator);
   return `# Metrics
 
 Served as Prometheus text at \`metrics.path\` of \`node.metrics_addr\` ([configuration](configuration.md)). Labels are names
@@ -34,6 +37,12 @@ ${render(engine)}
 ## Router
 
 ${render(router)}
+## Operator
+
+Served at \`/metrics\` of the operator's port for probes. What any operator has is named as controller-runtime and client-go
+name it, so that dashboards and alerts made for those fit.
+
+${render(operator, '')}
 Beside these stand the metrics of the process and of Node that prom-client collects: \`process_*\` and \`nodejs_*\`.
 `;
 }
@@ -46,11 +55,11 @@ interface Registered {
   readonly labelNames: readonly string[];
 }
 
-function render(registry: Registry): string {
+function render(registry: Registry, prefix = 'etl_'): string {
   const found = registry
     .getMetricsAsArray()
     .map((metric: Metric | object) => metric as unknown as Registered)
-    .filter(({ name }) => name.startsWith('etl_'))
+    .filter(({ name }) => name.startsWith(prefix))
     .toSorted((a, b) => (a.name < b.name ? -1 : 1));
   return table(
     ['name', 'type', 'labels', 'meaning'],
