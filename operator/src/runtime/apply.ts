@@ -123,14 +123,16 @@ export class Applier {
 /** The fields that the server refused to change because they never change; empty for any other error. */
 export function immutableFields(error: unknown): readonly string[] {
   if (!isStatus(error, 422)) return [];
-  const fields = error.causes.flatMap(({ reason, field, message }) =>
-    reason === 'FieldValueForbidden' || /immutable|forbidden|may not change/i.test(message ?? '')
-      ? [field ?? 'spec']
-      : [],
+  const fields = error.causes.flatMap(({ field, message }) =>
+    neverChanges.test(message ?? '') ? [field ?? 'spec'] : [],
   );
   if (fields.length > 0) return fields;
-  return /field is immutable|updates to .* are forbidden/i.test(error.message) ? ['spec'] : [];
+  return neverChanges.test(error.message) ? ['spec'] : [];
 }
+
+/** How the server's validations say that a field of an object that exists stays as it is. */
+const neverChanges =
+  /immutable|updates to .* are forbidden|may not (be )?changed?|cannot (be )?changed?/i;
 
 function withHash(desired: UntypedObject): UntypedObject {
   const { metadata } = desired;

@@ -17,7 +17,7 @@ const seriesMax = 4096;
 const pendingMax = 1000;
 /** As client-go's filter: 25 at once for an object, then one in five minutes. */
 const perObject = { burst: 25, perSecond: 1 / 300 };
-const noteMaxLength = 1024;
+const noteMaxBytes = 1024;
 
 /** Something to say about an object. */
 export interface EventClaim {
@@ -106,14 +106,14 @@ export class EventRecorder {
     return {
       apiVersion: eventKind.apiVersion,
       kind: eventKind.kind,
-      metadata: { name: `${name.slice(0, 200)}.${suffix}`, namespace },
+      metadata: { name: `${name.slice(0, 200).replace(/[^a-z0-9]+$/, '')}.${suffix}`, namespace },
       eventTime: microTime(this.#options.clock.wallMs()),
       reportingController: controller,
       reportingInstance: instance.slice(0, 128),
       type: claim.type,
       reason: claim.reason,
       action: claim.action,
-      note: claim.note.slice(0, noteMaxLength),
+      note: clipped(claim.note, noteMaxBytes),
       regarding: {
         apiVersion: regarding.apiVersion,
         kind: regarding.kind,
@@ -187,4 +187,14 @@ export class EventRecorder {
   #drop(): void {
     this.#options.metrics?.eventsDropped.inc();
   }
+}
+
+/** As much of a text as fits, in whole characters. */
+function clipped(text: string, maxBytes: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= maxBytes) return text;
+  return bytes
+    .subarray(0, maxBytes)
+    .toString()
+    .replace(/\uFFFD+$/, '');
 }

@@ -2,6 +2,7 @@
 // listens is told of each change in order; listeners only put keys into queues, and a listener that throws costs nobody else.
 
 import { type Clock, EtlError, type Logger, silentLogger, sleep } from '@etl-router/core';
+import { linkSignal } from './kube-caller.ts';
 import { type KubeKind, type KubeObject, keyOf } from './kube-object.ts';
 import { type IndexFunction, ObjectIndex } from './object-index.ts';
 import { Reflector, type ReflectorOptions } from './reflector.ts';
@@ -93,10 +94,11 @@ export class Informer<T extends KubeObject> {
     this.#running ??= this.#reflector.run(this.#ending.signal);
   }
 
-  /** Resolves when {@link synced}; ETL_TIMEOUT after `timeoutMs`. */
+  /** Resolves when {@link synced}; ETL_TIMEOUT after `timeoutMs`, ETL_CANCELLED when closed before. */
   async whenSynced(timeoutMs: number): Promise<void> {
     if (this.synced) return;
     const giveUp = new AbortController();
+    const unlink = linkSignal(this.#ending.signal, giveUp);
     const synced = new Promise<void>((resolve) => {
       this.#onSynced.push(resolve);
     });
@@ -108,11 +110,12 @@ export class Informer<T extends KubeObject> {
           `${this.kind.plural} could not be listed within ${timeoutMs} ms${why}`,
         );
       },
-      () => undefined,
+      () => this.#ending.signal.throwIfAborted(),
     );
     try {
       await Promise.race([synced, late]);
     } finally {
+      unlink();
       giveUp.abort();
     }
   }

@@ -203,10 +203,7 @@ export class RawKube {
         apiVersion: 'policy/v1',
         kind: 'Eviction',
         metadata: { name: pod.name, namespace: pod.namespace },
-        deleteOptions: {
-          gracePeriodSeconds,
-          preconditions: { uid, resourceVersion },
-        },
+        deleteOptions: { gracePeriodSeconds, preconditions: { uid, resourceVersion } },
       },
     });
   }

@@ -103,3 +103,16 @@ test('a closed recorder takes nothing', async (t) => {
   await turns();
   assert.equal(stored(bench).length, 0);
 });
+
+test('a note that is too long is cut between characters, and the name stays one that the server takes', async (t) => {
+  const bench = await startBench(t);
+  const events = recorderOf(bench);
+  const long = objectOf(widgets, `${'a'.repeat(199)}.${'b'.repeat(40)}`, {
+    metadata: { uid: 'x' },
+  });
+  events.record(long, { ...claim, note: `x${'é'.repeat(1000)}` });
+  await events.close();
+  const [event] = stored(bench);
+  assert.equal(event?.['note'], `x${'é'.repeat(511)}`);
+  assert.match(event?.metadata.name ?? '', /^a{199}\.[0-9a-f]+$/);
+});

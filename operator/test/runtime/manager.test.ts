@@ -244,6 +244,28 @@ test('caches that can not be filled in two minutes end the start', async (t) => 
   assert.equal(bench.server.writes.length, 0);
 });
 
+test('who is stopped leaves no timer and no connection, whether it had begun or not', async (t) => {
+  const bench = await startBench(t);
+  const { clock, server } = bench;
+  for (const began of [false, true]) {
+    const back = server.faults.add({ verb: 'list' }, { do: 'status', status: 500 });
+    if (began) back();
+    const operator = operatorOf(bench, String(began));
+    let ended = false;
+    void operator.manager.run().then(() => {
+      ended = true;
+    });
+    putWidget(bench, 'a', Number(began));
+    if (began) await bench.until(() => childrenOf(bench).length === 1, 'the child');
+    else await turns();
+    void operator.manager.shutdown.stop('test');
+    await bench.until(() => ended, 'the end', 50);
+    back();
+    await bench.until(() => server.watchers.count === 0, 'the watches are gone', 1);
+    assert.equal(clock.pending, 0);
+  }
+});
+
 test('a permission that is taken away and given back: no crash, and the copy is in step again', async (t) => {
   const bench = await startBench(t);
   const operator = operatorOf(bench, 'a');
