@@ -66,8 +66,8 @@ const readsItsFolder =
 /** Their folder becomes one beside the bundle, with the same files in it. */
 const packageFolders: Plugin = {
   name: 'package-folders',
-  setup({ onLoad }) {
-    onLoad({ filter: readsItsFolder }, ({ path }) => {
+  setup(bundler) {
+    bundler.onLoad({ filter: readsItsFolder }, ({ path }) => {
       const inside = readsItsFolder.exec(path)?.[1] ?? '';
       const folder = inside.slice(0, inside.lastIndexOf('/'));
       const source = readFileSync(path, 'utf8');
