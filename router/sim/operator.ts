@@ -214,7 +214,9 @@ export class Operator {
     const second = voters[random.below(Math.max(1, voters.length))]?.peer;
     const autoLeave = random.below(3) > 0;
     const which = random.below(7);
-    if (voters.length < 3 || cluster.members.length > 14) return undefined;
+    // While a disk is lost, repair comes first: whoever is moved now may be the one that it takes.
+    const areWhole = voters.every(({ isWiped, rots }) => !isWiped && !rots);
+    if (voters.length < 3 || cluster.members.length > 14 || !areWhole) return undefined;
     this.#wishes.churn = false;
     const swap = [step('remove', victim), step('addVoter')];
     const swapTwo = [...swap, step('remove', second), step('addVoter')];
