@@ -293,8 +293,13 @@ function damage(on: On): void {
 
   on('removes what an unfinished creation left', async ({ disk, directory }) => {
     await (await openLog(disk, directory, { create: true })).close();
-    await replaceFile(disk, `${directory}/0000000000000009.log`, Buffer.from('left'));
+    await replaceFile(disk, `${directory}/0000000000000001.log.tmp`, Buffer.from('left'));
     await (await openLog(disk, directory, { create: true })).close();
     assert.deepEqual(await disk.list(directory), ['0000000000000001.log']);
+    // No creation leaves more than the first segment.
+    await replaceFile(disk, `${directory}/0000000000000009.log`, Buffer.from('kept'));
+    await assert.rejects(openLog(disk, directory, { create: true }), {
+      code: 'ETL_STORAGE_CORRUPT',
+    });
   });
 }
