@@ -1,0 +1,265 @@
+// What is said of a cluster to people and tools: seven conditions, each with a reason of a closed list and a sentence.
+
+import { parseDuration } from '@etl-router/core';
+import type { ConditionClaim } from '../runtime/status.ts';
+import { type Facts, isOutdated, type Member, majorityOf, nameOf } from './facts.ts';
+import type { Outcome } from './plan.ts';
+import type { OperationType, WaitReason } from './step.ts';
+
+/** Every reason that a condition may have. */
+export const conditionReasons = {
+  Accepted: ['Accepted', 'Invalid', 'ResourceConflict'],
+  Ready: [
+    'Ready',
+    'Deleting',
+    'Invalid',
+    'ResourceConflict',
+    'OtherCluster',
+    'Founding',
+    'NoLeader',
+    'MembersNotReady',
+    'Changing',
+  ],
+  Available: [
+    'QuorumAvailable',
+    'Founding',
+    'NoLeader',
+    'QuorumLost',
+    'MembersUnreachable',
+    'OtherCluster',
+  ],
+  Progressing: [
+    'UpToDate',
+    'Halted',
+    'Founding',
+    'ScalingOut',
+    'ScalingIn',
+    'RollingOut',
+    'ReplacingMember',
+    'Recovering',
+    'WaitingForMembers',
+    'WaitingForPod',
+    'WaitingForSupervisor',
+    'ClaimInTheWay',
+    'ClaimBeingDeleted',
+  ],
+  Degraded: [
+    'AllMembersWork',
+    'Founding',
+    'MembersNotReady',
+    'MemberTimedOut',
+    'QuorumLost',
+    'ActFails',
+    'OtherCluster',
+  ],
+  CertificatesReady: ['Valid', 'Pending', 'Expired'],
+  ReconciliationPaused: ['Active', 'Paused'],
+} as const;
+
+type Type = keyof typeof conditionReasons;
+
+/** Failures in a row from which on they are told as more than bad luck. */
+const failuresMin = 3;
+
+export function conditionsOf(outcome: Outcome): readonly ConditionClaim[] {
+  return [
+    accepted(outcome),
+    ready(outcome),
+    available(outcome),
+    progressing(outcome),
+    degraded(outcome),
+    certificates(outcome),
+    paused(outcome),
+  ];
+}
+
+/** The members are those that the spec asks for, run what it says, and work; nothing is left to be done. */
+export function isReady({ facts, step, revision }: Outcome): boolean {
+  const { members, spec, set } = facts;
+  if (members === undefined || set === undefined || set.revision !== revision) return false;
+  const isMember = ({ ordinal, role, works, pod }: Member, at: number): boolean =>
+    ordinal === at + 1 && role === 'voter' && works && pod !== undefined && !isOutdated(facts, pod);
+  const isWhole = members.length === spec.replicas && set.replicas === spec.replicas;
+  return isWhole && members.every(isMember) && step === undefined;
+}
+
+function claim<T extends Type>(
+  type: T,
+  status: ConditionClaim['status'],
+  reason: (typeof conditionReasons)[T][number],
+  message: string,
+): ConditionClaim {
+  return { type, status, reason, message };
+}
+
+function accepted({ halt }: Outcome): ConditionClaim {
+  if (halt?.reason === 'Invalid' || halt?.reason === 'ResourceConflict')
+    return claim('Accepted', 'False', halt.reason, `${halt.message} What runs is left as it is.`);
+  return claim('Accepted', 'True', 'Accepted', 'The spec can be followed.');
+}
+
+function ready(outcome: Outcome): ConditionClaim {
+  const { facts, halt, step } = outcome;
+  if (halt !== undefined && halt.reason !== 'Paused')
+    return claim('Ready', 'False', halt.reason, halt.message);
+  if (facts.clusterId === undefined)
+    return claim('Ready', 'False', 'Founding', 'The members have not founded the cluster yet.');
+  if (facts.members === undefined)
+    return claim('Ready', 'False', 'NoLeader', 'No member that leads answers.');
+  if (isReady(outcome)) {
+    const message = `${facts.members.length} members work and are as the spec wants them.`;
+    return claim('Ready', 'True', 'Ready', message);
+  }
+  const idle = idleOf(facts);
+  if (idle.length > 0) return claim('Ready', 'False', 'MembersNotReady', sayIdle(facts, idle));
+  const message = step?.message ?? halt?.message ?? 'The spec has not reached every member yet.';
+  return claim('Ready', 'False', 'Changing', message);
+}
+
+function available({ facts }: Outcome): ConditionClaim {
+  const { clusterId, leader, otherClusterId } = facts;
+  if (otherClusterId !== undefined) {
+    const message = `Members hold cluster ${otherClusterId}, not ${clusterId}.`;
+    return claim('Available', 'False', 'OtherCluster', message);
+  }
+  if (clusterId === undefined)
+    return claim('Available', 'False', 'Founding', 'The members have not founded the cluster yet.');
+  if (leader !== undefined) {
+    const message = `${nameOf(facts, leader.ordinal)} leads in term ${leader.term}.`;
+    return claim('Available', 'True', 'QuorumAvailable', message);
+  }
+  return withoutLeader(facts);
+}
+
+/** A majority that is away is not one that is not heard of: the one is told by pods, the other by nothing. */
+function withoutLeader({ cluster, words, view }: Facts): ConditionClaim {
+  const known = cluster.status?.members?.filter(({ role }) => role === 'voter') ?? [];
+  const isUp = ({ ordinal }: (typeof known)[number]): boolean =>
+    view.pods.some((pod) => pod.ordinal === ordinal && pod.ready && !pod.terminating);
+  const heard = known.filter((each) => words.some(({ ordinal }) => ordinal === each.ordinal));
+  const needed = majorityOf(known.length);
+  if (heard.length >= needed)
+    return claim('Available', 'False', 'NoLeader', 'The members are choosing who leads.');
+  if (known.filter(isUp).length >= needed) {
+    const message = `${heard.length} of ${known.length} members answer the operator, and their pods are ready.`;
+    return claim('Available', 'Unknown', 'MembersUnreachable', message);
+  }
+  return claim('Available', 'False', 'QuorumLost', quorumLostMessage(known.length));
+}
+
+function quorumLostMessage(voters: number): string {
+  return `Fewer than ${majorityOf(voters)} of ${voters} members are left: nothing is deleted and nothing founded anew. Bring pods and volumes back, or see docs/guides/operating.md, "When a majority is lost".`;
+}
+
+const operationReasons: {
+  readonly [Name in OperationType]: (typeof conditionReasons)['Progressing'][number];
+} = {
+  bootstrap: 'Founding',
+  scaleOut: 'ScalingOut',
+  scaleIn: 'ScalingIn',
+  rollout: 'RollingOut',
+  replaceMember: 'ReplacingMember',
+  recover: 'Recovering',
+};
+
+/** Waits that only somebody else ends. */
+const stuckReasons: readonly WaitReason[] = [
+  'WaitingForSupervisor',
+  'ClaimInTheWay',
+  'ClaimBeingDeleted',
+];
+
+function progressing({ facts, halt, step, revision }: Outcome): ConditionClaim {
+  if (halt !== undefined) return claim('Progressing', 'False', 'Halted', halt.message);
+  if (step === undefined) {
+    if (facts.set?.revision !== revision)
+      return claim('Progressing', 'True', 'RollingOut', 'The objects are being applied.');
+    return claim('Progressing', 'False', 'UpToDate', 'Nothing is left to be done.');
+  }
+  if (step.kind === 'wait' && (step.intent === undefined || stuckReasons.includes(step.reason)))
+    return claim('Progressing', 'False', step.reason, step.message);
+  const type = step.intent?.type ?? 'recover';
+  return claim('Progressing', 'True', operationReasons[type], step.message);
+}
+
+function degraded({ facts, halt }: Outcome): ConditionClaim {
+  const { clusterId, members, view } = facts;
+  if (halt?.reason === 'OtherCluster')
+    return claim('Degraded', 'True', 'OtherCluster', halt.message);
+  const { failure } = view;
+  if (failure !== undefined && failure.count >= failuresMin)
+    return claim('Degraded', 'True', 'ActFails', failure.message);
+  const late = lateOf(facts);
+  if (late !== undefined) return claim('Degraded', 'True', 'MemberTimedOut', late);
+  if (clusterId === undefined)
+    return claim('Degraded', 'False', 'Founding', 'There is no cluster yet.');
+  if (members === undefined) {
+    const { status, reason, message } = withoutLeader(facts);
+    if (reason === 'QuorumLost') return claim('Degraded', 'True', 'QuorumLost', message ?? '');
+    return claim(
+      'Degraded',
+      status === 'Unknown' ? 'Unknown' : 'True',
+      'MembersNotReady',
+      message ?? '',
+    );
+  }
+  const idle = idleOf(facts).filter(({ ordinal }) => !isExpected(facts, ordinal));
+  if (idle.length > 0) return claim('Degraded', 'True', 'MembersNotReady', sayIdle(facts, idle));
+  return claim('Degraded', 'False', 'AllMembersWork', 'Nobody is missing who should be there.');
+}
+
+/** A pod that takes longer than the spec allows. */
+function lateOf(facts: Facts): string | undefined {
+  const { view, spec } = facts;
+  const text = spec.update?.memberReadyTimeout ?? '10m';
+  const late = view.pods.find(
+    ({ ready, createdAtMs }) => !ready && view.nowMs - createdAtMs > timeoutOf(text),
+  );
+  if (late === undefined) return undefined;
+  const why = late.waitsFor === undefined ? '' : ` (${late.waitsFor})`;
+  return `Pod ${late.name}${why} is not ready after ${text}. A spec that works replaces it at once.`;
+}
+
+/** What a stored spec says may be nonsense; that is told by Accepted. */
+function timeoutOf(text: string): number {
+  return /^(\d{1,5}(h|ms|m|s)){1,4}$/.test(text) ? parseDuration(text) : Number.POSITIVE_INFINITY;
+}
+
+/** The operation is about this very member: it may be away for a while. */
+function isExpected(facts: Facts, ordinal: number): boolean {
+  return facts.cluster.status?.operation?.target === nameOf(facts, ordinal);
+}
+
+function idleOf({ members }: Facts): readonly Member[] {
+  return members?.filter(({ works }) => !works) ?? [];
+}
+
+function sayIdle(facts: Facts, idle: readonly Member[]): string {
+  const said = idle.map(({ ordinal, pod, word }) => {
+    const state =
+      pod === undefined
+        ? 'has no pod'
+        : !pod.ready
+          ? 'is not ready'
+          : word === undefined
+            ? 'does not answer'
+            : 'lags behind';
+    return `${nameOf(facts, ordinal)} ${state}${pod?.waitsFor === undefined ? '' : ` (${pod.waitsFor})`}`;
+  });
+  return `${said.join(', ')}.`;
+}
+
+function certificates({ facts }: Outcome): ConditionClaim {
+  const { state, message } = facts.view.certificates;
+  if (state === 'valid')
+    return claim('CertificatesReady', 'True', 'Valid', message ?? 'Certificates are valid.');
+  if (state === 'expired')
+    return claim('CertificatesReady', 'False', 'Expired', message ?? 'A certificate has expired.');
+  return claim('CertificatesReady', 'False', 'Pending', message ?? 'Certificates are being made.');
+}
+
+function paused({ halt }: Outcome): ConditionClaim {
+  if (halt?.reason === 'Paused')
+    return claim('ReconciliationPaused', 'True', 'Paused', halt.message);
+  return claim('ReconciliationPaused', 'False', 'Active', 'The spec is followed.');
+}

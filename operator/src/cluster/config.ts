@@ -1,0 +1,86 @@
+// The router's file, and the list of members in it. The list is the one part that a running router does not need to be
+// restarted for: what is stored in its log counts.
+
+import { parseDuration, parseQuantity } from '@etl-router/core';
+import type { EtlRouterClusterSpec } from '@etl-router/crds';
+import { membersMax, ports, raftAddressOf } from './names.ts';
+
+const quotaMaxBytes = 2 * 1024 ** 3;
+const quotaMinBytes = 16 * 1024 ** 2;
+
+/** Where the pod has its certificate and the authorities it believes. */
+export const paths = {
+  data: '/var/lib/etl-router',
+  config: '/etc/etl-router/router.yaml',
+  tls: '/etc/etl-router/tls',
+  authority: '/etc/etl-router/ca',
+} as const;
+
+/** Bytes of the log: a quarter of the volume and at most 2Gi, unless the spec says. */
+export function logQuotaBytes({ raft, storage }: EtlRouterClusterSpec): number {
+  if (raft.logQuota !== undefined) return parseQuantity(raft.logQuota, 'spec.raft.logQuota');
+  const quarter = Math.floor(parseQuantity(storage.size, 'spec.storage.size') / 4);
+  return Math.max(quotaMinBytes, Math.min(quotaMaxBytes, quarter));
+}
+
+/** The file but for the peers: when it changes, members are restarted. */
+export function configLines(spec: EtlRouterClusterSpec): readonly string[] {
+  const ms = (name: 'electionTimeout' | 'heartbeatInterval' | 'stateCheckInterval'): number =>
+    parseDuration(spec.raft[name], `spec.raft.${name}`);
+  return [
+    'node:',
+    `  listen_addr: 0.0.0.0:${ports.grpc}`,
+    `  raft_addr: 0.0.0.0:${ports.raft}`,
+    `  http_addr: 0.0.0.0:${ports.http}`,
+    `  metrics_addr: 0.0.0.0:${ports.metrics}`,
+    `  data_dir: ${paths.data}`,
+    `  log_level: ${spec.logLevel}`,
+    `  raft_ca_file: ${paths.authority}/ca.crt`,
+    `  raft_cert_file: ${paths.tls}/tls.crt`,
+    `  raft_key_file: ${paths.tls}/tls.key`,
+    'cluster:',
+    `  election_timeout_ms: ${ms('electionTimeout')}`,
+    `  heartbeat_interval_ms: ${ms('heartbeatInterval')}`,
+    `  snapshot_interval: ${spec.raft.snapshotEntries}`,
+    `  log_quota_bytes: ${logQuotaBytes(spec)}`,
+    `  state_check_interval_ms: ${ms('stateCheckInterval')}`,
+  ];
+}
+
+/** Who is to be found where, as far as a member that starts is told. */
+export interface PeersInput {
+  readonly cluster: string;
+  readonly namespace: string;
+  readonly founders: number;
+  /** The cluster has an id. */
+  readonly isFounded: boolean;
+  /** Highest ordinal that there is or is to be. */
+  readonly highest: number;
+}
+
+/**
+ * The members that a router is started with. Before the cluster is founded: exactly its founders, since they found it
+ * only when all were given the same. Afterwards also one that never exists and so never answers: members whose disks are
+ * empty wait for it, and can not found a second cluster, however many disks are lost.
+ */
+export function peersOf({
+  cluster,
+  namespace,
+  founders,
+  isFounded,
+  highest,
+}: PeersInput): string[] {
+  if (!isFounded && founders === 1) return [];
+  const count = isFounded ? Math.min(highest, membersMax) + 1 : founders;
+  return Array.from(
+    { length: count },
+    (_, at) => `${at + 1}@${raftAddressOf(cluster, namespace, at + 1)}`,
+  );
+}
+
+/** The whole file. */
+export function routerFile(spec: EtlRouterClusterSpec, peers: readonly string[]): string {
+  const list = peers.length === 0 ? [] : ['  peers:', ...peers.map((peer) => `    - ${peer}`)];
+  const [node = '', ...rest] = configLines(spec);
+  return `${[node, ...list, ...rest].join('\n')}\n`;
+}

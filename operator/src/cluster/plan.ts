@@ -1,0 +1,196 @@
+// From what was seen of a cluster to the next thing to do. Pure, so that every order in which the world can fail is tried
+// in a model. What was begun is found in the status, never remembered here: a new operator goes on where the last one
+// was. At most one act comes out, and only one whose intent is in the status already.
+
+import { parseQuantity } from '@etl-router/core';
+import type { EtlRouterClusterStatus } from '@etl-router/crds';
+import type { EventClaim } from '../runtime/events.ts';
+import type { UntypedObject } from '../runtime/kube-object.ts';
+import type { ConditionClaim } from '../runtime/status.ts';
+import { checkSpec } from './check-spec.ts';
+import { conditionsOf, isReady } from './conditions.ts';
+import { type Facts, highestMember, majorityOf, readFacts, votersOf } from './facts.ts';
+import { joinStep, settleStep } from './membership.ts';
+import { objectKey, objectsOf } from './objects.ts';
+import { repairStep, rolloutStep } from './rollout.ts';
+import { statusOf } from './status.ts';
+import { type Act, act, type Intent, type Step, wait } from './step.ts';
+import type { ClusterView } from './view.ts';
+
+/** What one run of the controller does, in this order. */
+export interface Plan {
+  /** Written first when it differs, bound to the resource version that was seen; conditions are merged into it. */
+  readonly status: EtlRouterClusterStatus;
+  readonly conditions: readonly ConditionClaim[];
+  /** Applied in this order. When one of them was not so already, the act has to wait for the next run. */
+  readonly objects: readonly UntypedObject[];
+  readonly act: Act | undefined;
+  /** Said when the act was made. */
+  readonly events: readonly EventClaim[];
+  readonly requeueAfterMs: number;
+}
+
+/** Why nothing is to be touched. */
+export interface Halt {
+  readonly reason: 'Deleting' | 'Invalid' | 'Paused' | 'ResourceConflict' | 'OtherCluster';
+  readonly message: string;
+}
+
+/** All that conditions and status are made from. */
+export interface Outcome {
+  readonly facts: Facts;
+  readonly halt: Halt | undefined;
+  readonly step: Step | undefined;
+  /** The revision that pods are to have; undefined: the spec does not say one. */
+  readonly revision: string | undefined;
+}
+
+const soonMs = 1000;
+const waitMs = 2000;
+const unwellMs = 15_000;
+const wellMs = 60_000;
+
+export function plan(view: ClusterView): Plan {
+  const facts = readFacts(view);
+  const faults = checkSpec(view.cluster);
+  const desired = faults.length > 0 ? undefined : desiredObjects(facts);
+  const halt = haltOf(facts, faults, desired?.objects ?? []);
+  const isCurrent = desired !== undefined && facts.set?.revision === desired.revision;
+  const step = halt === undefined ? decide(facts, isCurrent) : undefined;
+  const outcome: Outcome = { facts, halt, step, revision: desired?.revision };
+  const isIntended = step?.kind === 'act' && isRecorded(facts, step.intent);
+  const made = step?.kind !== 'act' ? undefined : isIntended ? step.act : recordAct;
+  return {
+    status: statusOf(outcome),
+    conditions: conditionsOf(outcome),
+    objects: halt === undefined ? (desired?.objects ?? []) : [],
+    act: made,
+    events: isIntended ? eventsOf(facts, step) : [],
+    requeueAfterMs: pauseOf(outcome, made, isCurrent),
+  };
+}
+
+const recordAct: Act = { kind: 'record' };
+
+/** The children as they are to be now. Replicas only follow: they are raised for members, and lowered by an act. */
+function desiredObjects(facts: Facts) {
+  const { view, cluster, spec, set, clusterId, members } = facts;
+  const highest = highestMember(facts);
+  const asked = clusterId === undefined ? spec.replicas : Math.max(1, highest);
+  const replicas = Math.max(set?.replicas ?? asked, highest);
+  const voters = votersOf(facts).length;
+  return objectsOf({
+    cluster,
+    installed: view.installed,
+    replicas,
+    highest: Math.max(spec.replicas, replicas),
+    founders: set?.founders ?? spec.replicas,
+    networked: spec.replicas > 1 || highest > 1 || set?.networked === true,
+    unavailableMax: members === undefined ? undefined : voters - majorityOf(voters),
+    claimSize: set?.claimSize ?? spec.storage.size,
+  });
+}
+
+function haltOf(
+  facts: Facts,
+  faults: readonly string[],
+  objects: readonly UntypedObject[],
+): Halt | undefined {
+  const { cluster, otherClusterId, clusterId, view } = facts;
+  if (cluster.metadata.deletionTimestamp !== undefined)
+    return { reason: 'Deleting', message: 'The cluster is being deleted.' };
+  if (faults.length > 0) return { reason: 'Invalid', message: `${faults.join('; ')}.` };
+  if (cluster.spec.reconciliation === 'paused')
+    return { reason: 'Paused', message: 'Set spec.reconciliation to active to go on.' };
+  const foreign = objects.find((object) => isForeign(view.objects.get(objectKey(object)), object));
+  if (foreign !== undefined) {
+    const message = `${foreign.kind} ${foreign.metadata.name} is there and belongs to somebody else: rename or delete it.`;
+    return { reason: 'ResourceConflict', message };
+  }
+  if (otherClusterId === undefined) return undefined;
+  const message = `Members hold cluster ${otherClusterId}, not ${clusterId}: nothing is touched until their volumes are sorted out.`;
+  return { reason: 'OtherCluster', message };
+}
+
+function isForeign(live: UntypedObject | undefined, wanted: UntypedObject): boolean {
+  const owner = ({ metadata }: UntypedObject): string | undefined =>
+    metadata.ownerReferences?.find(({ controller }) => controller === true)?.uid;
+  return live !== undefined && owner(live) !== owner(wanted);
+}
+
+/** What comes first. `isCurrent`: pods that are made now are as the spec wants them. */
+function decide(facts: Facts, isCurrent: boolean): Step | undefined {
+  if (!isCurrent) return undefined;
+  const repair = repairStep(facts);
+  if (repair !== undefined) return repair;
+  if (facts.clusterId === undefined) return founding(facts);
+  const settle = settleStep(facts) ?? growStep(facts);
+  if (settle !== undefined) return settle;
+  const rollout = rolloutStep(facts);
+  const begun = facts.cluster.status?.operation?.type === 'rollout';
+  // Whoever waits for a member that is away may get another one meanwhile, but not in the middle of a restart.
+  if (rollout === undefined || (rollout.kind === 'wait' && !begun))
+    return joinStep(facts) ?? rollout ?? unfinished(facts);
+  return rollout;
+}
+
+function founding({ set }: Facts): Step {
+  const target = String(set?.founders ?? '');
+  const intent: Intent = { type: 'bootstrap', phase: 'founding', target };
+  return wait('WaitingForPod', `Waits for all ${target} members to find each other.`, intent);
+}
+
+/** Without the members' word an operation is neither over nor goes on. */
+function unfinished({ members, cluster }: Facts): Step | undefined {
+  const { operation } = cluster.status ?? {};
+  if (members !== undefined || operation === undefined) return undefined;
+  const intent = { ...operation, target: operation.target ?? '' } as Intent;
+  return wait('WaitingForMembers', 'Waits for a member that leads to answer.', intent);
+}
+
+function growStep(facts: Facts): Step | undefined {
+  const { view, spec } = facts;
+  const bytes = parseQuantity(spec.storage.size);
+  const claim = view.claims.find(
+    ({ size, terminating }) => !terminating && parseQuantity(size) < bytes,
+  );
+  if (claim === undefined) return undefined;
+  const { size } = spec.storage;
+  const { name } = claim;
+  const intent: Intent = { type: 'rollout', phase: 'claim', target: name };
+  return act(intent, { kind: 'growClaim', name, size }, `${name} grows to ${size}.`);
+}
+
+function isRecorded({ cluster }: Facts, { type, phase, target }: Intent): boolean {
+  const known = cluster.status?.operation;
+  return known?.type === type && known.phase === phase && known.target === target;
+}
+
+/** Reasons and actions of events, by act. */
+const eventWords: { readonly [Kind in Act['kind']]: readonly [reason: string, action: string] } = {
+  record: ['Recorded', 'Record'],
+  addLearner: ['LearnerAdded', 'AddLearner'],
+  promote: ['MemberPromoted', 'Promote'],
+  removeMember: ['MemberRemoved', 'RemoveMember'],
+  transferLeadership: ['LeadershipTransferred', 'TransferLeadership'],
+  deletePod: ['PodRestarted', 'DeletePod'],
+  setReplicas: ['Scaled', 'SetReplicas'],
+  deleteClaim: ['ClaimDeleted', 'DeleteClaim'],
+  growClaim: ['ClaimGrown', 'GrowClaim'],
+};
+
+function eventsOf(facts: Facts, step: Step & { readonly kind: 'act' }): readonly EventClaim[] {
+  const [reason, action] = eventWords[step.act.kind];
+  const alone = step.act.kind === 'deletePod' && votersOf(facts).length === 1;
+  const note = alone
+    ? `${step.message} It is the only voter: nothing can be written meanwhile.`
+    : step.message;
+  return [{ type: alone ? 'Warning' : 'Normal', reason, action, note }];
+}
+
+function pauseOf(outcome: Outcome, made: Act | undefined, isCurrent: boolean): number {
+  if (outcome.halt !== undefined) return unwellMs;
+  if (made !== undefined || !isCurrent) return made?.kind === 'record' ? 0 : soonMs;
+  if (outcome.step !== undefined) return waitMs;
+  return isReady(outcome) ? wellMs : unwellMs;
+}

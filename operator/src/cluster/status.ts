@@ -1,0 +1,119 @@
+// The status of a cluster: what was seen, and the intent. Words of members that are away are left out, not made up.
+
+import type {
+  EtlRouterClusterStatus,
+  EtlRouterClusterStatusMember,
+  EtlRouterClusterStatusOperation,
+} from '@etl-router/crds';
+import { type Facts, isOutdated, type Member, nameOf } from './facts.ts';
+import { ports } from './names.ts';
+import type { Outcome } from './plan.ts';
+import { selectorOf, versionOf } from './pod-template.ts';
+import type { Intent } from './step.ts';
+import type { MemberWord } from './view.ts';
+
+export function statusOf(outcome: Outcome): EtlRouterClusterStatus {
+  const { facts } = outcome;
+  const { view, cluster, leader, set } = facts;
+  const { metadata, status: known } = cluster;
+  const members = facts.members?.map((member) => toStatus(facts, member)) ?? known?.members;
+  const versions = new Set(facts.members?.map(({ word }) => word?.version));
+  const [onlyVersion] = versions;
+  const clusterID = known?.clusterID ?? (leader?.clusterId === '' ? undefined : leader?.clusterId);
+  const pods = view.pods.filter(({ terminating }) => !terminating);
+  const { notAfterMs } = view.certificates;
+  return withoutAbsent({
+    observedGeneration: metadata.generation,
+    clusterID,
+    bootstrappedAt:
+      known?.bootstrappedAt ?? (clusterID === undefined ? undefined : timeOf(view.nowMs)),
+    replicas: set?.replicas ?? 0,
+    readyReplicas: pods.filter(({ ready }) => ready).length,
+    updatedReplicas: pods.filter((pod) => set !== undefined && !isOutdated(facts, pod)).length,
+    selector: Object.entries(selectorOf(metadata.name))
+      .map(([name, value]) => `${name}=${value}`)
+      .join(','),
+    currentVersion: versions.size === 1 ? onlyVersion : known?.currentVersion,
+    targetVersion: versionOf(cluster, view.installed),
+    term: leader?.term ?? known?.term,
+    leader: leaderStatus(facts),
+    members,
+    operation: operationOf(outcome),
+    endpoints: {
+      grpc: `${metadata.name}.${metadata.namespace}.svc:${ports.grpc}`,
+      graphql: `http://${metadata.name}.${metadata.namespace}.svc:${ports.http}/graphql`,
+    },
+    serverCertificateNotAfter: notAfterMs === undefined ? undefined : timeOf(notAfterMs),
+  });
+}
+
+function leaderStatus({
+  leader,
+  cluster,
+  view,
+  ...facts
+}: Facts): EtlRouterClusterStatus['leader'] {
+  if (leader === undefined) return undefined;
+  const name = nameOf({ leader, cluster, view, ...facts }, leader.ordinal);
+  const known = cluster.status?.leader;
+  return known?.name === name ? known : { name, since: timeOf(view.nowMs) };
+}
+
+function toStatus(facts: Facts, member: Member): EtlRouterClusterStatusMember {
+  const { ordinal, raftId, role, word, pod } = member;
+  return withoutAbsent({
+    name: nameOf(facts, ordinal),
+    memberID: raftId,
+    ordinal,
+    role,
+    state: stateOf(word),
+    ready: pod?.ready === true && !pod.terminating,
+    version: word?.version ?? pod?.version,
+    podUID: pod?.uid,
+  });
+}
+
+function stateOf(word: MemberWord | undefined): EtlRouterClusterStatusMember['state'] {
+  if (word === undefined) return 'unreachable';
+  return word.role === 'leader' || word.role === 'candidate' ? word.role : 'follower';
+}
+
+/** The intent as it is kept: its time stays while its type and target do, and a failure is said with it. */
+function operationOf(outcome: Outcome): EtlRouterClusterStatusOperation | undefined {
+  const { facts, step, halt } = outcome;
+  const { view, cluster } = facts;
+  const known = cluster.status?.operation;
+  // Who is told to touch nothing goes on later from where it was.
+  if (halt !== undefined || (step === undefined && outcome.revision !== facts.set?.revision))
+    return known;
+  const intent = step?.intent;
+  if (step === undefined || intent === undefined) return undefined;
+  const attempt = (view.failure?.count ?? 0) + 1;
+  const message =
+    view.failure === undefined ? step.message : `${step.message} ${view.failure.message}`;
+  return {
+    ...intent,
+    startedAt: isSame(known, intent) ? known.startedAt : timeOf(view.nowMs),
+    attempt,
+    message: message.slice(0, messageMaxLength),
+  };
+}
+
+const messageMaxLength = 4096;
+
+function isSame(
+  known: EtlRouterClusterStatusOperation | undefined,
+  { type, target }: Intent,
+): known is EtlRouterClusterStatusOperation {
+  return known?.type === type && known.target === target;
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
+}
+
+function withoutAbsent<Fields extends object>(fields: Fields): Fields {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as Fields;
+}
