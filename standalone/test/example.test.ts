@@ -12,12 +12,19 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 const repository = resolve(import.meta.dirname, '../..');
 const program = join(repository, 'standalone/src/main.ts');
 
-/** What `npm start` runs Node with. */
-async function startFlags(): Promise<string[]> {
+/** What `npm start` runs Node with: its flags, and what it tells the allocator. */
+async function startCommand(): Promise<{ flags: string[]; env: Record<string, string> }> {
   const { scripts } = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8')) as {
     scripts: { start: string };
   };
-  return scripts.start.split(' ').filter((word) => word.startsWith('--'));
+  const words = scripts.start.split(' ');
+  const settings = words
+    .filter((word) => word.startsWith('MALLOC_'))
+    .map((word) => word.split('='));
+  return {
+    flags: words.filter((word) => word.startsWith('--')),
+    env: Object.fromEntries(settings) as Record<string, string>,
+  };
 }
 
 interface Ended {
@@ -40,12 +47,13 @@ async function runOnce(
     '--listen-addr',
     '127.0.0.1:0',
   ];
+  const start = await startCommand();
   const child = spawn(
     process.execPath,
-    [...(await startFlags()), program, ...flags, '--http-addr', 'off', '--metrics-addr', 'off'],
+    [...start.flags, program, ...flags, '--http-addr', 'off', '--metrics-addr', 'off'],
     {
       cwd: folder,
-      env: { ...process.env, MALLOC_ARENA_MAX: '2' },
+      env: { ...process.env, ...start.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );
