@@ -182,26 +182,23 @@ function progressing({ facts, halt, step, revision }: Outcome): ConditionClaim {
   return claim('Progressing', 'True', operationReasons[type], step.message);
 }
 
-function degraded({ facts, halt }: Outcome): ConditionClaim {
+function degraded(outcome: Outcome): ConditionClaim {
+  const { facts, halt } = outcome;
   const { clusterId, members, view } = facts;
   if (halt?.reason === 'OtherCluster')
     return claim('Degraded', 'True', 'OtherCluster', halt.message);
   const { failure } = view;
   if (failure !== undefined && failure.count >= failuresMin)
     return claim('Degraded', 'True', 'ActFails', failure.message);
+  const { status, reason, message } = available(outcome);
+  if (reason === 'QuorumLost') return claim('Degraded', 'True', 'QuorumLost', message ?? '');
   const late = lateOf(facts);
   if (late !== undefined) return claim('Degraded', 'True', 'MemberTimedOut', late);
   if (clusterId === undefined)
     return claim('Degraded', 'False', 'Founding', 'There is no cluster yet.');
   if (members === undefined) {
-    const { status, reason, message } = withoutLeader(facts);
-    if (reason === 'QuorumLost') return claim('Degraded', 'True', 'QuorumLost', message ?? '');
-    return claim(
-      'Degraded',
-      status === 'Unknown' ? 'Unknown' : 'True',
-      'MembersNotReady',
-      message ?? '',
-    );
+    const is = status === 'Unknown' ? 'Unknown' : 'True';
+    return claim('Degraded', is, 'MembersNotReady', message ?? '');
   }
   const idle = idleOf(facts).filter(({ ordinal }) => !isExpected(facts, ordinal));
   if (idle.length > 0) return claim('Degraded', 'True', 'MembersNotReady', sayIdle(facts, idle));

@@ -70,7 +70,6 @@ export function peersOf({
   isFounded,
   highest,
 }: PeersInput): string[] {
-  if (!isFounded && founders === 1) return [];
   const count = isFounded ? Math.min(highest, membersMax) + 1 : founders;
   return Array.from(
     { length: count },
@@ -80,7 +79,7 @@ export function peersOf({
 
 /** The whole file. */
 export function routerFile(spec: EtlRouterClusterSpec, peers: readonly string[]): string {
-  const list = peers.length === 0 ? [] : ['  peers:', ...peers.map((peer) => `    - ${peer}`)];
+  const list = ['  peers:', ...peers.map((peer) => `    - ${peer}`)];
   const [node = '', ...rest] = configLines(spec);
   return `${[node, ...list, ...rest].join('\n')}\n`;
 }

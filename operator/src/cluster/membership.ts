@@ -17,7 +17,7 @@ import {
 } from './facts.ts';
 import { raftAddressOf } from './names.ts';
 import { act, type Intent, type OperationType, type Step, wait } from './step.ts';
-import type { MemberWord, PodView } from './view.ts';
+import type { MemberWord, PodView, StatefulSetView } from './view.ts';
 
 /** Ends what is half done and takes out who does not belong there; undefined: the members are as they should be. */
 export function settleStep(facts: Facts): Step | undefined {
@@ -27,8 +27,10 @@ export function settleStep(facts: Facts): Step | undefined {
   if (learner !== undefined) return settleLearner(facts, learner);
   const lost = members.find((member) => isLost(member));
   if (lost !== undefined) return leave(facts, lost, 'replaceMember');
+  // With no more members than there are to be, one that is to stay is missing: it joins before another one goes.
   const surplus = members.findLast(({ ordinal }) => ordinal > spec.replicas);
-  if (surplus !== undefined) return leave(facts, surplus, 'scaleIn');
+  if (surplus !== undefined && members.length > spec.replicas)
+    return leave(facts, surplus, 'scaleIn');
   return disposeOfLost(facts) ?? lowerReplicas(facts) ?? dropClaim(facts);
 }
 
@@ -40,7 +42,7 @@ export function joinStep(facts: Facts): Step | undefined {
     (each) => memberOf(facts, each) === undefined,
   );
   if (ordinal === undefined) return undefined;
-  return set.replicas < ordinal ? makeRoom(facts, ordinal) : admit(facts, ordinal);
+  return set.replicas < ordinal ? makeRoom(facts, set, ordinal) : admit(facts, ordinal);
 }
 
 /** Who could lead instead: one that works, best one that stays and is as the spec wants it. */
@@ -112,7 +114,7 @@ export function handOver(facts: Facts, leader: Member, type: OperationType): Ste
 function disposeOfLost(facts: Facts): Step | undefined {
   const { view, spec } = facts;
   const pod = view.pods.find(
-    (each) => each.ordinal <= spec.replicas && (each.unrecoverable || hasRemovedDisk(facts, each)),
+    (each) => each.unrecoverable || (each.ordinal <= spec.replicas && hasRemovedDisk(facts, each)),
   );
   if (pod === undefined || !isKnownToBeNone(facts, pod.ordinal)) return undefined;
   const target = pod.name;
@@ -127,16 +129,18 @@ function disposeOfLost(facts: Facts): Step | undefined {
     const intent: Intent = { type: 'replaceMember', phase: 'claim', target };
     return act(intent, { kind: 'deleteClaim', name, uid }, message);
   }
-  return giveUpPod(pod);
+  return giveUpPod(facts, pod);
 }
 
-function giveUpPod({ name, uid, resourceVersion, terminating, isStuck }: PodView): Step {
+function giveUpPod({ view }: Facts, pod: PodView): Step {
+  const { name, uid, resourceVersion, terminating, isStuck } = pod;
   const intent: Intent = { type: 'replaceMember', phase: 'restart', target: name };
-  if (terminating && !isStuck)
-    return wait('WaitingForPod', `Waits for pod ${name} to end.`, intent);
+  const ending = view.pods.find((each) => each.terminating && !each.isStuck);
+  if (ending !== undefined)
+    return wait('WaitingForPod', `Waits for pod ${ending.name} to end.`, intent);
   return act(
     intent,
-    { kind: 'deletePod', name, uid, resourceVersion, force: terminating },
+    { kind: 'deletePod', name, uid, resourceVersion, force: terminating && isStuck },
     `Pod ${name} is made anew with an empty volume.`,
   );
 }
@@ -157,7 +161,7 @@ function lowerReplicas(facts: Facts): Step | undefined {
   const target = nameOf(facts, live);
   const intent: Intent = { type: 'scaleIn', phase: 'replicas', target };
   const ending = view.pods.find(
-    ({ ordinal, terminating, isStuck }) => ordinal > live || (terminating && !isStuck),
+    ({ ordinal, terminating, isStuck }) => (ordinal > live || terminating) && !isStuck,
   );
   if (ending !== undefined)
     return wait('WaitingForPod', `Waits for pod ${ending.name} to end.`, intent);
@@ -165,7 +169,11 @@ function lowerReplicas(facts: Facts): Step | undefined {
     const message = `Waits until a majority knows that ${target} is no member.`;
     return wait('WaitingForMembers', message, intent);
   }
-  return act(intent, { kind: 'setReplicas', replicas: live - 1 }, `Pod ${target} is not needed.`);
+  return act(
+    intent,
+    { kind: 'setReplicas', from: live, replicas: live - 1 },
+    `Pod ${target} is not needed.`,
+  );
 }
 
 /** The claim of a pod that is gone for good. */
@@ -194,12 +202,12 @@ function joinType(facts: Facts, ordinal: number): OperationType {
 }
 
 /** One pod more; but not over the disk of a member that was removed, which would come back as what it was. */
-function makeRoom(facts: Facts, ordinal: number): Step {
+function makeRoom(facts: Facts, set: StatefulSetView, ordinal: number): Step {
   const target = nameOf(facts, ordinal);
   const type = joinType(facts, ordinal);
   const claim = claimOf(facts, ordinal);
   if (claim === undefined) {
-    const change = { kind: 'setReplicas', replicas: ordinal } as const;
+    const change = { kind: 'setReplicas', from: set.replicas, replicas: ordinal } as const;
     return act({ type, phase: 'pod', target }, change, `Pod ${target} is started.`);
   }
   const { name, uid, terminating } = claim;
@@ -227,6 +235,8 @@ function admit(facts: Facts, ordinal: number): Step {
     const message = `Waits for pod ${target}${why} to start and to find the cluster.`;
     return wait('WaitingForPod', message, { type, phase: 'pod', target });
   }
+  // It would lose its volume with its next restart, when it votes.
+  if (claimOf(facts, ordinal)?.terminating === true) return giveUpPod(facts, pod);
   const { name, namespace } = facts.cluster.metadata;
   const address = raftAddressOf(name, namespace, ordinal);
   const { raftId } = word;

@@ -14,8 +14,6 @@ export const annotations = {
   revision: 'etl.router/revision',
   /** On the pods: how many members found the cluster. It never changes. */
   founders: 'etl.router/founders',
-  /** On the pods: whether the member was told that there are others. */
-  networked: 'etl.router/networked',
   /** Somebody says of a pod that its node and disk do not come back. */
   unrecoverable: 'etl.router/unrecoverable',
 } as const;

@@ -17,7 +17,6 @@ export interface ObjectsInput {
   /** Highest ordinal that there is or is to be. */
   readonly highest: number;
   readonly founders: number;
-  readonly networked: boolean;
   /** Pods that may be away at once; undefined: nobody knows, and the budget stays as it is. */
   readonly unavailableMax: number | undefined;
   /** Size in the claim template, which stays as it was made. */

@@ -76,16 +76,16 @@ const recordAct: Act = { kind: 'record' };
 function desiredObjects(facts: Facts) {
   const { view, cluster, spec, set, clusterId, members } = facts;
   const highest = highestMember(facts);
-  const asked = clusterId === undefined ? spec.replicas : Math.max(1, highest);
-  const replicas = Math.max(set?.replicas ?? asked, highest);
+  const founders = set?.founders ?? spec.replicas;
+  const least = clusterId === undefined ? founders : Math.max(1, highest);
+  const replicas = Math.max(set?.replicas ?? 0, least);
   const voters = votersOf(facts).length;
   return objectsOf({
     cluster,
     installed: view.installed,
     replicas,
     highest: Math.max(spec.replicas, replicas),
-    founders: set?.founders ?? spec.replicas,
-    networked: spec.replicas > 1 || highest > 1 || set?.networked === true,
+    founders,
     unavailableMax: members === undefined ? undefined : voters - majorityOf(voters),
     claimSize: set?.claimSize ?? spec.storage.size,
   });
@@ -127,11 +127,14 @@ function decide(facts: Facts, isCurrent: boolean): Step | undefined {
   const settle = settleStep(facts) ?? growStep(facts);
   if (settle !== undefined) return settle;
   const rollout = rolloutStep(facts);
-  const begun = facts.cluster.status?.operation?.type === 'rollout';
-  // Whoever waits for a member that is away may get another one meanwhile, but not in the middle of a restart.
-  if (rollout === undefined || (rollout.kind === 'wait' && !begun))
-    return joinStep(facts) ?? rollout ?? unfinished(facts);
-  return rollout;
+  if (rollout?.kind === 'act' || isInRestart(facts)) return rollout;
+  return joinStep(facts) ?? rollout ?? unfinished(facts);
+}
+
+/** Whoever waits for a member that is away may get another one meanwhile, but not in the middle of a restart. */
+function isInRestart({ cluster, members }: Facts): boolean {
+  const isRollout = cluster.status?.operation?.type === 'rollout';
+  return isRollout && members?.some(({ works }) => !works) === true;
 }
 
 function founding({ set }: Facts): Step {

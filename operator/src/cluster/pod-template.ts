@@ -13,8 +13,6 @@ export interface TemplateInput {
   readonly cluster: EtlRouterCluster;
   readonly installed: Installed;
   readonly founders: number;
-  /** Whether members are told that there are others. Once they were, they are for good. */
-  readonly networked: boolean;
   /** Labels that say what the pods are. */
   readonly labels: { readonly [name: string]: string };
 }
@@ -44,22 +42,21 @@ export function podTemplateOf(input: TemplateInput): {
   readonly template: Json;
   readonly revision: string;
 } {
-  const { cluster, founders, networked, labels } = input;
+  const { cluster, founders, labels } = input;
   const { metadata: extra } = cluster.spec.template;
   const spec = podSpec(input);
   const own = { labels: { ...extra?.labels, ...labels }, annotations: extra?.annotations ?? {} };
-  const revision = digestOf({ ...own, spec, config: configLines(cluster.spec), networked });
+  const revision = digestOf({ ...own, spec, config: configLines(cluster.spec) });
   const marks = {
     [annotations.revision]: revision,
     [annotations.founders]: String(founders),
-    [annotations.networked]: String(networked),
   };
   const metadata = { ...own, annotations: { ...own.annotations, ...marks } };
   return { template: { metadata, spec }, revision };
 }
 
 function podSpec(input: TemplateInput): Json {
-  const { cluster, networked } = input;
+  const { cluster } = input;
   const { name } = cluster.metadata;
   const { template, image } = cluster.spec;
   const graceMs = parseDuration(
@@ -91,7 +88,7 @@ function podSpec(input: TemplateInput): Json {
     tolerations: template.tolerations,
     affinity: template.affinity,
     priorityClassName: template.priorityClassName,
-    topologySpreadConstraints: spreadOf(cluster, networked),
+    topologySpreadConstraints: spreadOf(cluster),
   });
 }
 
@@ -139,14 +136,14 @@ function environment({ metadata }: EtlRouterCluster): readonly Json[] {
   ];
 }
 
-/** Left out: over nodes, strictly where there are others to be away from, and over zones where that is possible. */
-function spreadOf({ metadata, spec }: EtlRouterCluster, networked: boolean): readonly Json[] {
+/** Left out: strictly over nodes, which one pod alone always is, and over zones where that is possible. */
+function spreadOf({ metadata, spec }: EtlRouterCluster): readonly Json[] {
   const labelSelector = { matchLabels: selectorOf(metadata.name) };
   const given = spec.template.topologySpreadConstraints ?? [
     {
       maxSkew: 1,
       topologyKey: 'kubernetes.io/hostname',
-      whenUnsatisfiable: networked ? 'DoNotSchedule' : 'ScheduleAnyway',
+      whenUnsatisfiable: 'DoNotSchedule',
     },
     { maxSkew: 1, topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'ScheduleAnyway' },
   ];

@@ -45,7 +45,8 @@ export type Act =
       readonly resourceVersion: string;
       readonly force: boolean;
     }
-  | { readonly kind: 'setReplicas'; readonly replicas: number }
+  /** Bound to the replicas that were seen: a patch that tests them first. */
+  | { readonly kind: 'setReplicas'; readonly from: number; readonly replicas: number }
   | { readonly kind: 'deleteClaim'; readonly name: string; readonly uid: string }
   | { readonly kind: 'growClaim'; readonly name: string; readonly size: string };
 

@@ -14,6 +14,10 @@ export interface ClusterView {
   readonly installed: Installed;
   /** The objects that bear the names of the children, whoever made them, by `Kind/name`. */
   readonly objects: ReadonlyMap<string, UntypedObject>;
+  /**
+   * While the status has an operation they and the claims are read from the server itself: a cache may not know yet of
+   * a pod that was just deleted, and the next one would be deleted beside it.
+   */
   readonly pods: readonly PodView[];
   readonly claims: readonly ClaimView[];
   /** What members said; one that does not answer is not in it. */
@@ -44,7 +48,6 @@ export interface PodView {
   /** It should have ended by now: its node is gone. */
   readonly isStuck: boolean;
   readonly revision: string | undefined;
-  readonly networked: boolean;
   /** Tag of its image. */
   readonly version?: string | undefined;
   /** Somebody said that it does not come back. */
@@ -109,7 +112,6 @@ export interface StatefulSetView {
   readonly replicas: number;
   readonly revision: string | undefined;
   readonly founders: number | undefined;
-  readonly networked: boolean;
   /** Size in the claim template, which can not be changed. */
   readonly claimSize: string | undefined;
   /** Its controller has seen the present spec. */
@@ -137,7 +139,6 @@ export function toStatefulSetView(object: UntypedObject): StatefulSetView {
     replicas: spec?.replicas ?? 1,
     revision: marks[annotations.revision],
     founders: Number.isInteger(founders) && founders > 0 ? founders : undefined,
-    networked: marks[annotations.networked] === 'true',
     claimSize: spec?.volumeClaimTemplates?.[0]?.spec?.resources?.requests?.storage,
     isObserved: (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0),
   };
@@ -185,7 +186,6 @@ export function toPodView(cluster: string, object: KubeObject, nowMs: number): P
     isStuck:
       deletionTimestamp !== undefined && nowMs - Date.parse(deletionTimestamp) > stuckAfterMs,
     revision: marks[annotations.revision],
-    networked: marks[annotations.networked] === 'true',
     version: tagOf(spec?.containers?.[0]?.image),
     unrecoverable: marks[annotations.unrecoverable] === 'true',
   };

@@ -1,0 +1,129 @@
+// Faults of a plan, as one replacement each in its sources. The model has to find every one of them: a model that never
+// failed proves nothing.
+
+import { readFileSync } from 'node:fs';
+import { registerHooks } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { Planner } from './operator.ts';
+
+export interface PlantedFault {
+  readonly name: string;
+  readonly what: string;
+  /** Below operator/src/cluster/. */
+  readonly file: string;
+  /** Stands there exactly once. */
+  readonly search: string;
+  readonly replacement: string;
+}
+
+export const plantedFaults: readonly PlantedFault[] = [
+  {
+    name: 'unrecorded',
+    what: 'acts are made before their intent is in the status',
+    file: 'plan.ts',
+    search: "step?.kind === 'act' && isRecorded(facts, step.intent)",
+    replacement: "step?.kind === 'act'",
+  },
+  {
+    name: 'noMajority',
+    what: 'a pod is restarted though no majority is left without it',
+    file: 'rollout.ts',
+    search: "if (voters > 1 && victim.role === 'voter' && !staysQuorate(facts, victim, voters))",
+    replacement: 'if (voters > 9)',
+  },
+  {
+    name: 'leaderAsAny',
+    what: 'a leader is restarted without handing over',
+    file: 'rollout.ts',
+    search: "if (victim.leads && voters > 1) return handOver(facts, victim, 'rollout');",
+    replacement: '',
+  },
+  {
+    name: 'unreadyIsIdle',
+    what: 'whatever is not ready is taken for idle',
+    file: 'rollout.ts',
+    search: 'return !pod.ready && !member.keepsUp && (isSilent || !pod.running);',
+    replacement: 'return !pod.ready;',
+  },
+  {
+    name: 'leaveAnyway',
+    what: 'a voter is removed without counting those that stay',
+    file: 'membership.ts',
+    search: "if (member.role === 'voter' && !staysQuorate(facts, member, voters - 1)) {",
+    replacement: "if (member.role === 'voter' && voters === 1) {",
+  },
+  {
+    name: 'leaderLeaves',
+    what: 'a leader is removed while it leads',
+    file: 'membership.ts',
+    search: 'if (member.leads) return handOver(facts, member, type);',
+    replacement: '',
+  },
+  {
+    name: 'lateLearner',
+    what: 'a learner is promoted however far behind it is',
+    file: 'membership.ts',
+    search: 'if (learner.works && working >= majorityOf(voters.length + 1)) {',
+    replacement: 'if (working >= majorityOf(voters.length + 1)) {',
+  },
+  {
+    name: 'driftStays',
+    what: 'pods of members that somebody scaled away do not come back',
+    file: 'plan.ts',
+    search: 'const replicas = Math.max(set?.replicas ?? 0, least);',
+    replacement: 'const replicas = set?.replicas ?? least;',
+  },
+  {
+    name: 'rolloutFirst',
+    what: 'a rollout that waits for a member keeps that member from being replaced',
+    file: 'plan.ts',
+    search: "if (rollout?.kind === 'act' || isInRestart(facts)) return rollout;",
+    replacement: 'if (rollout !== undefined) return rollout;',
+  },
+  {
+    name: 'unpaused',
+    what: 'a pause is not kept',
+    file: 'plan.ts',
+    search: "if (cluster.spec.reconciliation === 'paused')",
+    replacement: "if (cluster.metadata.name === 'paused')",
+  },
+  {
+    name: 'foundAlone',
+    what: 'a member is told of itself alone, so that others found clusters of their own',
+    file: 'config.ts',
+    search: 'const count = isFounded ? Math.min(highest, membersMax) + 1 : founders;',
+    replacement: 'const count = isFounded ? 0 : founders;',
+  },
+];
+
+const folder = new URL('../../src/cluster/', import.meta.url);
+
+/** The plan with the fault in it. */
+export async function planWith(fault: PlantedFault): Promise<Planner> {
+  const query = `?planted=${fault.name}`;
+  const hooks = registerHooks({
+    resolve: (specifier, context, next) => {
+      const found = next(specifier, context);
+      const isOurs =
+        context.parentURL?.endsWith(query) === true && found.url.startsWith(folder.href);
+      return isOurs && !found.url.includes('?') ? { ...found, url: found.url + query } : found;
+    },
+    load: (url, context, next) => {
+      if (url !== new URL(fault.file, folder).href + query) return next(url, context);
+      return { ...next(url, context), source: patched(fault) };
+    },
+  });
+  try {
+    const { plan } = (await import(`${folder.href}plan.ts${query}`)) as { readonly plan: Planner };
+    return plan;
+  } finally {
+    hooks.deregister();
+  }
+}
+
+function patched({ name, file, search, replacement }: PlantedFault): string {
+  const source = readFileSync(fileURLToPath(new URL(file, folder)), 'utf8');
+  const parts = source.split(search);
+  if (parts.length !== 2) throw new Error(`${name}: its place is not there exactly once`);
+  return parts.join(replacement);
+}

@@ -1,0 +1,286 @@
+// Single stories, told step by step where the model has them by chance: what is done, in which order, and what is said.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { seededRandom } from '@etl-router/core';
+import { conditionReasons } from '../../src/cluster/conditions.ts';
+import { type Plan, plan } from '../../src/cluster/plan.ts';
+import { noTrouble, Operator } from './operator.ts';
+import { isReady } from './ready.ts';
+import { World } from './world.ts';
+
+const update = { strategy: 'automatic', memberReadyTimeout: '10m' };
+
+class Story {
+  readonly world: World;
+  readonly operator: Operator;
+  /** Pods by the ids of their disks, also of those that are gone. */
+  readonly #names = new Map<string, string>();
+
+  constructor(replicas: number, extra: { readonly [field: string]: unknown } = {}) {
+    this.world = new World(seededRandom(7), { replicas, version: 'v1', update, ...extra });
+    this.operator = new Operator(this.world, (view) => this.#checked(plan(view)));
+  }
+
+  get plan(): Plan {
+    return this.operator.lastPlan as Plan;
+  }
+
+  /** What was done since the last time this was asked, as `kind target`. */
+  takeActs(): readonly string[] {
+    const acts = this.operator.log.splice(0).map((line) => line.slice(line.indexOf('{')));
+    return acts.map((line) => {
+      const { kind, name, replicas, raftId, toRaftId } = JSON.parse(line) as {
+        readonly [field: string]: string;
+      };
+      const id = raftId ?? toRaftId;
+      return `${kind} ${kind === 'addLearner' ? name : (this.#nameOf(id) ?? name ?? replicas)}`;
+    });
+  }
+
+  pass(steps: number): this {
+    for (let step = 0; step < steps; step++) {
+      this.world.tick();
+      this.#remember();
+      this.operator.run(noTrouble);
+    }
+    return this;
+  }
+
+  #remember(): void {
+    for (const { ordinal, claim } of this.world.pods.values())
+      this.#names.set(claim.disk.raftId, `main-${ordinal}`);
+  }
+
+  untilReady(): this {
+    for (let step = 0; step < 400; step++) {
+      this.pass(1);
+      if (isReady(this.world, this.operator)) return this;
+    }
+    throw new Error(JSON.stringify(this.plan.conditions));
+  }
+
+  says(type: string): string {
+    const found = this.plan.conditions.find((condition) => condition.type === type);
+    return `${found?.status} ${found?.reason}`;
+  }
+
+  #nameOf(raftId: string | undefined): string | undefined {
+    return raftId === undefined ? undefined : (this.#names.get(raftId) ?? raftId);
+  }
+
+  /** Reasons are of the closed lists, whatever happens. */
+  #checked(made: Plan): Plan {
+    for (const { type, reason } of made.conditions) {
+      const known: readonly string[] = conditionReasons[type as keyof typeof conditionReasons];
+      assert.ok(known.includes(reason), `${type} ${reason}`);
+    }
+    return made;
+  }
+}
+
+test('three members are started at once and found one cluster, whose id is written once', () => {
+  const story = new Story(3);
+  story.pass(4);
+  assert.equal(story.world.pods.size, 3);
+  assert.equal(story.says('Available'), 'False Founding');
+  assert.equal(story.says('Progressing'), 'True Founding');
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.world.cluster.status?.clusterID, story.world.group?.id);
+  assert.equal(story.says('Available'), 'True QuorumAvailable');
+  assert.equal(story.says('Progressing'), 'False UpToDate');
+  assert.equal(story.says('Degraded'), 'False AllMembersWork');
+});
+
+test('from one to three each pod learns before it votes, and votes before the next one starts', () => {
+  const story = new Story(1).untilReady();
+  story.world.setSpec({ replicas: 3 });
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), [
+    ...['setReplicas 2', 'addLearner 2', 'promote main-2'],
+    ...['setReplicas 3', 'addLearner 3', 'promote main-3'],
+  ]);
+});
+
+test('from five to three the highest leave, as members first, then as pods, then with their volumes', () => {
+  const story = new Story(5).untilReady();
+  const { group, pods } = story.world;
+  if (group !== undefined) group.leader = pods.get(5)?.claim.disk.raftId;
+  story.world.setSpec({ replicas: 3 });
+  story.untilReady();
+  const acts = story.takeActs();
+  assert.match(acts[0] ?? '', /^transferLeadership main-[123]$/);
+  assert.deepEqual(acts.slice(1), [
+    ...['removeMember main-5', 'removeMember main-4'],
+    ...['setReplicas 4', 'setReplicas 3', 'deleteClaim data-main-5', 'deleteClaim data-main-4'],
+  ]);
+});
+
+test('a volume that is to be kept is kept, and stands in the way of the next member of its name', () => {
+  const retention = { whenDeleted: 'retain', whenScaled: 'retain' };
+  const story = new Story(3, { storage: { size: '10Gi', retention } }).untilReady();
+  story.world.setSpec({ replicas: 1 });
+  story.pass(60);
+  assert.equal(story.world.claims.size, 3);
+  story.world.setSpec({ replicas: 3 });
+  story.pass(30);
+  assert.equal(story.says('Progressing'), 'False ClaimInTheWay');
+  assert.equal(story.world.replicas, 1);
+  story.world.claims.delete(2);
+  story.world.claims.delete(3);
+  story.untilReady();
+});
+
+test('a new image reaches followers from the highest on, and the leader last, after it handed over', () => {
+  const story = new Story(3).untilReady();
+  const { group, pods } = story.world;
+  if (group !== undefined) group.leader = pods.get(3)?.claim.disk.raftId;
+  story.world.setSpec({ version: 'v2' });
+  story.untilReady();
+  const acts = story.takeActs();
+  assert.deepEqual(acts.slice(0, 2), ['deletePod main-2', 'deletePod main-1']);
+  assert.match(acts[2] ?? '', /^transferLeadership main-[12]$/);
+  assert.deepEqual(acts.slice(3), ['deletePod main-3']);
+});
+
+test('supervised, the leader waits until somebody deletes its pod', () => {
+  const strategy = { ...update, strategy: 'supervised' };
+  const story = new Story(3, { update: strategy }).untilReady();
+  const { group, pods } = story.world;
+  const leader = [...pods.values()].find(({ claim }) => claim.disk.raftId === group?.leader);
+  story.world.setSpec({ version: 'v2' });
+  story.pass(120);
+  assert.equal(story.takeActs().length, 2);
+  assert.equal(story.says('Progressing'), 'False WaitingForSupervisor');
+  assert.ok(leader !== undefined);
+  story.world.endPod(leader, { isOurs: false, force: false });
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), []);
+});
+
+test('an image that does not start stops at one pod, and a good one needs nobody’s hand', () => {
+  const story = new Story(3).untilReady();
+  story.world.setSpec({ version: 'bad1' });
+  story.pass(200);
+  assert.equal(story.takeActs().length, 1);
+  assert.equal(story.says('Available'), 'True QuorumAvailable');
+  assert.equal(story.says('Degraded'), 'True MemberTimedOut');
+  story.world.setSpec({ version: 'v2' });
+  story.untilReady();
+});
+
+test('all pods on an image that does not start are replaced one by one, without anybody’s word', () => {
+  const story = new Story(3).untilReady();
+  story.world.setSpec({ version: 'bad1' });
+  story.pass(30);
+  for (const pod of story.world.pods.values())
+    if (!pod.isBad) story.world.endPod(pod, { isOurs: false, force: false });
+  story.pass(30);
+  assert.equal(story.says('Available'), 'False QuorumLost');
+  assert.equal(story.says('Ready'), 'False NoLeader');
+  story.world.setSpec({ version: 'v2' });
+  story.untilReady();
+});
+
+test('a member that lost its volume is removed under its old id and added under its new one', () => {
+  const story = new Story(3).untilReady();
+  story.world.loseDisk(2);
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), ['removeMember main-2', 'addLearner 2', 'promote main-2']);
+});
+
+test('a member whose node is lost is replaced only when somebody says that it does not come back', () => {
+  const story = new Story(3).untilReady();
+  const pod = story.world.pods.get(3);
+  assert.ok(pod !== undefined);
+  story.world.loseNode(pod);
+  story.pass(60);
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.says('Degraded'), 'True MembersNotReady');
+  pod.unrecoverable = true;
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), [
+    ...['removeMember main-3', 'deleteClaim data-main-3', 'deletePod main-3'],
+    ...['addLearner 3', 'promote main-3'],
+  ]);
+});
+
+test('when every volume is lost nothing is deleted and nothing founded anew', () => {
+  for (const replicas of [1, 3, 5]) {
+    const story = new Story(replicas).untilReady();
+    for (let ordinal = 1; ordinal <= replicas; ordinal++) story.world.loseDisk(ordinal);
+    story.pass(100);
+    assert.deepEqual(story.takeActs(), []);
+    assert.equal(story.world.groups.length, 1);
+    assert.equal(story.says('Available'), 'False QuorumLost');
+    assert.equal(story.says('Degraded'), 'True QuorumLost');
+    assert.equal(story.world.claims.size, replicas);
+  }
+});
+
+test('members of another cluster are left alone', () => {
+  const story = new Story(3).untilReady();
+  const { status } = story.world.cluster;
+  story.world.cluster = { ...story.world.cluster, status: { ...status, clusterID: 'another' } };
+  story.world.touch();
+  story.world.setSpec({ version: 'v2' });
+  story.pass(30);
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.says('Available'), 'False OtherCluster');
+});
+
+test('an even number that an older schema let in tears nothing down', () => {
+  const story = new Story(3).untilReady();
+  story.world.setSpec({ replicas: 4 });
+  story.pass(30);
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.says('Accepted'), 'False Invalid');
+  assert.equal(story.says('Available'), 'True QuorumAvailable');
+  assert.deepEqual(story.plan.objects, []);
+});
+
+test('paused it only reports; active again it goes on', () => {
+  const story = new Story(3).untilReady();
+  story.world.setSpec({ reconciliation: 'paused', version: 'v2', replicas: 5 });
+  story.pass(60);
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.says('ReconciliationPaused'), 'True Paused');
+  assert.equal(story.says('Progressing'), 'False Halted');
+  story.world.setSpec({ reconciliation: 'active' });
+  story.untilReady();
+});
+
+test('replicas that somebody set by hand are set back: up at once, down once nobody is a member there', () => {
+  const story = new Story(3).untilReady();
+  story.world.scaleSet(5);
+  story.untilReady();
+  assert.deepEqual(story.takeActs().slice(0, 2), ['setReplicas 4', 'setReplicas 3']);
+  story.world.scaleSet(0);
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), []);
+});
+
+test('a volume grows when the spec says so, and no pod is restarted for it', () => {
+  const story = new Story(3, {
+    storage: { size: '10Gi', retention: { whenDeleted: 'retain', whenScaled: 'delete' } },
+  });
+  story.untilReady();
+  const { storage } = story.world.cluster.spec;
+  story.world.setSpec({ storage: { ...storage, size: '20Gi' } });
+  story.untilReady();
+  const acts = story.takeActs().map((line) => line.split(' ')[0]);
+  assert.deepEqual(acts, ['growClaim', 'growClaim', 'growClaim']);
+});
+
+test('a cluster that is being deleted is left to the garbage collector', () => {
+  const story = new Story(3).untilReady();
+  const { cluster } = story.world;
+  const deletionTimestamp = '2026-01-01T01:00:00Z';
+  story.world.cluster = { ...cluster, metadata: { ...cluster.metadata, deletionTimestamp } };
+  story.world.setSpec({ version: 'v2' });
+  story.pass(20);
+  assert.deepEqual(story.takeActs(), []);
+  assert.deepEqual(story.plan.objects, []);
+  assert.equal(story.says('Ready'), 'False Deleting');
+});
