@@ -62,7 +62,7 @@ export interface MemberStorage {
  */
 export async function openMemberStorage(options: MemberStorageOptions): Promise<MemberStorage> {
   const { path, name, random, network } = options;
-  const waits = network.peers.length > 0;
+  const waits = network.isOpen;
   await refuseDiverged(path);
   const directory = await DataDirectory.open({ disk: nodeDisk, path, name, random, waits });
   const opened = new Opened();

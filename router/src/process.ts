@@ -92,10 +92,11 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
   opened.add(() => health.close());
   const probes = new Probes(registry, config.metricsPath);
   const metrics = await serveMetrics({ config, opened, drainMs }, probes);
+  const network = networkOf(config);
   const storage = await openMemberStorage({
     path: `${config.dataDirectory}/${routerFolder}`,
     name: String(config.nodeId),
-    network: networkOf(config),
+    network,
     heartbeatMs,
     electionMs: config.cluster.electionTimeoutMs,
     snapshotInterval: config.cluster.snapshotInterval,
@@ -114,7 +115,7 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     host,
     consensus,
     nodeName: storage.identity.name,
-    isNetworked: config.peers.length > 0 || consensus.membership.members.length > 1,
+    isNetworked: network.isOpen || consensus.membership.members.length > 1,
     clock,
     random,
     logger,
@@ -186,8 +187,10 @@ function advertised(
 }
 
 function networkOf(config: RouterConfig): MemberNetwork {
-  const { peers, raftAddress, security } = config;
+  const { peers, ownPeerAddress, raftAddress, security } = config;
   return {
+    isOpen: peers.length > 0 || ownPeerAddress !== undefined,
+    ...(ownPeerAddress && { ownAddress: formatAddress(ownPeerAddress) }),
     listenAddress: raftAddress ?? { host: '127.0.0.1', port: 0 },
     security,
     peers: peers.map(({ nodeId, address }) => ({

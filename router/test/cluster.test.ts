@@ -35,6 +35,24 @@ test('three routers found a cluster, agree, and go on without the one that led',
   assert.equal(new Set(ids).size, 1);
 });
 
+test('a member that is told of itself alone begins alone, and grows without a restart', async (context) => {
+  const cluster = await Cluster.make(context, 2, { founders: 1, everywhere: true });
+  const first = await cluster.start(1);
+  await cluster.leader();
+  assert.deepEqual(
+    first.router.members.list().map(({ name, address }) => [name, address]),
+    [['1', cluster.addressOf(1)]],
+  );
+  const second = await cluster.start(2);
+  const { nodeId } = second.router.cluster();
+  const peer = { id: nodeId, name: '2', address: cluster.addressOf(2) };
+  await first.router.members.addLearner(peer);
+  await until(() => isCaughtUp(first, nodeId));
+  await first.router.members.promote(nodeId);
+  await until(() => first.router.members.health() === 'healthy');
+  assert.equal(new Set(cluster.running.map(({ router }) => router.cluster().clusterId)).size, 1);
+});
+
 test('a leader that is stopped hands over before it goes', async (context) => {
   const cluster = await Cluster.make(context, 3);
   await Promise.all([1, 2, 3].map((id) => cluster.start(id)));

@@ -61,6 +61,8 @@ export interface ClusterOptions {
    * Default 4,000: a machine that is busy with other tests may stall for a second, and no leader is to be lost by that.
    */
   readonly electionMs?: number;
+  /** They listen on every interface, and are told by the list of members where they are reached. */
+  readonly everywhere?: boolean;
 }
 
 export class Cluster {
@@ -68,17 +70,19 @@ export class Cluster {
   readonly #ports: readonly number[];
   readonly #founders: number;
   readonly #electionMs: number;
+  readonly #everywhere: boolean;
   readonly #running = new Map<number, RunningRouter>();
 
   private constructor(
     directory: string,
     ports: readonly number[],
-    { founders = ports.length, electionMs = 4000 }: ClusterOptions,
+    { founders = ports.length, electionMs = 4000, everywhere = false }: ClusterOptions,
   ) {
     this.#directory = directory;
     this.#ports = ports;
     this.#founders = founders;
     this.#electionMs = electionMs;
+    this.#everywhere = everywhere;
   }
 
   static async make(
@@ -143,14 +147,18 @@ export class Cluster {
   #configOf(id: number): RouterConfig {
     const founders = this.#ports.slice(0, this.#founders);
     const others = founders.filter((_, at) => at !== id - 1);
+    const peers = this.#everywhere
+      ? [...new Set([1, id])].map((each) => `${each}@${this.addressOf(each)}`)
+      : others.map((port) => `127.0.0.1:${port}`);
     const flags = {
       'node-id': String(id),
       'listen-addr': '127.0.0.1:0',
-      'raft-addr': this.addressOf(id),
+      'raft-addr': this.#everywhere ? `0.0.0.0:${this.#ports[id - 1]}` : this.addressOf(id),
+      insecure: String(this.#everywhere),
       'http-addr': '127.0.0.1:0',
       'metrics-addr': 'off',
       'data-dir': this.dataOf(id),
-      peers: others.map((port) => `127.0.0.1:${port}`).join(','),
+      peers: peers.join(','),
     };
     const text = `cluster: {election_timeout_ms: ${this.#electionMs}}`;
     const file = { name: 'router.yaml', text };

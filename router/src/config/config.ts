@@ -27,6 +27,8 @@ export interface RouterConfig {
   readonly httpAddress: Address | undefined;
   readonly metricsAddress: Address | undefined;
   readonly peers: readonly Peer[];
+  /** Its own entry among the peers, told by its id: where the others were told to reach it. */
+  readonly ownPeerAddress: Address | undefined;
   /** How the members prove who they are; only with peers. */
   readonly security: PeerSecurity;
   readonly dataDirectory: string;
@@ -199,10 +201,7 @@ function checkPeers(
       `node.peers: gives ${address} to member ${stranger.nodeId}, but it is the Raft address of this member, ${id}`,
     );
   }
-  const others = othersOf(chosen).length;
-  if (others === 0)
-    faults.push('node.peers: names this member alone; leave it out to run a router without peers');
-  const members = others + 1;
+  const members = othersOf(chosen).length + 1;
   if (members % 2 === 0) {
     warnings.push(
       `node.peers: ${members} members go on without ${members / 2 - 1}, as ${members - 1} would; an odd number is better`,
@@ -217,6 +216,13 @@ function othersOf(chosen: ReadonlyMap<string, Chosen>): readonly Peer[] {
   const own = chosen.get('node.raft_addr')?.value as Address | undefined;
   const address = own === undefined ? undefined : formatAddress(own);
   return peers.filter((peer) => peer.nodeId !== id && formatAddress(peer.address) !== address);
+}
+
+/** The peer that is this member itself, where the list says which one that is. */
+function ownEntryOf(chosen: ReadonlyMap<string, Chosen>): Peer | undefined {
+  const peers = chosen.get('node.peers')?.value as readonly Peer[];
+  const id = chosen.get('node.id')?.value as number;
+  return peers.find(({ nodeId }) => nodeId === id);
 }
 
 /** Ports on all interfaces, of which other members can not tell clients where they are. */
@@ -310,6 +316,7 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
     httpAddress: value('node.http_addr'),
     metricsAddress: value<boolean>('metrics.enabled') ? metricsAddress : undefined,
     peers: othersOf(chosen),
+    ownPeerAddress: ownEntryOf(chosen)?.address,
     security: securityOf(chosen),
     dataDirectory: value('node.data_dir'),
     logLevel: value('node.log_level'),

@@ -106,7 +106,7 @@ export const settings: readonly Setting[] = [
     key: 'node.peers',
     type: { kind: 'peers' },
     defaultText: '',
-    help: 'Other members, comma-separated: host:port or id@host:port.',
+    help: 'All members, comma-separated: host:port or id@host:port; this one may be left out. Itself alone: it begins alone, and others can be added. At its own id is where the others reach it, if that is not node.raft_addr.',
     flag: 'peers',
     env: ['RAFT_PEERS'],
   },

@@ -193,6 +193,14 @@ test('every member may be given the same list of peers', () => {
   }
 });
 
+test('a list of peers that names this member alone says where it is reached', () => {
+  const { config } = load({
+    flags: { 'node-id': '1', 'raft-addr': '0.0.0.0:50052', peers: '1@a:1', insecure: 'true' },
+  });
+  assert.deepEqual(config.peers, []);
+  assert.deepEqual(config.ownPeerAddress, { host: 'a', port: 1 });
+});
+
 test('an even number of members is warned about', () => {
   const flags = { 'node-id': '1', peers: '127.0.0.1:1,127.0.0.1:2,127.0.0.1:3' };
   const { warnings } = load({ flags });
@@ -203,7 +211,6 @@ const bad: readonly (readonly [string, Parameters<typeof load>[0]])[] = [
   ['peers without a node id', { flags: { peers: '127.0.0.1:50053' } }],
   ['a peer without a port', { flags: { 'node-id': '1', peers: 'localhost' } }],
   ['a peer named twice', { flags: { 'node-id': '1', peers: 'a:1,a:1' } }],
-  ['a list of peers that names this member alone', { flags: { 'node-id': '1', peers: '1@a:1' } }],
   [
     'the own address under the id of another',
     { flags: { 'node-id': '1', peers: '3@127.0.0.1:50052,127.0.0.1:50053' } },

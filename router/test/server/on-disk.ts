@@ -23,6 +23,7 @@ export async function openOnDisk(directory: string): Promise<OnDisk> {
     name: '1',
     network: {
       listenAddress: { host: '127.0.0.1', port: 0 },
+      isOpen: false,
       peers: [],
       security: { insecure: true },
     },

@@ -29,7 +29,7 @@ export interface Belonging {
   readonly founding: readonly FoundingMember[];
 }
 
-/** Finds the cluster, where there are peers and it belongs to none yet, and opens the log. */
+/** Finds the cluster, where it talks to others and belongs to none yet, and opens the log. */
 export async function openMember(parts: MemberParts, signal: AbortSignal): Promise<OpenMember> {
   const opened = new Opened();
   try {
@@ -50,7 +50,7 @@ async function open(parts: MemberParts, opened: Opened, signal: AbortSignal): Pr
     opened.add(() => listening.close());
     return listening;
   };
-  if (wanted.peers.length > 0) network = await listen();
+  if (wanted.isOpen) network = await listen();
   if (network !== undefined && belonging.identity.clusterId === '') {
     const { clusterId, founding } = await network.find(wanted.peers, signal);
     await parts.line.call('adopt', { clusterId, founding });

@@ -33,10 +33,10 @@ export class Network {
 
   static async listen(parts: MemberParts, { nodeId, name, clusterId }: Identity): Promise<Network> {
     const { options, clock, random, logger } = parts;
-    const { listenAddress, security } = options.network;
+    const { listenAddress, ownAddress: address, security } = options.network;
     await checkOwnCertificate(security, { name, clusterId }, clock.wallMs());
     const transport = await GrpcTransport.listen({
-      self: { id: nodeId, name, clusterId },
+      self: { id: nodeId, name, clusterId, ...(address !== undefined && { address }) },
       listenAddress,
       security,
       snapshots: { disk: nodeDisk, directory: options.directory.snapshotDirectory },

@@ -9,6 +9,10 @@ import type { PeerSecurity } from '../grpc/security.ts';
 /** Where the other members are. */
 export interface MemberNetwork {
   readonly listenAddress: Address;
+  /** Where the others reach it; undefined: where it listens. */
+  readonly ownAddress?: string;
+  /** Whether it talks to others: it was told of some, or that it begins alone and others are to come. */
+  readonly isOpen: boolean;
   /** Members it was started with, itself left out. Without any it founds a cluster by itself. */
   readonly peers: readonly GivenPeer[];
   readonly security: PeerSecurity;

@@ -38,6 +38,7 @@ async function open(path: string, network?: ThreadOptions['network']): Promise<O
     directory: { identity, founding, logCreated, logDirectory, snapshotDirectory },
     network: network ?? {
       listenAddress: { host: '127.0.0.1', port: 0 },
+      isOpen: false,
       peers: [],
       security: { insecure: true },
     },
