@@ -11,7 +11,7 @@ const quotaMinBytes = 16 * 1024 ** 2;
 /** Where the pod has its certificate and the authorities it believes. */
 export const paths = {
   data: '/var/lib/etl-router',
-  config: '/etc/etl-router/router.yaml',
+  config: '/etc/etl-router/config/router.yaml',
   tls: '/etc/etl-router/tls',
   authority: '/etc/etl-router/ca',
 } as const;

@@ -118,7 +118,7 @@ function container({ cluster, installed }: TemplateInput): Json {
     },
     volumeMounts: [
       { name: 'data', mountPath: paths.data },
-      { name: 'config', mountPath: '/etc/etl-router', readOnly: true },
+      { name: 'config', mountPath: '/etc/etl-router/config', readOnly: true },
       { name: 'tls', mountPath: paths.tls, readOnly: true },
       { name: 'ca', mountPath: paths.authority, readOnly: true },
     ],

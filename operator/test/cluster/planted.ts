@@ -18,11 +18,11 @@ export interface PlantedFault {
 
 export const plantedFaults: readonly PlantedFault[] = [
   {
-    name: 'unrecorded',
-    what: 'acts are made before their intent is in the status',
-    file: 'plan.ts',
-    search: "step?.kind === 'act' && isRecorded(facts, step.intent)",
-    replacement: "step?.kind === 'act'",
+    name: 'twoPods',
+    what: 'a pod is given up while another one ends',
+    file: 'membership.ts',
+    search: 'view.pods.find((each) => each.terminating && !each.isStuck);',
+    replacement: 'view.pods.find(() => false);',
   },
   {
     name: 'noMajority',
@@ -37,13 +37,6 @@ export const plantedFaults: readonly PlantedFault[] = [
     file: 'rollout.ts',
     search: "if (victim.leads && voters > 1) return handOver(facts, victim, 'rollout');",
     replacement: '',
-  },
-  {
-    name: 'unreadyIsIdle',
-    what: 'whatever is not ready is taken for idle',
-    file: 'rollout.ts',
-    search: 'return !pod.ready && !member.keepsUp && (isSilent || !pod.running);',
-    replacement: 'return !pod.ready;',
   },
   {
     name: 'leaveAnyway',

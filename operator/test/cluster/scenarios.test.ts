@@ -284,3 +284,16 @@ test('a cluster that is being deleted is left to the garbage collector', () => {
   assert.deepEqual(story.plan.objects, []);
   assert.equal(story.says('Ready'), 'False Deleting');
 });
+
+test('a pod whose volume is being deleted is made anew before it becomes a member', () => {
+  const story = new Story(1).untilReady();
+  story.world.setSpec({ replicas: 3 });
+  while (!story.world.pods.has(2)) story.pass(1);
+  const claim = story.world.claims.get(2);
+  assert.ok(claim !== undefined);
+  claim.terminating = true;
+  story.untilReady();
+  assert.deepEqual(story.takeActs().slice(0, 3), [
+    ...['setReplicas 2', 'deletePod main-2', 'addLearner 2'],
+  ]);
+});
