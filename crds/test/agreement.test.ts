@@ -60,7 +60,7 @@ function specsOf(known: Known): fc.Arbitrary<Spec> {
   const { spec, kind } = known.resource;
   const drawn = valuesOf(spec, overridesOf(kind)) as fc.Arbitrary<Spec>;
   const shaped =
-    kind === 'EtlPipeline' ? fc.tuple(drawn, fc.nat(2)).map(oneForm) : drawn.map(withoutKey);
+    kind === 'EtlPipeline' ? fc.tuple(drawn, fc.nat(2)).map(oneForm) : drawn.map(withoutColumns);
   return shaped.filter((value) => admit(known, objectOf(kind, value)).problems.length === 0);
 }
 
@@ -82,12 +82,21 @@ function oneForm([spec, form]: [Spec, number]): Spec {
   return form === 1 ? { ...line, sink: sink ?? { name: 'wh' } } : { ...line, sinks: sinks ?? [] };
 }
 
-/** Whether a key is one of the columns is not for a schema to say: rules do not see what has several types. */
-function withoutKey(spec: Spec): Spec {
-  const { duckdb } = spec as { readonly duckdb?: Spec };
-  if (duckdb?.['columns'] === undefined) return spec;
-  const { key: _, ...rest } = duckdb;
-  return { ...spec, duckdb: rest };
+/** What is said of `columns` is not for a schema to say: rules do not see what has several types. */
+function withoutColumns(spec: Spec): Spec {
+  const { duckdb, file } = spec as { readonly duckdb?: Spec; readonly file?: Spec };
+  if (duckdb?.['columns'] !== undefined) {
+    const { key: _, ...rest } = duckdb;
+    return { ...spec, duckdb: rest };
+  }
+  if (file?.['columns'] === undefined || isTable(file)) return spec;
+  const { columns: _, ...rest } = file;
+  return { ...spec, file: rest };
+}
+
+function isTable({ format, path }: Spec): boolean {
+  if (format !== undefined) return format !== 'jsonl';
+  return /[.](csv|parquet)([.]gz)?$/i.test(String(path));
 }
 
 for (const name of names) {
