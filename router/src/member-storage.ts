@@ -130,12 +130,12 @@ async function refuseDiverged(path: string): Promise<void> {
 }
 
 function startThread(options: MemberStorageOptions, directory: DataDirectory): RaftThread {
-  const { logger, onSync, onDelay } = options;
+  const { logger, onSync, onDelay, clock } = options;
   const thread = startLogThread(threadOptions(options, directory));
   const { clusterId, nodeId } = directory.identity;
   const started: RaftThread = new RaftThread({
     ...thread,
-    ...{ clusterId, nodeId, directory, onSync },
+    ...{ clusterId, nodeId, directory, onSync, clock },
     onDelay: (delay) => onDelay?.(delay, started.membership.members.length > 1),
     onLogLine: (line) => logRelayed(logger, line),
   });

@@ -137,6 +137,12 @@ class DirectCall implements CallContext {
     return this.#metadata;
   }
 
+  header(name: string): string | undefined {
+    const value = this.#headers[name];
+    if (name.startsWith(':') || ownHeaders.includes(name)) return undefined;
+    return Array.isArray(value) ? value[0] : value;
+  }
+
   certificate(): PeerCertificate | undefined {
     const socket = this.#stream.session?.socket;
     if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;

@@ -252,6 +252,7 @@ function cancellableContext(call: AnyCall): [context: CallContext, release: () =
     signal: controller.signal,
     peer: call.getPeer(),
     metadata: call.metadata,
+    header: (name) => call.metadata.get(name)[0]?.toString(),
     certificate: () => call.getAuthContext().sslPeerCertificate,
   };
   return [context, () => emitter.off('cancelled', onCancelled)];

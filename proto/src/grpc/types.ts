@@ -69,6 +69,8 @@ export interface CallContext {
   readonly peer: string;
   /** What the caller sent along. */
   readonly metadata: Metadata;
+  /** One text of it, by its lower-case name: the first where there are several. Costs a fraction of all of it. */
+  header(name: string): string | undefined;
   /** The certificate that the caller proved to hold; undefined where none was asked for. */
   certificate(): PeerCertificate | undefined;
 }

@@ -237,11 +237,15 @@ test('a handler is told the same of its caller', async (t) => {
   const seen: unknown[] = [];
   const servers = await both(t, async (_, context) => {
     const { peer, metadata } = context;
-    seen.push([peer.replace(/\d+$/, ''), metadata.getMap(), context.certificate()]);
+    const headers = ['x-etl-consistency', 'x-twice', 'te', 'none'].map((name) =>
+      context.header(name),
+    );
+    seen.push([peer.replace(/\d+$/, ''), metadata.getMap(), headers, context.certificate()]);
     return {};
   });
   await same(servers, [request('a')], {
     'x-etl-consistency': 'stale',
+    'x-twice': ['a', 'b'],
     'grpc-timeout': '5S',
     'grpc-accept-encoding': 'gzip',
     'accept-encoding': 'gzip',
@@ -249,4 +253,5 @@ test('a handler is told the same of its caller', async (t) => {
   });
   assert.equal(seen.length, 2);
   assert.deepEqual(seen[0], seen[1]);
+  assert.deepEqual((seen[0] as unknown[])[2], ['stale', 'a, b', undefined, undefined]);
 });

@@ -7,7 +7,7 @@ import type { GrpcContext } from './context.ts';
 /** Resolves when the caller may be answered: at once where its metadata asks for a stale read. */
 export function beforeRead(
   { router }: Pick<GrpcContext, 'router'>,
-  { metadata, signal }: Pick<CallContext, 'metadata' | 'signal'>,
+  call: Pick<CallContext, 'header' | 'signal'>,
 ): Promise<void> {
-  return freshEnough(router, metadata.get(consistencyHeader)[0]?.toString(), signal);
+  return freshEnough(router, call.header(consistencyHeader), call.signal);
 }

@@ -76,7 +76,7 @@ export class LogHost {
     const serves: LogCalls = {
       open: ({ appliedIndex }, signal) => this.#open(appliedIndex, signal),
       start: (state) => this.#start(state),
-      readIndex: (_, signal) => this.#node.readIndex({ signal }),
+      readIndex: () => this.#node.readIndex(),
       changeMembers: (change, signal) => this.#node.changeMembers(change, { signal }),
       transferTo: (id, signal) => this.#node.transferTo(id, signal),
       close: () => this.#close(),

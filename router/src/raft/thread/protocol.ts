@@ -88,7 +88,8 @@ export type LogCalls = {
     readonly applied: LogPosition;
     readonly membership: Uint8Array | undefined;
   }) => Promise<void>;
-  readonly readIndex: (input: null, signal: AbortSignal) => Promise<number>;
+  /** Asked for all reads that wait at once, so that nobody ends it. */
+  readonly readIndex: (input: null) => Promise<number>;
   readonly changeMembers: (input: MembershipChange, signal: AbortSignal) => Promise<Membership>;
   readonly transferTo: (id: number, signal: AbortSignal) => Promise<void>;
   /** Closes the node, the network and the log. */

@@ -2,7 +2,7 @@
 // thread, such as a large answer or a long collection of garbage, never delays a heartbeat there. Status and members are
 // copies, never older than an answer that was given.
 
-import { assert, EtlError } from '@etl-router/core';
+import { assert, type Clock, EtlError } from '@etl-router/core';
 import { closedError } from '../../consensus/aborted.ts';
 import type {
   CommittedEntry,
@@ -33,6 +33,7 @@ import type {
   OpenedLog,
   ViewChange,
 } from './protocol.ts';
+import { ReadBook } from './read-book.ts';
 import { fromWireError } from './wire-error.ts';
 
 /** What the log's thread asks of the data directory, whose lock the main thread holds. */
@@ -50,6 +51,7 @@ export interface RaftThreadOptions {
   readonly clusterId: string;
   readonly nodeId: number;
   readonly directory: ThreadDirectory;
+  readonly clock: Clock;
   readonly onSync: (event: SyncEvent) => void;
   readonly onDelay: (delay: LoopDelay) => void;
   readonly onLogLine: (line: string) => void;
@@ -85,6 +87,7 @@ export class RaftThread implements Consensus {
   readonly #options: RaftThreadOptions;
   readonly #line: Line<LogCalls, LogWords>;
   readonly #proposals: ProposalBook;
+  readonly #reads: ReadBook;
   readonly #failWith: (error: EtlError) => void;
   readonly #listeners = new Set<(leads: boolean) => void>();
   #status: Omit<ConsensusStatus, 'failure'>;
@@ -122,6 +125,10 @@ export class RaftThread implements Consensus {
     };
     this.#line = new Line({ port: options.port, serves, hears });
     this.#proposals = new ProposalBook(this.#line);
+    this.#reads = new ReadBook({
+      clock: options.clock,
+      ask: () => this.#line.call('readIndex', null),
+    });
     void options.died.then((error) => this.#die(error));
   }
 
@@ -163,7 +170,7 @@ export class RaftThread implements Consensus {
 
   async readIndex({ signal }: ProposalOptions = {}): Promise<number> {
     this.#checkServes(signal);
-    return await this.#line.call('readIndex', null, { signal });
+    return await this.#reads.wait(signal);
   }
 
   async changeMembers(

@@ -81,7 +81,7 @@ export async function startBothEnds(
     port: port1,
     died: died.promise,
     terminate: () => closePorts(port1, port2),
-    ...{ clusterId, nodeId },
+    ...{ clusterId, nodeId, clock },
     directory: { adopt: () => Promise.resolve(), markLogCreated: () => Promise.resolve() },
     onSync: () => undefined,
     onDelay: (delay) => delays.push(delay),

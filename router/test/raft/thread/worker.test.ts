@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { EtlError, seededRandom } from '@etl-router/core';
+import { EtlError, seededRandom, systemClock } from '@etl-router/core';
 import { RaftThread } from '../../../src/raft/thread/raft-thread.ts';
 import { type LogThread, startLogThread } from '../../../src/raft/thread/start-log-thread.ts';
 import type { ThreadOptions } from '../../../src/raft/thread/thread-options.ts';
@@ -48,7 +48,7 @@ async function open(path: string, network?: ThreadOptions['network']): Promise<O
   const lines: string[] = [];
   const thread = new RaftThread({
     ...worker,
-    ...{ clusterId: identity.clusterId, nodeId: identity.nodeId, directory },
+    ...{ clusterId: identity.clusterId, nodeId: identity.nodeId, directory, clock: systemClock },
     onSync: () => undefined,
     onDelay: () => undefined,
     onLogLine: (line) => lines.push(line),
