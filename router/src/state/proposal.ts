@@ -1,15 +1,16 @@
 // The two ends of the log's entries: what is proposed, and what it was answered.
 
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type ErrorCode, EtlError, errorCodes } from '@etl-router/core';
 import {
   type CommandResult,
   CommandResultSchema,
-  CommandSchema,
   type Proposal,
   ProposalSchema,
 } from '@etl-router/proto';
-import { encodeProposalFields } from './hot-messages.ts';
+import { type CommandBody, encodeProposalFields } from './hot-messages.ts';
+
+export type { CommandBody } from './hot-messages.ts';
 
 /** The latest version of the commands' meaning that this code applies. */
 export const commandVersion = 2;
@@ -23,9 +24,6 @@ const sinceVersion2: ReadonlySet<CommandBody['case']> = new Set<CommandBody['cas
   'reportDigest',
   'takeDigest',
 ]);
-
-/** One of the commands, as it is written in code: `{ case: 'noop', value: {} }`. */
-export type CommandBody = NonNullable<MessageInitShape<typeof CommandSchema>['body']>;
 
 /** What stands on a proposal beside the command. */
 export interface ProposalStamps {
@@ -41,7 +39,7 @@ export function encodeProposal(body: CommandBody, stamps: ProposalStamps): Uint8
     version: sinceVersion2.has(body.case) ? 2 : 1,
     proposedAtNs: stamps.proposedAtNs,
     uid: stamps.uid,
-    command: toBinary(CommandSchema, create(CommandSchema, { body })),
+    command: body,
     ...stamps.request,
   });
 }

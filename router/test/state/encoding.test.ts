@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import {
   CommandResultSchema,
+  CommandSchema,
   ProposalSchema,
   StoredCheckpointSchema,
   StoredLaneSchema,
@@ -10,7 +11,12 @@ import {
 } from '@etl-router/proto';
 import fc from 'fast-check';
 import { hash64 } from '../../src/state/hash.ts';
-import { encodeProposalFields, encodeResult } from '../../src/state/hot-messages.ts';
+import {
+  type CommandBody,
+  encodeProposalFields,
+  encodeResult,
+  type ProposalFields,
+} from '../../src/state/hot-messages.ts';
 import { encodeCheckpoint, encodeLane, encodeMeta } from '../../src/state/hot-rows.ts';
 
 const int64 = fc.oneof(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), fc.constant(0n));
@@ -63,21 +69,73 @@ test('checkpoints have the bytes of the generated encoder', () => {
   );
 });
 
-test('proposals and answers have the bytes of the generated encoder', () => {
-  const proposal = fc.record({
-    version: fc.nat(),
-    proposedAtNs: int64,
-    uid: text,
-    sessionId: text,
-    requestId: text,
-    command: fc.uint8Array({ maxLength: 300 }),
-  });
+const bytes = fc.uint8Array({ maxLength: 300 });
+const stamps = {
+  version: fc.nat(),
+  proposedAtNs: int64,
+  uid: text,
+  sessionId: text,
+  requestId: text,
+};
+const position = fc.record(
+  { source: text, partition: text, position: bytes },
+  { requiredKeys: [] },
+);
+const lane = fc.record({ pipeline: text, source: text, partition: text }, { requiredKeys: [] });
+const watermark = fc.record({ seconds: int64, nanos: fc.integer() }, { requiredKeys: [] });
+const commit = fc.record({ lane, epoch: uint64, position: bytes, watermark }, { requiredKeys: [] });
+/** Those that are written by hand, with any field left out, and one that is not. */
+const command: fc.Arbitrary<CommandBody> = fc.oneof(
+  fc
+    .record(
+      {
+        serviceId: text,
+        checkpointId: text,
+        data: bytes,
+        positions: fc.array(position, { maxLength: 4 }),
+      },
+      { requiredKeys: [] },
+    )
+    .map((value) => ({ case: 'saveServiceCheckpoint' as const, value })),
+  fc
+    .record({ items: fc.array(commit, { maxLength: 4 }) }, { requiredKeys: [] })
+    .map((value) => ({ case: 'commitPositions' as const, value })),
+  text.map((groupId) => ({ case: 'dropGroup' as const, value: { groupId } })),
+);
+
+function generatedProposal(fields: ProposalFields): Buffer {
+  const body = create(CommandSchema, { body: fields.command });
+  const whole = { ...fields, command: toBinary(CommandSchema, body) };
+  return Buffer.from(toBinary(ProposalSchema, create(ProposalSchema, whole)));
+}
+
+test('proposals have the bytes of the generated encoder', () => {
   fc.assert(
-    fc.property(proposal, (fields) => {
-      const generated = toBinary(ProposalSchema, create(ProposalSchema, fields));
-      assert.deepEqual(Buffer.from(encodeProposalFields(fields)), Buffer.from(generated));
+    fc.property(fc.record({ ...stamps, command }), (fields) => {
+      assert.deepEqual(Buffer.from(encodeProposalFields(fields)), generatedProposal(fields));
     }),
+    { numRuns: 300 },
   );
+});
+
+test('what the generated encoder refuses is refused, and spoils no later message', () => {
+  const fields = { version: 1, proposedAtNs: 1n, uid: 'u' };
+  const item = { lane: { source: 's' }, position: Uint8Array.of(1) };
+  const tooLarge: readonly CommandBody[] = [
+    { case: 'commitPositions', value: { items: [{ ...item, epoch: 2n ** 64n }] } },
+    { case: 'commitPositions', value: { items: [{ ...item, epoch: -1n }] } },
+    { case: 'commitPositions', value: { items: [{ ...item, watermark: { seconds: 2n ** 63n } }] } },
+    { case: 'commitPositions', value: { items: [{ ...item, watermark: { nanos: 2 ** 31 } }] } },
+  ];
+  for (const refused of tooLarge) {
+    assert.throws(() => generatedProposal({ ...fields, command: refused }));
+    assert.throws(() => encodeProposalFields({ ...fields, command: refused }));
+    const next = { ...fields, command: { case: 'noop', value: {} } } as const;
+    assert.deepEqual(Buffer.from(encodeProposalFields(next)), generatedProposal(next));
+  }
+});
+
+test('answers have the bytes of the generated encoder', () => {
   const refused = fc.array(fc.record({ index: fc.nat(), code: text }), { maxLength: 2 });
   const outcome = fc.oneof(
     fc.constant(undefined),
