@@ -147,7 +147,9 @@ export class RaftNode implements Consensus {
     this.#applier = new Applier({
       state,
       applied: state.applied.index,
-      next: () => this.#nextToApply(),
+      ...{ clock: this.#options.clock, log: this.#log },
+      through: () => this.#committedHere,
+      isUnhurried: () => this.#raft?.role !== 'leader' && this.#pending.count === 0,
       onApplied: (entries, results) => this.#onApplied(entries, results),
       onInstalled: (index) => this.#onInstalled(index),
       prepare: (entry) => this.#prepare(entry),
@@ -293,8 +295,7 @@ export class RaftNode implements Consensus {
       await new Promise<void>((resolve) => this.#log.append({}, () => resolve()));
     } while (this.#failure === undefined && this.#pending.hasQueued);
     this.#turn();
-    if (this.#failure === undefined)
-      await this.#applier?.until(this.#nextToApply().through, undefined);
+    if (this.#failure === undefined) await this.#applier?.until(this.#committedHere, undefined);
   }
 
   get #state(): DriverState {
@@ -419,11 +420,9 @@ export class RaftNode implements Consensus {
 
   // Applying
 
-  #nextToApply(): { readonly through: number; readonly entries: readonly Entry[] } {
-    const commit = this.#raft?.commitIndex ?? 0;
-    const through = Math.min(commit, this.#durable.firstUnwritten - 1);
-    const low = Math.max((this.#applier?.applied ?? 0) + 1, this.#log.firstIndex);
-    return { through, entries: this.#log.entries(low, Math.max(low, through + 1), applyMaxBytes) };
+  /** The last entry that is committed and durable here. */
+  get #committedHere(): number {
+    return Math.min(this.#raft?.commitIndex ?? 0, this.#durable.firstUnwritten - 1);
   }
 
   /** A change of members takes effect when it is applied; the state stores who belongs to the cluster then. */
@@ -495,5 +494,4 @@ export class RaftNode implements Consensus {
   }
 }
 
-const applyMaxBytes: number = 4 * 1024 * 1024;
 const noData: Uint8Array = new Uint8Array(0);

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { seededRandom } from '@etl-router/core';
+import { ManualClock, seededRandom } from '@etl-router/core';
 import type { Message, MessageBody } from '../../src/raft/messages.ts';
 import type { RaftNode } from '../../src/raft/node.ts';
 import { noTransport } from '../../src/raft/transport.ts';
@@ -22,6 +22,7 @@ const term = 2;
 class Follower {
   readonly state: FakeState = new FakeState();
   readonly said: Message[] = [];
+  readonly clock: ManualClock = new ManualClock();
   readonly node: RaftNode;
   readonly log: Log;
   /** The last entry that it attested. */
@@ -33,6 +34,7 @@ class Follower {
     this.log = log;
     this.node = nodeAlone({
       log,
+      clock: this.clock,
       nodeId: 2,
       founders: [1, 2].map((id) => ({ id, name: `n${id}`, address: `10.0.0.${id}:50052` })),
       transport: { ...noTransport, send: (messages) => void this.said.push(...messages) },
@@ -51,11 +53,14 @@ class Follower {
     return follower;
   }
 
-  /** What it says to a message, once it has nothing to do. */
+  /** What it says to a message, once it has nothing to do and nothing gathers any more. */
   async ask(body: MessageBody): Promise<readonly Message[]> {
     this.said.length = 0;
     this.node.receiver.receive({ from: 1, to: 2, term, ...body });
-    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    for (let turn = 0; turn < 10; turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (turn === 5) this.clock.advance(10);
+    }
     return this.said;
   }
 
