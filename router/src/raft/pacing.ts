@@ -28,6 +28,8 @@ export class Pacing {
   #sentMs = 0;
   #cancelHold: Cancel | undefined;
   #cancelTell: Cancel | undefined;
+  /** Since when others have not heard of a commit; undefined: they have heard of all. */
+  #owedSinceMs: number | undefined;
 
   constructor(options: PacingOptions) {
     this.#options = options;
@@ -54,11 +56,23 @@ export class Pacing {
 
   /** To be called after every turn. */
   note(raft: Pick<Raft, 'owesCommit'>): void {
-    if (this.#cancelTell !== undefined || !raft.owesCommit) return;
+    if (!raft.owesCommit) {
+      this.#owedSinceMs = undefined;
+      return;
+    }
+    this.#owedSinceMs ??= this.#options.clock.monotonicMs();
+    if (this.#cancelTell === undefined) this.#tellIn(tellMs);
+  }
+
+  #tellIn(ms: number): void {
     const { clock, onTellDue } = this.#options;
-    this.#cancelTell = clock.after(tellMs, () => {
+    this.#cancelTell = clock.after(ms, () => {
       this.#cancelTell = undefined;
-      onTellDue();
+      if (this.#owedSinceMs === undefined) return;
+      // What was owed when the clock was set may have left since, and something else be owed.
+      const leftMs = this.#owedSinceMs + tellMs - clock.monotonicMs();
+      if (leftMs > 0) this.#tellIn(leftMs);
+      else onTellDue();
     });
   }
 

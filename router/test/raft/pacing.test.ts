@@ -57,6 +57,22 @@ test('a commit is told once, 10 ms after the first turn that owed it', () => {
   equal(told(), 1);
 });
 
+test('a commit that leaves with something else is not told again, and the next one has its own 10 ms', () => {
+  const { clock, pacing, told } = paced();
+  pacing.note(leading(1));
+  clock.advance(4);
+  pacing.note(nothingOwed);
+  clock.advance(4);
+  pacing.note(leading(2));
+  clock.advance(9);
+  equal(told(), 0);
+  clock.advance(1);
+  equal(told(), 1);
+  pacing.note(nothingOwed);
+  clock.advance(100);
+  equal(told(), 1);
+});
+
 test('nothing fires once it ended', () => {
   const { clock, pacing, over, told } = paced();
   pacing.sent(7);
