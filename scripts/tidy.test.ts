@@ -36,6 +36,7 @@ const pureRoots = [
   'pipeline/src/',
   'crds/src/',
   'router/src/state/',
+  'operator/src/certificates/rotation.ts',
   'operator/src/cluster/check-spec.ts',
   'operator/src/cluster/conditions.ts',
   'operator/src/cluster/config.ts',

@@ -9,6 +9,7 @@ import { dump } from 'js-yaml';
 import { logQuotaBytes } from '../../src/cluster/config.ts';
 import { childKinds, objectsOf } from '../../src/cluster/objects.ts';
 import { imageOf } from '../../src/cluster/pod-template.ts';
+import type { UntypedObject } from '../../src/runtime/kube-object.ts';
 
 const installed = { repository: 'example.io/etl/router', version: '0.2.0' };
 
@@ -67,7 +68,7 @@ const everything = {
 };
 
 function isGolden(name: string, cluster: EtlRouterCluster): void {
-  const file = new URL(`golden/${name}.yaml`, import.meta.url);
+  const file = new URL(`testdata/${name}.yaml`, import.meta.url);
   const text = made(cluster)
     .objects.map((object) => dump(JSON.parse(JSON.stringify(object)), { noRefs: true }))
     .join('---\n');
@@ -84,8 +85,11 @@ test('the objects of a cluster that says everything, once it is founded', () => 
 });
 
 test('pods meet the restricted Pod Security Standard and write to their volume alone', () => {
-  const set = made(clusterOf({})).objects.find(({ kind }) => kind === 'StatefulSet');
-  const { spec } = (set?.['spec'] as { template: { spec: object } }).template as {
+  const set = made(clusterOf({})).objects.find(
+    ({ kind }) => kind === 'StatefulSet',
+  ) as UntypedObject;
+  const { template } = set['spec'] as { readonly template: unknown };
+  const { spec } = template as {
     spec: {
       securityContext: { runAsNonRoot: boolean; seccompProfile: { type: string } };
       containers: { securityContext: unknown; volumeMounts: { name: string; readOnly?: true }[] }[];
