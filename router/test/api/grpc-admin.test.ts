@@ -147,6 +147,7 @@ test('the cluster is one member that leads, and stays alone', async (t) => {
   );
   const { nodeId, lastIndex } = running.router.cluster();
   const raftId = BigInt(nodeId);
+  assert.equal(status.raftId, raftId);
   assert.deepEqual(
     status.members.map((member) => [member.name, member.raftId, member.role, member.healthy]),
     [['1', raftId, MemberRole.LEADER, true]],

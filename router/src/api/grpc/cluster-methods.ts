@@ -81,6 +81,7 @@ function clusterStatus({
     members: all.map((each) => fromMember(each, status)),
     health: healths[router.members.health()],
     version,
+    raftId: BigInt(status.nodeId),
   };
 }
 
