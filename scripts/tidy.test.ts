@@ -50,6 +50,7 @@ const pureRoots = [
   'operator/src/cluster/status.ts',
   'operator/src/cluster/step.ts',
   'operator/src/cluster/view.ts',
+  'operator/src/cluster/word.ts',
   'sidecar/src/engine/tracker.ts',
   'sidecar/src/engine/batcher.ts',
   'sidecar/src/engine/credits.ts',
