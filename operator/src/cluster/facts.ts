@@ -2,7 +2,7 @@
 // taken for the worse by those who would disturb something, which is why most answers here are undefined or false then.
 
 import type { EtlRouterCluster, EtlRouterClusterSpec } from '@etl-router/crds';
-import { podName } from './names.ts';
+import { membersMax, podName } from './names.ts';
 import {
   type ClaimView,
   type ClusterView,
@@ -84,13 +84,16 @@ function leaderOf(
   return leaders.length === 1 ? leaders[0] : undefined;
 }
 
+/** Of members that somebody else added under names that no pod has: nobody is to be there. */
+const strangerOrdinal = 2 ** 32;
+
 function toMember(
   seen: SeenMember,
   leader: MemberWord,
   pods: readonly PodView[],
   words: readonly MemberWord[],
 ): Member {
-  const ordinal = Number(seen.name);
+  const ordinal = /^[1-9]\d{0,9}$/.test(seen.name) ? Number(seen.name) : strangerOrdinal;
   const pod = pods.find((each) => each.ordinal === ordinal);
   const said = words.find((each) => each.ordinal === ordinal);
   const word = said?.raftId === seen.raftId ? said : undefined;
@@ -152,12 +155,12 @@ export function nameOf({ cluster }: Facts, ordinal: number): string {
   return podName(cluster.metadata.name, ordinal);
 }
 
-/** Highest ordinal of a member: by the leader's word, else as the status has it. */
+/** Highest ordinal of a member that has a pod: by the leader's word, else as the status has it. */
 export function highestMember({ members, cluster }: Facts): number {
   const ordinals =
     members?.map(({ ordinal }) => ordinal) ??
     cluster.status?.members?.map(({ ordinal }) => ordinal ?? 0);
-  return Math.max(0, ...(ordinals ?? []));
+  return Math.max(0, ...(ordinals ?? []).filter((ordinal) => ordinal <= membersMax));
 }
 
 /**

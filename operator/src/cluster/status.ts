@@ -6,7 +6,7 @@ import type {
   EtlRouterClusterStatusOperation,
 } from '@etl-router/crds';
 import { type Facts, isOutdated, type Member, nameOf } from './facts.ts';
-import { ports } from './names.ts';
+import { membersMax, ports } from './names.ts';
 import type { Outcome } from './plan.ts';
 import { selectorOf, versionOf } from './pod-template.ts';
 import type { Intent } from './step.ts';
@@ -16,7 +16,11 @@ export function statusOf(outcome: Outcome): EtlRouterClusterStatus {
   const { facts } = outcome;
   const { view, cluster, leader, set } = facts;
   const { metadata, status: known } = cluster;
-  const members = facts.members?.map((member) => toStatus(facts, member)) ?? known?.members;
+  // Members that have no pod here are told by Progressing, while they are removed.
+  const members =
+    facts.members
+      ?.filter(({ ordinal }) => ordinal <= membersMax)
+      .map((member) => toStatus(facts, member)) ?? known?.members;
   const versions = new Set(facts.members?.map(({ word }) => word?.version));
   const [onlyVersion] = versions;
   const clusterID = known?.clusterID ?? (leader?.clusterId === '' ? undefined : leader?.clusterId);

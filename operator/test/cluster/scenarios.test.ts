@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '@etl-router/core';
+import { admit } from '../../../crds/test/support/admission.ts';
+import { kindOf } from '../../../crds/test/support/open-api.ts';
 import { conditionReasons } from '../../src/cluster/conditions.ts';
 import { type Plan, plan } from '../../src/cluster/plan.ts';
 import { noTrouble, Operator } from './operator.ts';
@@ -69,12 +71,18 @@ class Story {
     return raftId === undefined ? undefined : (this.#names.get(raftId) ?? raftId);
   }
 
-  /** Reasons are of the closed lists, whatever happens. */
+  /** Reasons are of the closed lists, and an API server takes the status, whatever happens. */
   #checked(made: Plan): Plan {
     for (const { type, reason } of made.conditions) {
       const known: readonly string[] = conditionReasons[type as keyof typeof conditionReasons];
       assert.ok(known.includes(reason), `${type} ${reason}`);
     }
+    const { problems } = admit(kindOf('EtlRouterCluster'), {
+      ...this.world.cluster,
+      spec: {},
+      status: made.status,
+    });
+    assert.deepEqual(problems, []);
     return made;
   }
 }
@@ -296,4 +304,17 @@ test('a pod whose volume is being deleted is made anew before it becomes a membe
   assert.deepEqual(story.takeActs().slice(0, 3), [
     ...['setReplicas 2', 'deletePod main-2', 'addLearner 2'],
   ]);
+});
+
+test('members that somebody else added are removed, whatever they are called, and get no pods', () => {
+  const story = new Story(3).untilReady();
+  const { group } = story.world;
+  assert.ok(group !== undefined);
+  const stranger = (name: string, raftId: string) => ({ name, raftId, role: 'learner' as const });
+  group.members = [...group.members, stranger('4000000000', '7001')];
+  story.untilReady();
+  group.members = [...group.members, stranger('orders', '7002')];
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), ['removeMember 7001', 'removeMember 7002']);
+  assert.equal(story.world.replicas, 3);
 });
