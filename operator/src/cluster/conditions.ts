@@ -210,7 +210,7 @@ function lateOf(facts: Facts): string | undefined {
   const { view, spec } = facts;
   const text = spec.update?.memberReadyTimeout ?? '10m';
   const late = view.pods.find(
-    ({ ready, createdAtMs }) => !ready && view.nowMs - createdAtMs > timeoutOf(text),
+    ({ ready, unreadySinceMs }) => !ready && view.nowMs - unreadySinceMs > timeoutOf(text),
   );
   if (late === undefined) return undefined;
   const why = late.waitsFor === undefined ? '' : ` (${late.waitsFor})`;

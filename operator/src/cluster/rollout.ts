@@ -99,7 +99,7 @@ function isIdle(facts: Facts, pod: PodView): boolean {
   if (clusterId === undefined) return true;
   if (!isSilent) return false;
   const timeoutMs = parseDuration(facts.spec.update.memberReadyTimeout, 'memberReadyTimeout');
-  return !pod.running || view.nowMs - pod.createdAtMs > timeoutMs;
+  return !pod.running || view.nowMs - pod.unreadySinceMs > timeoutMs;
 }
 
 /** Pods that are deleted now come back as the spec wants them. */

@@ -38,7 +38,8 @@ export interface PodView {
   readonly uid: string;
   /** What a deletion is bound to: a pod that changed since is looked at again first. */
   readonly resourceVersion: string;
-  readonly createdAtMs: number;
+  /** Since when it is not ready, or was not yet; of one that is ready without meaning. */
+  readonly unreadySinceMs: number;
   readonly ready: boolean;
   /** Its container runs; a pod that waits for an image, a node or its next try does not. */
   readonly running: boolean;
@@ -147,10 +148,16 @@ export function toStatefulSetView(object: UntypedObject): StatefulSetView {
 interface PodObject extends KubeObject {
   readonly spec?: { readonly containers?: readonly { readonly image?: string }[] };
   readonly status?: {
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly conditions?: readonly PodCondition[];
     readonly containerStatuses?: readonly ContainerStatus[];
     readonly reason?: string;
   };
+}
+
+interface PodCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly lastTransitionTime?: string;
 }
 
 interface ContainerStatus {
@@ -171,6 +178,7 @@ export function toPodView(cluster: string, object: KubeObject, nowMs: number): P
   const { annotations: marks = {}, deletionTimestamp } = metadata;
   const isTrue = (type: string): boolean =>
     status?.conditions?.some((each) => each.type === type && each.status === 'True') ?? false;
+  const since = status?.conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime;
   const state = status?.containerStatuses?.[0]?.state;
   const unscheduled = isTrue('PodScheduled') ? undefined : 'Unschedulable';
   return {
@@ -178,7 +186,7 @@ export function toPodView(cluster: string, object: KubeObject, nowMs: number): P
     ordinal,
     uid: metadata.uid ?? '',
     resourceVersion: metadata.resourceVersion ?? '',
-    createdAtMs: Date.parse(metadata.creationTimestamp ?? '') || nowMs,
+    unreadySinceMs: Date.parse(since ?? metadata.creationTimestamp ?? '') || nowMs,
     ready: isTrue('Ready'),
     running: state?.running !== undefined,
     waitsFor: state?.waiting?.reason ?? status?.reason ?? unscheduled,

@@ -136,7 +136,7 @@ export class Operator {
       name: `main-${ordinal}`,
       ...{ ordinal, uid, revision, unrecoverable },
       resourceVersion: String(version),
-      createdAtMs: epochMs + pod.createdStep * stepMs,
+      unreadySinceMs: epochMs + pod.unreadyStep * stepMs,
       ready: pod.reportedReady,
       running: pod.reportedRunning,
       waitsFor: pod.isBad ? 'ImagePullBackOff' : undefined,

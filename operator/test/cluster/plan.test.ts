@@ -45,7 +45,7 @@ const pod: fc.Arbitrary<PodView> = fc
     isStuck: fc.boolean(),
     unrecoverable: seldom,
     revision: fc.constantFrom('live', 'live', 'live', 'old', undefined),
-    createdAtMs: fc.constantFrom(0, 1_000_000),
+    unreadySinceMs: fc.constantFrom(0, 1_000_000),
   })
   .map((fields) => ({
     ...fields,

@@ -41,7 +41,7 @@ export interface Claim {
 export interface Pod {
   readonly ordinal: number;
   readonly uid: string;
-  readonly createdStep: number;
+  unreadyStep: number;
   readonly revision: string;
   readonly isBad: boolean;
   readonly claim: Claim;
@@ -244,7 +244,7 @@ export class World {
     this.pods.set(ordinal, {
       ordinal,
       uid: `pod-${this.next()}`,
-      createdStep: this.step,
+      unreadyStep: this.step,
       revision: marks['etl.router/revision'] ?? '',
       isBad: JSON.stringify(template).includes('etl/router:bad'),
       claim,
@@ -365,13 +365,17 @@ export class World {
     const hasPart = disk.group?.members.some(({ raftId }) => raftId === disk.raftId) === true;
     const ready = running && hasPart && disk.group?.leader !== undefined;
     if (pod.nodeLost) {
-      if (pod.reportedReady) pod.version = this.next();
+      if (pod.reportedReady) {
+        pod.version = this.next();
+        pod.unreadyStep = this.step;
+      }
       pod.reportedReady = false;
       return;
     }
     // That a container runs is told at once, that it is ready when the next probe is due.
     if (running === pod.reportedRunning && !this.chance(0.7)) return;
     if (running === pod.reportedRunning && ready === pod.reportedReady) return;
+    if (pod.reportedReady && !ready) pod.unreadyStep = this.step;
     pod.reportedRunning = running;
     pod.reportedReady = ready;
     pod.version = this.next();
