@@ -37,6 +37,9 @@ ${render(engine)}
 ## Router
 
 ${render(router)}
+Beside these stand the metrics that prom-client collects of the process, \`process_*\` and \`nodejs_*\`. Its
+\`nodejs_eventloop_lag_*\` include the 50 ms in which it looks once; the delay above does not.
+
 ## Operator
 
 Served at \`/metrics\` of the operator's port for probes. What any operator has is named as controller-runtime and client-go

@@ -4,8 +4,11 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { LoopDelay } from './protocol.ts';
 
-/** The timer that is watched: what it takes by itself is no delay. */
-const resolutionMs = 20;
+/**
+ * The timer that is watched: what it takes by itself is no delay. It wakes a thread that has nothing to do, so it is as
+ * slow as half of the usual heartbeat, beyond which a delay matters.
+ */
+const resolutionMs = 50;
 
 export class LoopWatch {
   readonly #histogram: ReturnType<typeof monitorEventLoopDelay>;
