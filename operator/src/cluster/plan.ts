@@ -24,6 +24,8 @@ export interface Plan {
   readonly conditions: readonly ConditionClaim[];
   /** Applied in this order. When one of them was not so already, the act has to wait for the next run. */
   readonly objects: readonly UntypedObject[];
+  /** Objects of the cluster that the spec does not ask for any more: deleted, as they were seen. */
+  readonly unwanted: readonly UntypedObject[];
   readonly act: Act | undefined;
   /** Said when the act was made. */
   readonly events: readonly EventClaim[];
@@ -64,6 +66,7 @@ export function plan(view: ClusterView): Plan {
     status: statusOf(outcome),
     conditions: conditionsOf(outcome),
     objects: halt === undefined ? (desired?.objects ?? []) : [],
+    unwanted: halt === undefined ? unwantedObjects(facts) : [],
     act: made,
     events: isIntended ? eventsOf(facts, step) : [],
     requeueAfterMs: pauseOf(outcome, made, isCurrent),
@@ -91,6 +94,13 @@ function desiredObjects(facts: Facts) {
   });
 }
 
+/** The budget, where there is to be none. Where only the voters are not known it stays. */
+function unwantedObjects({ cluster, view }: Facts): readonly UntypedObject[] {
+  const budget = view.objects.get(`PodDisruptionBudget/${cluster.metadata.name}`);
+  const isOurs = budget !== undefined && ownerOf(budget) === cluster.metadata.uid;
+  return isOurs && cluster.spec.disruptionBudget === 'none' ? [budget] : [];
+}
+
 function haltOf(
   facts: Facts,
   faults: readonly string[],
@@ -113,9 +123,12 @@ function haltOf(
 }
 
 function isForeign(live: UntypedObject | undefined, wanted: UntypedObject): boolean {
-  const owner = ({ metadata }: UntypedObject): string | undefined =>
-    metadata.ownerReferences?.find(({ controller }) => controller === true)?.uid;
-  return live !== undefined && owner(live) !== owner(wanted);
+  return live !== undefined && ownerOf(live) !== ownerOf(wanted);
+}
+
+/** The uid of the object's controller. */
+function ownerOf({ metadata }: UntypedObject): string | undefined {
+  return metadata.ownerReferences?.find(({ controller }) => controller === true)?.uid;
 }
 
 /** What comes first. `isCurrent`: pods that are made now are as the spec wants them. */

@@ -59,6 +59,8 @@ export class Operator {
     this.lastPlan = plan;
     if (!this.#writeStatus(view, plan) || world.chance(trouble.dies)) return this.#die();
     const sent = plan.objects.filter((object) => this.#apply(view, object, trouble));
+    for (const { kind, metadata } of plan.unwanted)
+      world.objects.delete(`${kind}/${metadata.name}`);
     if (sent.length > 0) return;
     if (plan.act === undefined || plan.act.kind === 'record') return;
     if (world.chance(trouble.dies)) return this.#die();

@@ -318,3 +318,32 @@ test('members that somebody else added are removed, whatever they are called, an
   assert.deepEqual(story.takeActs(), ['removeMember 7001', 'removeMember 7002']);
   assert.equal(story.world.replicas, 3);
 });
+
+test('a budget follows the voters, and goes when none is wanted', () => {
+  const story = new Story(5).untilReady().pass(2);
+  const budget = () => story.world.objects.get('PodDisruptionBudget/main');
+  const most = () =>
+    (budget()?.['spec'] as { maxUnavailable?: number } | undefined)?.maxUnavailable;
+  assert.equal(most(), 2);
+  story.world.setSpec({ replicas: 1 });
+  story.untilReady().pass(2);
+  assert.equal(most(), 0);
+  story.world.setSpec({ disruptionBudget: 'none' });
+  story.pass(2);
+  assert.equal(budget(), undefined);
+});
+
+test('an object of somebody else under a name of ours is left alone, and said', () => {
+  const story = new Story(3).untilReady();
+  const live = story.world.objects.get('Service/main');
+  assert.ok(live !== undefined);
+  story.world.objects.set('Service/main', {
+    ...live,
+    metadata: { ...live.metadata, ownerReferences: [] },
+  });
+  story.world.setSpec({ version: 'v2' });
+  story.pass(20);
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.says('Accepted'), 'False ResourceConflict');
+  assert.equal(story.says('Available'), 'True QuorumAvailable');
+});
