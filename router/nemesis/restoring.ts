@@ -5,7 +5,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { toEtlError } from '@etl-router/core';
 import { sameReads } from './checks.ts';
-import type { Cluster } from './cluster.ts';
+import { type Cluster, until } from './cluster.ts';
 import { readLane } from './lane-clients.ts';
 import type { Member } from './member.ts';
 import { recoveryMaxMs } from './process-scenarios.ts';
@@ -116,7 +116,9 @@ async function checkRestored(
   { revision, backedUp, lanes }: Expected,
 ): Promise<void> {
   for (const member of cluster.members) {
-    const shown = await listed(member);
+    // The connection to one that was killed is made again a moment after its start.
+    const answers = `member ${member.name} answers`;
+    const shown = await until(recoveryMaxMs, answers, () => listed(member).catch(() => undefined));
     if (shown !== backedUp)
       throw new Error(`member ${member.name} holds ${shown} after a restore of ${backedUp}`);
     const jumped = await revisionOf(cluster, member);
