@@ -62,24 +62,31 @@ async function writableByAll({ keyFile }: TlsFiles): Promise<string> {
   return out;
 }
 
+/** What a member heard from another. */
+function heardFrom(from: Member, { heard }: Member): number {
+  return heard.messages.filter((message) => message.from === from.peer.id).length;
+}
+
 /** One heartbeat arrives. */
 async function isReached(from: Member, to: Member): Promise<void> {
   from.transport.setPeers([to.peer]);
-  const before = to.heard.messages.length;
-  const reached = to.heard.until(({ messages }) => messages.length > before);
+  const before = heardFrom(from, to);
+  const reached = to.heard.until(() => heardFrom(from, to) > before);
   await repeatUntil(reached, () => from.transport.send([heartbeat(from.peer.id, to.peer.id)]));
 }
 
 /** An attempt fails, and nothing arrives. */
 async function isNotReached(from: Member, to: Member): Promise<void> {
-  const { heard, transport, peer } = from;
-  const arrived = (): number => to.heard.messages.filter((one) => one.from === peer.id).length;
-  const before = arrived();
+  const { heard, transport } = from;
+  const before = heardFrom(from, to);
   const toldBefore = heard.unreachable.length;
+  const arrived = to.heard.until(() => heardFrom(from, to) > before);
+  const refused = heard.until(({ unreachable }) => unreachable.length > toldBefore);
   transport.setPeers([to.peer]);
-  await heard.until(({ unreachable }) => unreachable.length > toldBefore);
+  transport.send([heartbeat(from.peer.id, to.peer.id)]);
+  await Promise.race([refused, arrived]);
   transport.setPeers([]);
-  assert.equal(arrived(), before);
+  assert.equal(heardFrom(from, to), before);
 }
 
 test(
@@ -154,20 +161,24 @@ test(
     const old = await Authority.create(members, 'old');
     const next = await Authority.create(members, 'next');
     const clock = new ManualClock();
+    const unusable = Promise.withResolvers<void>();
+    const logger = { ...silentLogger, warn: () => unusable.resolve() };
     const own = await old.issue('m1', 'DNS:m1');
     const renewed = await next.issue('m1', 'DNS:m1');
-    const listening = await members.add({ id: 1, security: own, clock });
+    const listening = await members.add({ id: 1, security: own, clock, logger });
     const before = await members.add({ id: 2, security: await old.issue('m2', 'DNS:m2') });
     const after = await members.add({ id: 3, security: await next.issue('m3', 'DNS:m3') });
     await isReached(before, listening);
     await isNotReached(after, listening);
     await writeFile(own.certFile, 'no certificate');
-    await clock.advanceAsync(5000);
+    clock.advance(5000);
+    await unusable.promise;
     await isReached(before, listening);
     await copyFile(renewed.certFile, own.certFile);
     await copyFile(renewed.keyFile, own.keyFile);
     await copyFile(renewed.caFile, own.caFile);
-    await repeatUntil(isReached(after, listening), () => clock.advance(5000));
+    clock.advance(5000);
+    await isReached(after, listening);
     before.transport.setPeers([]);
     await isNotReached(before, listening);
   }),
