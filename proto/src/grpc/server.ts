@@ -1,7 +1,8 @@
 // Generated services on a grpc-js server. A handler throws EtlErrors; whatever else it throws reaches the caller as
 // ETL_INTERNAL without its text, and the owner of the server in full.
 
-import type { EventEmitter } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
+import type { Server as NetServer, Socket } from 'node:net';
 import type { DescMessage, DescMethod, DescService, MessageInitShape } from '@bufbuild/protobuf';
 import { EtlError, isEtlError, toEtlError } from '@etl-router/core';
 import {
@@ -49,6 +50,18 @@ export function createServer(options: ServerOptions = {}): Server {
   return server;
 }
 
+/** How grpc-js keeps what it listens with; not part of its types. */
+interface Listening {
+  readonly http2Servers?: ReadonlyMap<NetServer, unknown>;
+}
+
+function listenersOf(server: Server): readonly NetServer[] {
+  return [...((server as unknown as Listening).http2Servers?.keys() ?? [])];
+}
+
+/** Connections of a server, also those that have not spoken yet: grpc-js knows of those that have. */
+const socketsOf = new WeakMap<Server, Set<Socket>>();
+
 /** Binds `server` to `address` (`host:port`; port 0 takes a free one) and returns the port. Rejects with the cause. */
 export function bindServer(
   server: Server,
@@ -57,23 +70,41 @@ export function bindServer(
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(address, credentials, (error, port) => {
-      if (error === null) resolve(port);
-      else reject(error);
+      if (error !== null) return reject(error);
+      watchSockets(server);
+      resolve(port);
     });
   });
 }
 
-/** Takes no new calls, lets those in progress end until `signal` aborts, then cuts them off. */
-export function closeServer(server: Server, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const force = (): void => server.forceShutdown();
-    server.tryShutdown(() => {
-      signal.removeEventListener('abort', force);
-      resolve();
+function watchSockets(server: Server): void {
+  const sockets = socketsOf.get(server) ?? new Set();
+  socketsOf.set(server, sockets);
+  for (const listener of listenersOf(server)) {
+    listener.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
     });
-    if (signal.aborted) force();
-    else signal.addEventListener('abort', force, { once: true });
-  });
+  }
+}
+
+/**
+ * Takes no new calls, lets those in progress end until `signal` aborts, then cuts off whatever is connected. Resolves
+ * when nothing is: grpc-js alone would wait for ever for a session that broke as it began to close, and for a peer that
+ * does not finish its handshake.
+ */
+export async function closeServer(server: Server, signal: AbortSignal): Promise<void> {
+  const listeners = listenersOf(server).filter(({ listening }) => listening);
+  const ended = Promise.all(listeners.map((listener) => once(listener, 'close')));
+  const shutDown = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+  const force = (): void => {
+    server.forceShutdown();
+    for (const socket of socketsOf.get(server) ?? []) socket.destroy();
+  };
+  if (signal.aborted) force();
+  else signal.addEventListener('abort', force, { once: true });
+  await (listeners.length === 0 ? shutDown : ended);
+  signal.removeEventListener('abort', force);
 }
 
 export interface ServiceOptions {
