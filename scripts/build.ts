@@ -1,5 +1,5 @@
 // Bundles each process into a folder of its own with esbuild: `npm run build` makes dist/etlctl, `npm run build router`
-// dist/router, which is what an image holds. Native modules and files that are read at run time stay beside the bundle.
+// dist/router and so on, which is what an image holds. Native modules and files that are read at run time stay beside the bundle.
 
 import { execFileSync } from 'node:child_process';
 import {
@@ -57,6 +57,7 @@ const bundles: { readonly [name: string]: Bundle } = {
     native: ['classic-level'],
     files: ['router/src/api/graphql/schema.graphql'],
   },
+  operator: { entries: { main: 'operator/src/main.ts' }, outdir: 'dist/operator' },
 };
 
 /** Packages that read their proto files from the folder of their sources. */
@@ -140,7 +141,7 @@ function copyModule(module: string, to: string): void {
     const platform = /prebuilds\/([^/]+)/.exec(path)?.[1];
     return platform === undefined || /^linux-(x64|arm64)$/.test(platform);
   };
-  const isSource = (path: string): boolean => /\/(deps|binding\.cc|.*\.md)$/.test(path);
+  const isSource = (path: string): boolean => /\/(deps|test|binding\.cc|.*\.md)$/.test(path);
   cpSync(from, `${to}/${module}`, {
     recursive: true,
     filter: (path) => isNeeded(path) && !isSource(path),
@@ -166,7 +167,10 @@ function bytesOf({ outputs }: Metafile): number {
   return Object.values(outputs).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
+/** The commit, which who builds from a copy without its history says in ETL_COMMIT. */
 function commit(): string {
+  const given = process.env['ETL_COMMIT'];
+  if (given !== undefined) return given.slice(0, 7);
   try {
     return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
       encoding: 'utf8',

@@ -1,0 +1,105 @@
+// Builds the images with whatever builds images here: `npm run images` makes all, `npm run images router` one. Each is
+// written to dist/images/<name>.tar, which `kind load image-archive`, `ctr images import` and `docker load` read.
+// IMAGE_TAG names their tag (dev), IMAGE_BUILDER the program, BASE the image that Node comes from.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import process from 'node:process';
+import { type Builder, builders, type Command, commandsOf, probeOf } from './images/builder.ts';
+
+const images = ['router', 'operator'];
+/** Makes the base image where there may be no registry, and keeps it where buildah finds it. */
+const clusterScript = 'e2e/cluster/cluster.sh';
+
+/** A reason to stop that is told in one line. */
+class Refusal extends Error {}
+
+try {
+  makeImages(process.argv.slice(2));
+} catch (error) {
+  const isFailedCommand = error instanceof Error && 'status' in error;
+  if (!(error instanceof Refusal) && !isFailedCommand) throw error;
+  process.stderr.write(`images: ${error.message}\n`);
+  process.exitCode = 1;
+}
+
+function makeImages(named: readonly string[]): void {
+  const wanted = named.length > 0 ? named : images;
+  const unknown = wanted.find((name) => !images.includes(name));
+  if (unknown !== undefined) {
+    throw new Refusal(`there is no image ${unknown}; there are ${images.join(' and ')}`);
+  }
+  const tag = process.env['IMAGE_TAG'] ?? 'dev';
+  if (!/^[\w][\w.-]{0,127}$/.test(tag)) throw new Refusal(`IMAGE_TAG ${tag} is not a tag`);
+  const builder = chooseBuilder(process.env['IMAGE_BUILDER']);
+  run([process.execPath, '--conditions=etl-source', 'scripts/build.ts', ...wanted]);
+  mkdirSync('dist/images', { recursive: true });
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  const common = {
+    version,
+    revision: git('rev-parse', 'HEAD') ?? 'unknown',
+    timestamp: git('log', '-1', '--format=%ct') ?? '0',
+    base: process.env['BASE'],
+    store: builder === 'buildah' ? prepareStore() : undefined,
+  };
+  for (const name of wanted) {
+    const archive = `dist/images/${name}.tar`;
+    const reference = `docker.io/etl-router/${name}:${tag}`;
+    rmSync(archive, { force: true });
+    for (const command of commandsOf(builder, { ...common, name, archive, reference }))
+      run(command);
+    const sizeMib = Math.round(statSync(archive).size / 2 ** 20);
+    process.stdout.write(`${archive} ${reference} (${sizeMib} MiB)\n`);
+  }
+}
+
+function chooseBuilder(named: string | undefined): Builder {
+  if (named === undefined) {
+    const found = builders.find(works);
+    if (found !== undefined) return found;
+    throw new Refusal(
+      'nothing here builds images: start Docker, or install podman or buildah (e2e/cluster/cluster.sh deps does on Debian)',
+    );
+  }
+  const builder = builders.find((each) => each === named);
+  if (builder === undefined) {
+    throw new Refusal(`IMAGE_BUILDER is ${named}; it can be ${builders.join(', ')}`);
+  }
+  if (works(builder)) return builder;
+  throw new Refusal(`${probeOf(builder).join(' ')} fails: ${builder} is not here or can not work`);
+}
+
+function works(builder: Builder): boolean {
+  const [program, ...rest] = probeOf(builder);
+  try {
+    execFileSync(program, rest, { stdio: 'ignore', timeout: 30_000 });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** With buildah the base is one that the local cluster made, unless BASE or a storage configuration names another. */
+function prepareStore(): string | undefined {
+  const { BASE, CONTAINERS_STORAGE_CONF, CLUSTER_CACHE } = process.env;
+  const isTold = BASE !== undefined || CONTAINERS_STORAGE_CONF !== undefined;
+  if (isTold || !existsSync(clusterScript)) return undefined;
+  run([clusterScript, 'base-image']);
+  return `${CLUSTER_CACHE ?? `${homedir()}/.cache/local-cluster`}/buildah`;
+}
+
+function run([program, ...rest]: Command): void {
+  execFileSync(program, rest, { stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+function git(...rest: string[]): string | undefined {
+  try {
+    return execFileSync('git', rest, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  } catch {
+    return undefined;
+  }
+}
