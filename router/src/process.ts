@@ -27,6 +27,7 @@ import type { ApiAddresses } from './raft/transport.ts';
 import { registerLogMetrics, registerRouterMetrics } from './router-metrics.ts';
 import { Router, type RouterParts } from './server/router.ts';
 import { ThreadHealth } from './thread-health.ts';
+import { Certificates } from './tls/certificates.ts';
 
 export interface StartRouterOptions
   extends Pick<RouterParts, 'plan' | 'checks' | 'guarantee' | 'deadLetterHolders'> {
@@ -148,10 +149,10 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
 
 /** A leader that stops hands over first, so that nobody waits for an election. Never throws. */
 async function handOver(router: Router, logger: Logger): Promise<void> {
-  const { role, failure } = router.cluster();
-  const voters = router.members.list().filter((member) => member.role !== 'learner');
-  if (role !== 'leader' || failure !== undefined || voters.length < 2) return;
   try {
+    const { role, failure } = router.cluster();
+    const voters = router.members.list().filter((member) => member.role !== 'learner');
+    if (role !== 'leader' || failure !== undefined || voters.length < 2) return;
     const signal = AbortSignal.timeout(handOverMaxMs);
     const leader = await router.members.transfer(undefined, { signal });
     logger.info({ leader }, 'leadership is handed over');
@@ -266,10 +267,11 @@ async function serveGrpc(scope: Scope): Promise<Address> {
       metrics: registry,
       member,
       stopping: stopping.signal,
+      isClosed: config.apiTls !== undefined,
     },
     logger,
   );
-  const port = await bindGrpc(server, address);
+  const port = await bindGrpc(server, address, await credentialsOf(scope));
   address = { ...address, port };
   services.setServing(true);
   opened.addServer(async () => {
@@ -280,12 +282,23 @@ async function serveGrpc(scope: Scope): Promise<Address> {
   return address;
 }
 
+/** Those of the configuration, which follow their files; without any the API is open to whoever reaches it. */
+async function credentialsOf({ options, clock, opened }: Scope): Promise<ServerCredentials> {
+  const { config, logger } = options;
+  if (config.apiTls === undefined) return ServerCredentials.createInsecure();
+  const what = 'certificates of the gRPC API';
+  const certificates = await Certificates.open({ files: config.apiTls, what, logger });
+  opened.add(() => certificates.close());
+  return certificates.listen(clock);
+}
+
 async function bindGrpc(
   server: ReturnType<typeof createServer>,
   address: Address,
+  credentials: ServerCredentials,
 ): Promise<number> {
   try {
-    return await bindServer(server, formatAddress(address), ServerCredentials.createInsecure());
+    return await bindServer(server, formatAddress(address), credentials);
   } catch (cause) {
     server.forceShutdown();
     const [code] = /\bE[A-Z]{3,}\b/.exec(String(cause)) ?? [];

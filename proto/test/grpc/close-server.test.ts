@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { bindServer, closeServer, createServer, type Implementation } from '@etl-router/proto/grpc';
+import { bindServer, closeServer, createServer } from '@etl-router/proto/grpc';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
-import { type RawTransform, startServer } from './fixture.ts';
+import { startServer } from './fixture.ts';
 
 interface Listeners {
   readonly http2Servers: ReadonlyMap<unknown, { readonly sessions: Set<ServerHttp2Session> }>;
@@ -70,12 +70,15 @@ test('a server that is cut off ends connections on which nobody has said anythin
 
 test('a server that is cut off ends the calls in progress', async (t) => {
   const begun = Promise.withResolvers<AbortSignal>();
-  const processBatch: Implementation<RawTransform>['processBatch'] = (_request, { signal }) => {
-    begun.resolve(signal);
-    return new Promise(() => undefined);
-  };
-  const fixture = await startServer(t, { transform: { processBatch } });
-  const refused = assert.rejects(fixture.transform().processBatch(Buffer.alloc(0)), {
+  const fixture = await startServer(t, {
+    transform: {
+      processBatch: (_request, { signal }) => {
+        begun.resolve(signal);
+        return new Promise(() => undefined);
+      },
+    },
+  });
+  const refused = assert.rejects(fixture.transform().processBatch({}), {
     code: 'ETL_UNAVAILABLE',
   });
   const signal = await begun.promise;

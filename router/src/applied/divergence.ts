@@ -127,11 +127,19 @@ export class Divergence {
     const digest = hash.digest();
     const round = this.#round(index);
     round.own = digest.toString('hex');
-    void (this.onDigest?.(index, digest) ?? Promise.resolve()).finally(() => {
+    void this.#report(index, digest).then(() => {
       round.isReported = true;
       this.#conclude(index);
     });
     this.#judge(index);
+  }
+
+  async #report(index: number, digest: Uint8Array): Promise<void> {
+    try {
+      await this.onDigest?.(index, digest);
+    } catch {
+      // That nobody could be told is no reason to go on with a wrong state.
+    }
   }
 
   #round(index: number): Round {

@@ -2,7 +2,7 @@
 // a sync joins the next batch. The first error ends the log for good: what reached the disk is unknown from then on,
 // so it must never write, sync or promise again.
 
-import { assert, type Clock, EtlError, isEtlError } from '@etl-router/core';
+import { assert, type Clock, EtlError } from '@etl-router/core';
 import { roundUp } from './bytes.ts';
 import { onDisk, storageCorrupt, storageFailed } from './disk.ts';
 import { type Frame, frameBytes, logKey } from './frames.ts';
@@ -351,7 +351,10 @@ async function createLog(
   return build({ view: new LogView(), tail: new LogTail(), writer, sealed: new Map() });
 }
 
-/** What was left where no log is said to be may be the beginning of one, and nothing that anybody was told of. */
+/**
+ * What was left where no log is said to be may be the beginning of one, whole since a segment gets its name last, and
+ * nothing that anybody was told of.
+ */
 async function checkLeftovers(options: LogOptions, numbers: readonly number[]): Promise<void> {
   const { directory } = options;
   const isUsed = async (): Promise<boolean> => {
@@ -361,12 +364,7 @@ async function checkLeftovers(options: LogOptions, numbers: readonly number[]): 
     return view.hardState.term > 0 || view.lastIndex > 0;
   };
   if (numbers.length === 0) return;
-  const used = await isUsed().catch((error: unknown) => {
-    // The first segment of a log whose making was interrupted.
-    if (isEtlError(error) && error.code === 'ETL_STORAGE_CORRUPT') return false;
-    throw error;
-  });
-  if (used)
+  if (await isUsed())
     throw storageCorrupt(
       directory,
       0,

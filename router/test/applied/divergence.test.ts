@@ -30,7 +30,7 @@ async function member(value: number, count = 3) {
   const sha256 = await told.promise;
   const note = (raftId: number, digest: Uint8Array): void =>
     divergence.note({ kind: 'report', index: 7n, raftId: BigInt(raftId), sha256: digest });
-  return { divergence, sha256, note, alarms, remembered, endReport: reported.resolve };
+  return { divergence, sha256, note, alarms, remembered, report: reported };
 }
 
 const other: Uint8Array = new Uint8Array(32).fill(9);
@@ -72,13 +72,15 @@ test('a member that differs goes on until the others can know it, or can not be 
   await assert.rejects(divergence.check(), { code: 'ETL_STATE_DIVERGED' });
   assert.deepEqual(alarms, [{ index: 7, diverged: [1] }]);
 
-  const untold = await member(2);
-  untold.note(2, theirs);
-  untold.note(3, theirs);
-  await untold.divergence.check();
-  untold.endReport();
-  await new Promise(setImmediate);
-  await assert.rejects(untold.divergence.check(), { code: 'ETL_STATE_DIVERGED' });
+  for (const end of ['resolve', 'reject'] as const) {
+    const untold = await member(2);
+    untold.note(2, theirs);
+    untold.note(3, theirs);
+    await untold.divergence.check();
+    untold.report[end](new Error('no leader') as never);
+    await new Promise(setImmediate);
+    await assert.rejects(untold.divergence.check(), { code: 'ETL_STATE_DIVERGED' });
+  }
 });
 
 test('a member that agrees with a majority goes on and tells of the one that does not', async () => {

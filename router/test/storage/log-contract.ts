@@ -296,6 +296,14 @@ function damage(on: On): void {
     await replaceFile(disk, `${directory}/0000000000000001.log.tmp`, Buffer.from('left'));
     await (await openLog(disk, directory, { create: true })).close();
     assert.deepEqual(await disk.list(directory), ['0000000000000001.log']);
+    // A segment gets its name once it is whole: a broken one is damage, and may have held entries.
+    const first = `${directory}/0000000000000001.log`;
+    const whole = (await readWhole(disk, first)) as Uint8Array;
+    await replaceFile(disk, first, whole.slice(0, 100));
+    await assert.rejects(openLog(disk, directory, { create: true }), {
+      code: 'ETL_STORAGE_CORRUPT',
+    });
+    await replaceFile(disk, first, whole);
     // No creation leaves more than the first segment.
     await replaceFile(disk, `${directory}/0000000000000009.log`, Buffer.from('kept'));
     await assert.rejects(openLog(disk, directory, { create: true }), {
