@@ -133,6 +133,8 @@ function environment({ metadata }: EtlRouterCluster): readonly Json[] {
     { name: 'RAFT_NODE_ID', ...field("metadata.labels['apps.kubernetes.io/pod-index']") },
     { name: 'ETL_ADVERTISE_ADDR', value: `${host}:${ports.grpc}` },
     { name: 'ETL_ADVERTISE_HTTP_ADDR', value: `${host}:${ports.http}` },
+    { name: 'ETL_ACCESS_NAMESPACE', value: metadata.namespace },
+    { name: 'ETL_ACCESS_CLUSTER', value: metadata.name },
   ];
 }
 

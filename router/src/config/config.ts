@@ -3,6 +3,7 @@
 
 import { EtlError, type LogLevel } from '@etl-router/core';
 import type { PeerSecurity } from '../raft/grpc/security.ts';
+import type { TlsFiles } from '../tls/certificates.ts';
 import { type ConfigFile, type FileValue, readConfigFile } from './config-file.ts';
 import {
   type Address,
@@ -12,6 +13,13 @@ import {
   parseSetting,
   type SettingValue,
 } from './parse.ts';
+import {
+  accessOf,
+  apiTlsOf,
+  checkSecurity,
+  type KubernetesAccess,
+  peerSecurityOf,
+} from './security.ts';
 import { type Setting, settings } from './settings.ts';
 
 /** Where a value came from. */
@@ -31,6 +39,10 @@ export interface RouterConfig {
   readonly ownPeerAddress: Address | undefined;
   /** How the members prove who they are; only with peers. */
   readonly security: PeerSecurity;
+  /** Certificates of the gRPC API, which demands one of each caller then; undefined: it is open. */
+  readonly apiTls: TlsFiles | undefined;
+  /** Who decides what callers of HTTP may do; undefined: it is open. */
+  readonly access: KubernetesAccess | undefined;
   readonly dataDirectory: string;
   readonly logLevel: LogLevel;
   readonly cluster: {
@@ -86,7 +98,10 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   for (const setting of settings)
     chosen.set(setting.key, choose(setting, { input, fileValues, faults }));
   const warnings: string[] = [];
-  if (faults.length === 0) checkTogether(chosen, faults, warnings);
+  if (faults.length === 0) {
+    checkTogether(chosen, faults, warnings);
+    checkSecurity((key) => chosen.get(key)?.value, input.env, faults);
+  }
   for (const { key, help, hasNoEffect } of settings) {
     if (hasNoEffect !== true || chosen.get(key)?.source === 'default') continue;
     warnings.push(`${key}: ${help}`);
@@ -101,7 +116,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     const { value, source } = chosen.get(key) as Chosen;
     return { key, text: textOf(value), source };
   });
-  return { config: toConfig(chosen), origin, warnings };
+  return { config: toConfig(chosen, input.env), origin, warnings };
 }
 
 interface Choice {
@@ -175,7 +190,6 @@ function checkTogether(
   }
   if (peers.length > 0) warnOfUnadvertised(chosen, warnings);
   checkPeers(chosen, faults, warnings);
-  checkSecurity(chosen, faults);
   checkPorts(chosen, faults);
 }
 
@@ -241,37 +255,6 @@ function warnOfUnadvertised(chosen: ReadonlyMap<string, Chosen>, warnings: strin
   }
 }
 
-const tlsKeys = ['node.raft_ca_file', 'node.raft_cert_file', 'node.raft_key_file'] as const;
-
-/** Members prove who they are to each other, unless all of them are on this machine or it is waived in words. */
-function checkSecurity(chosen: ReadonlyMap<string, Chosen>, faults: string[]): void {
-  const given = tlsKeys.filter((key) => chosen.get(key)?.value !== undefined);
-  const peers = chosen.get('node.peers')?.value as readonly Peer[];
-  const own = chosen.get('node.raft_addr')?.value as Address | undefined;
-  if (peers.length > 0 && own === undefined)
-    faults.push('node.raft_addr: is off, but there are peers; give the address they reach');
-  if (given.length > 0 && given.length < tlsKeys.length) {
-    const missing = tlsKeys.filter((key) => !given.includes(key));
-    faults.push(`${missing.join(', ')}: missing; TLS needs all of ${tlsKeys.join(', ')}`);
-  }
-  if (given.length > 0 || chosen.get('node.insecure')?.value === true) return;
-  const outside = [
-    ...peers.map(({ address }) => address),
-    ...(own === undefined ? [] : [own]),
-  ].find(({ host }) => !/^(127\.[\d.]+|::1|localhost)$/.test(host));
-  if (peers.length === 0 || outside === undefined) return;
-  faults.push(
-    `node.peers: ${formatAddress(outside)} is not on this machine, and without TLS anyone who reaches it can take part; give --raft-ca-file, --raft-cert-file and --raft-key-file, or --insecure`,
-  );
-}
-
-function securityOf(chosen: ReadonlyMap<string, Chosen>): PeerSecurity {
-  const [caFile, certFile, keyFile] = tlsKeys.map((key) => chosen.get(key)?.value as string);
-  if (caFile === undefined || certFile === undefined || keyFile === undefined)
-    return { insecure: true };
-  return { caFile, certFile, keyFile };
-}
-
 function checkPorts(chosen: ReadonlyMap<string, Chosen>, faults: string[]): void {
   const keys = ['node.listen_addr', 'node.raft_addr', 'node.http_addr', 'node.metrics_addr'];
   const seen = new Map<string, string>();
@@ -298,7 +281,7 @@ function textOf(value: SettingValue): string {
   return typeof value === 'object' ? formatAddress(value as Address) : String(value);
 }
 
-function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
+function toConfig(chosen: ReadonlyMap<string, Chosen>, env: ConfigInput['env']): RouterConfig {
   const value = <T>(key: string): T => chosen.get(key)?.value as T;
   const metricsPort = value<number>('metrics.port');
   const metrics = value<Address | undefined>('node.metrics_addr');
@@ -317,7 +300,9 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>): RouterConfig {
     metricsAddress: value<boolean>('metrics.enabled') ? metricsAddress : undefined,
     peers: othersOf(chosen),
     ownPeerAddress: ownEntryOf(chosen)?.address,
-    security: securityOf(chosen),
+    security: peerSecurityOf(value),
+    apiTls: apiTlsOf(value),
+    access: accessOf(value, env),
     dataDirectory: value('node.data_dir'),
     logLevel: value('node.log_level'),
     cluster: {

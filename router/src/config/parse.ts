@@ -39,6 +39,7 @@ export function parseSetting(setting: Setting, text: string, numberKeepsHost?: s
         ? { value: text }
         : { fault: `needs one of ${type.of.join(', ')}` };
     case 'text':
+      if (text === '' && type.emptyAllowed === true) return { value: undefined };
       return text.length >= 1 && text.length <= type.maxLength && !hasControls(text)
         ? { value: text }
         : { fault: `needs 1 to ${type.maxLength} printable characters` };

@@ -6,7 +6,8 @@ export type SettingType =
   | { readonly kind: 'integer'; readonly min: number; readonly max: number }
   | { readonly kind: 'ratio' }
   | { readonly kind: 'boolean' }
-  | { readonly kind: 'text'; readonly maxLength: number }
+  /** Empty where allowed: none. */
+  | { readonly kind: 'text'; readonly maxLength: number; readonly emptyAllowed?: true }
   /** Empty where allowed: none. */
   | { readonly kind: 'path'; readonly emptyAllowed?: true }
   /** `host:port` or `[v6]:port`; `off` where allowed. A bare port in a variable keeps the default's host. */
@@ -141,6 +142,70 @@ export const settings: readonly Setting[] = [
     help: 'Lets members talk without TLS beyond this machine.',
     flag: 'insecure',
     env: ['ETL_INSECURE'],
+  },
+  {
+    key: 'node.tls_ca_file',
+    type: { kind: 'path', emptyAllowed: true },
+    defaultText: '',
+    help: 'PEM file with the authority that signs the certificates of callers of the gRPC API. With it the API demands one of each caller.',
+    flag: 'tls-ca-file',
+    env: ['ETL_TLS_CA_FILE'],
+  },
+  {
+    key: 'node.tls_cert_file',
+    type: { kind: 'path', emptyAllowed: true },
+    defaultText: '',
+    help: 'PEM file with the certificate of the gRPC API.',
+    flag: 'tls-cert-file',
+    env: ['ETL_TLS_CERT_FILE'],
+  },
+  {
+    key: 'node.tls_key_file',
+    type: { kind: 'path', emptyAllowed: true },
+    defaultText: '',
+    help: 'PEM file with the key of that certificate.',
+    flag: 'tls-key-file',
+    env: ['ETL_TLS_KEY_FILE'],
+  },
+  {
+    key: 'node.access',
+    type: { kind: 'choice', of: ['open', 'kubernetes'] },
+    defaultText: 'open',
+    help: 'Who may use GraphQL and backups over HTTP: whoever reaches the port, or whoever shows a bearer token that Kubernetes knows and has a right to `etlrouterclusters/graphql`.',
+    flag: 'access',
+    env: ['ETL_ACCESS'],
+  },
+  {
+    key: 'node.access_namespace',
+    type: { kind: 'text', maxLength: 63, emptyAllowed: true },
+    defaultText: '',
+    help: 'Namespace of the EtlRouterCluster that this router belongs to.',
+    flag: 'access-namespace',
+    env: ['ETL_ACCESS_NAMESPACE'],
+  },
+  {
+    key: 'node.access_cluster',
+    type: { kind: 'text', maxLength: 253, emptyAllowed: true },
+    defaultText: '',
+    help: 'Name of that EtlRouterCluster.',
+    flag: 'access-cluster',
+    env: ['ETL_ACCESS_CLUSTER'],
+  },
+  {
+    key: 'node.access_server',
+    type: { kind: 'advertised' },
+    defaultText: '',
+    help: 'API server that is asked. Default: what Kubernetes tells each pod.',
+    flag: 'access-server',
+    env: ['ETL_ACCESS_SERVER'],
+  },
+  {
+    key: 'node.access_account_dir',
+    type: { kind: 'path' },
+    defaultText: '/var/run/secrets/kubernetes.io/serviceaccount',
+    help: 'Folder with the token that the API server is asked with (`token`) and the authority of its certificate (`ca.crt`). Both are read again for every question.',
+    flag: 'access-account-dir',
+    env: ['ETL_ACCESS_ACCOUNT_DIR'],
   },
   {
     key: 'node.data_dir',

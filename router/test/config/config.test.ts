@@ -201,6 +201,36 @@ test('a list of peers that names this member alone says where it is reached', ()
   assert.deepEqual(config.ownPeerAddress, { host: 'a', port: 1 });
 });
 
+const review = { access: 'kubernetes', 'access-namespace': 'shop', 'access-cluster': 'main' };
+
+test('TLS of the API needs all of its files, and is off without any', () => {
+  assert.equal(load({}).config.apiTls, undefined);
+  const text = 'node: {tls_ca_file: ca, tls_cert_file: cert, tls_key_file: key}';
+  const files = { caFile: 'ca', certFile: 'cert', keyFile: 'key' };
+  assert.deepEqual(load({ text }).config.apiTls, files);
+  assert.match(
+    faultsOf({ env: { ETL_TLS_KEY_FILE: 'key' } }),
+    /node.tls_ca_file, node.tls_cert_file: missing/,
+  );
+});
+
+test('access by Kubernetes asks the API server that a pod is told of, or the one that is given', () => {
+  assert.equal(load({}).config.access, undefined);
+  const env = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' };
+  const folder = '/var/run/secrets/kubernetes.io/serviceaccount';
+  const access = {
+    ...{ host: 'fd00::1', port: 443, audiences: [], namespace: 'shop', cluster: 'main' },
+    ...{ caFile: `${folder}/ca.crt`, tokenFile: `${folder}/token` },
+  };
+  assert.deepEqual(load({ flags: review, env }).config.access, access);
+  const flags = { ...review, 'access-server': 'api:6443', 'access-account-dir': 'sa' };
+  assert.deepEqual(load({ flags, env }).config.access, {
+    ...{ ...access, host: 'api', port: 6443 },
+    ...{ caFile: 'sa/ca.crt', tokenFile: 'sa/token' },
+  });
+  assert.match(faultsOf({ flags: review }), /node.access_server: missing; .*KUBERNETES_SERVICE_/);
+});
+
 test('an even number of members is warned about', () => {
   const flags = { 'node-id': '1', peers: '127.0.0.1:1,127.0.0.1:2,127.0.0.1:3' };
   const { warnings } = load({ flags });
@@ -228,6 +258,11 @@ const bad: readonly (readonly [string, Parameters<typeof load>[0]])[] = [
   ['a node id in words', { flags: { 'node-id': 'one' } }],
   ['members beyond this machine without TLS', { flags: { 'node-id': '1', peers: '10.0.0.1:1' } }],
   ['a certificate without its key', { flags: { 'raft-cert-file': 'cert.pem' } }],
+  ['a certificate of the API without its key', { flags: { 'tls-cert-file': 'cert.pem' } }],
+  ['access in other words', { flags: { access: 'none' } }],
+  ['access by Kubernetes to nothing', { flags: { access: 'kubernetes' } }],
+  ['access to a cluster without a judge', { flags: { 'access-cluster': 'main' } }],
+  ['an API server at every address', { flags: { ...review, 'access-server': '0.0.0.0:443' } }],
   ['an empty file', { text: '' }],
   ['two documents', { text: 'cluster: {}\n---\ncluster: {}' }],
   ['a tab for indentation', { text: 'cluster:\n\tsnapshot_interval: 200' }],

@@ -8,45 +8,12 @@ import { createClient } from '@etl-router/proto/grpc';
 import { RaftService } from '@etl-router/proto/raft';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { checkOwnCertificate } from '../../src/raft/grpc/own-certificate.ts';
-import type { TlsFiles } from '../../src/raft/grpc/security.ts';
-import { clusterId, heartbeat, type Member, type Members, withMembers } from './members.ts';
+import type { TlsFiles } from '../../src/tls/certificates.ts';
+import { Authority } from '../authority.ts';
+import { clusterId, heartbeat, type Member, withMembers } from './members.ts';
 import { identity, refusalOf, repeatUntil, strangerTo } from './strangers.ts';
 
 const run = promisify(execFile);
-const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-
-/** A certificate authority made for one test. */
-class Authority {
-  readonly caFile: string;
-  readonly #directory: string;
-  readonly #name: string;
-
-  private constructor(directory: string, name: string) {
-    this.#directory = directory;
-    this.#name = name;
-    this.caFile = `${directory}/${name}.pem`;
-  }
-
-  static async create(members: Members, name = 'ca'): Promise<Authority> {
-    const authority = new Authority(await members.directory(), name);
-    const keyFile = `${authority.#directory}/${name}.key`;
-    const out = ['-keyout', keyFile, '-out', authority.caFile];
-    await run('openssl', ['req', '-x509', ...newKey, ...out, '-days', '2', '-subj', `/CN=${name}`]);
-    return authority;
-  }
-
-  /** Files of a member with these subject alternative names. */
-  async issue(file: string, alternativeNames: string): Promise<TlsFiles> {
-    const path = `${this.#directory}/${file}`;
-    const [certFile, keyFile] = [`${path}.pem`, `${path}.key`];
-    const ca = ['-CA', this.caFile, '-CAkey', `${this.#directory}/${this.#name}.key`];
-    const names = ['-addext', `subjectAltName=${alternativeNames}`];
-    const out = ['-keyout', keyFile, '-out', certFile];
-    const subject = ['-days', '2', '-subj', `/CN=${file}`];
-    await run('openssl', ['req', '-x509', ...newKey, ...ca, ...names, ...out, ...subject]);
-    return { caFile: this.caFile, certFile, keyFile };
-  }
-}
 
 /** A copy of a key that takes a password, which nobody could give. */
 async function encrypted({ keyFile }: TlsFiles): Promise<string> {
@@ -92,7 +59,7 @@ async function isNotReached(from: Member, to: Member): Promise<void> {
 test(
   'members whose certificates name them talk, by DNS name or by URI',
   withMembers(async (members) => {
-    const ca = await Authority.create(members);
+    const ca = await Authority.create(await members.directory());
     const byName = await ca.issue('m1', 'DNS:m1');
     const byUri = await ca.issue('m2', `DNS:other,URI:etl-router://${clusterId}/m2`);
     const a = await members.add({ id: 1, security: byName });
@@ -106,7 +73,7 @@ test(
 test(
   'a member whose certificate does not name it is refused by whoever it dials, and whoever dials it',
   withMembers(async (members) => {
-    const ca = await Authority.create(members);
+    const ca = await Authority.create(await members.directory());
     const good = await members.add({ id: 1, security: await ca.issue('m1', 'DNS:m1') });
     const wrong = [
       'DNS:m1',
@@ -128,8 +95,8 @@ test(
 test(
   'certificates of another authority, none, and plaintext reach nobody',
   withMembers(async (members) => {
-    const ca = await Authority.create(members);
-    const other = await Authority.create(members, 'other');
+    const ca = await Authority.create(await members.directory());
+    const other = await Authority.create(await members.directory(), 'other');
     const good = await members.add({ id: 1, security: await ca.issue('m1', 'DNS:m1') });
     const foreign = await members.add({ id: 2, security: await other.issue('m2', 'DNS:m2') });
     const plain = await members.add({ id: 3 });
@@ -158,8 +125,8 @@ test(
 test(
   'certificates that are replaced are used by the next connection, and bad ones by none',
   withMembers(async (members) => {
-    const old = await Authority.create(members, 'old');
-    const next = await Authority.create(members, 'next');
+    const old = await Authority.create(await members.directory(), 'old');
+    const next = await Authority.create(await members.directory(), 'next');
     const clock = new ManualClock();
     const unusable = Promise.withResolvers<void>();
     const logger = { ...silentLogger, warn: () => unusable.resolve() };
@@ -187,7 +154,7 @@ test(
 test(
   'certificates that can not be used are refused at the start, naming the files',
   withMembers(async (members) => {
-    const ca = await Authority.create(members);
+    const ca = await Authority.create(await members.directory());
     const [one, two] = [await ca.issue('m1', 'DNS:m1'), await ca.issue('m2', 'DNS:m2')];
     const broken: readonly TlsFiles[] = [
       { ...one, keyFile: two.keyFile },
@@ -208,8 +175,8 @@ test(
 test(
   'who waits for a cluster is told when it is certificates that keep a peer away',
   withMembers(async (members) => {
-    const ca = await Authority.create(members);
-    const other = await Authority.create(members, 'other');
+    const ca = await Authority.create(await members.directory());
+    const other = await Authority.create(await members.directory(), 'other');
     const security = await ca.issue('m1', 'DNS:m1');
     const foreign = { ...(await other.issue('m2', 'DNS:m2')), caFile: ca.caFile };
     const stop = new AbortController();
@@ -234,8 +201,8 @@ test(
 test(
   'a certificate that the other members would refuse is refused at the start, saying why',
   withMembers(async (members) => {
-    const ca = await Authority.create(members);
-    const other = await Authority.create(members, 'other');
+    const ca = await Authority.create(await members.directory());
+    const other = await Authority.create(await members.directory(), 'other');
     const own = await ca.issue('m1', 'DNS:m1');
     const self = { name: 'm1', clusterId: '' };
     const day = 24 * 60 * 60 * 1000;

@@ -24,9 +24,6 @@ export interface KubernetesAuthorityOptions {
   readonly timeoutMs?: number;
 }
 
-/** Where a pod finds its API server and its own token. */
-export const serviceAccountFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
-
 const defaultTimeoutMs = 5000;
 const answerMaxBytes = 1024 * 1024;
 

@@ -20,4 +20,6 @@ export interface GrpcContext {
   };
   /** Aborts when the process begins to stop: streams end then, so that their callers go elsewhere. */
   readonly stopping: AbortSignal;
+  /** Callers show certificates: what changes the cluster itself needs the operator's. */
+  readonly isClosed: boolean;
 }

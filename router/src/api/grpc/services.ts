@@ -12,6 +12,7 @@ import type { Server } from '@grpc/grpc-js';
 import { createBackupService } from './backup-service.ts';
 import { createCheckpointService } from './checkpoint-service.ts';
 import type { GrpcContext } from './context.ts';
+import { type BeforeCall, checkOperator, guarded } from './operator-only.ts';
 import { createRegistryService } from './registry-service.ts';
 import { createRouterAdminService } from './router-admin-service.ts';
 import { createSidecarCoordinatorService } from './sidecar-coordinator-service.ts';
@@ -37,8 +38,13 @@ export function addRouterServices(
   addService(server, ServiceRegistry, createRegistryService(context), options);
   addService(server, CheckpointService, createCheckpointService(context), options);
   addService(server, SidecarCoordinator, createSidecarCoordinatorService(context), options);
-  addService(server, RouterAdmin, createRouterAdminService(context), options);
-  addService(server, BackupService, createBackupService(context), options);
+  const before: BeforeCall = ({ name }, call) => {
+    if (context.isClosed) checkOperator(call.certificate(), name);
+  };
+  const admin = guarded(RouterAdmin, createRouterAdminService(context), before);
+  addService(server, RouterAdmin, admin, options);
+  const backup = guarded(BackupService, createBackupService(context), before);
+  addService(server, BackupService, backup, options);
   addReflection(server, services);
   const health: HealthReport = addHealth(server, services);
   return {

@@ -1,26 +1,14 @@
 // mTLS between members: TLS 1.3, one certificate authority for the cluster, and a certificate that names its member.
-// The files are read again when they change, for new connections; those that are open stay. A change that can not be
-// used, such as a key that is written before its certificate, leaves what was read before in force.
+// The files are read again when they change (tls/certificates.ts), for new connections; those that are open stay.
 
-import { readFile, stat } from 'node:fs/promises';
-import { createSecureContext, type PeerCertificate, type SecureContextOptions } from 'node:tls';
-import { type Cancel, type Clock, EtlError, type Logger } from '@etl-router/core';
+import { createSecureContext, type PeerCertificate } from 'node:tls';
+import type { Clock, Logger } from '@etl-router/core';
 import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
+import { alternativeNames, Certificates, type TlsFiles } from '../../tls/certificates.ts';
 import { RefusedPeer } from './identity.ts';
-
-/** PEM files of a member. */
-export interface TlsFiles {
-  /** Who signs the members' certificates; several while it is replaced. */
-  readonly caFile: string;
-  readonly certFile: string;
-  readonly keyFile: string;
-}
 
 /** Plaintext is never a default. */
 export type PeerSecurity = TlsFiles | { readonly insecure: true };
-
-/** How often a listening member looks whether its files changed. */
-const watchMs = 5000;
 
 /** What a dial needs. */
 export interface DialCredentials {
@@ -31,55 +19,37 @@ export interface DialCredentials {
 
 /** The certificates of this member. */
 export class PeerTls {
-  readonly #files: TlsFiles | undefined;
-  readonly #logger: Logger;
-  #seen = '';
-  #onChange: () => void = () => undefined;
-  #context: SecureContextOptions = {};
-  #cancelWatch: Cancel | undefined;
+  readonly #certificates: Certificates | undefined;
 
-  private constructor(files: TlsFiles | undefined, logger: Logger) {
-    this.#files = files;
-    this.#logger = logger;
+  private constructor(certificates: Certificates | undefined) {
+    this.#certificates = certificates;
   }
 
   /** Reads the files. Throws ETL_CONFIG_INVALID where they can not be used. */
   static async open(security: PeerSecurity, logger: Logger): Promise<PeerTls> {
-    if ('insecure' in security) return new PeerTls(undefined, logger);
-    const tls = new PeerTls(security, logger);
-    await tls.#read(security);
-    return tls;
+    if ('insecure' in security) return new PeerTls(undefined);
+    const what = 'certificates of the members';
+    return new PeerTls(await Certificates.open({ files: security, what, logger }));
   }
 
   get isSecure(): boolean {
-    return this.#files !== undefined;
+    return this.#certificates !== undefined;
   }
 
   /** Credentials to listen with; they follow the files until {@link close}. */
   listen(clock: Clock): ServerCredentials {
-    if (this.#files === undefined) return ServerCredentials.createInsecure();
-    const credentials = new MemberServerCredentials(this.#context);
-    this.#onChange = () => credentials.replace(this.#context);
-    const watch = (): void => {
-      this.#cancelWatch = clock.after(watchMs, () => {
-        void this.refresh().then(() => {
-          if (this.#cancelWatch !== undefined) watch();
-        });
-      });
-    };
-    watch();
-    return credentials;
+    return this.#certificates?.listen(clock) ?? ServerCredentials.createInsecure();
   }
 
   /** Credentials for one connection, from the files as they are now. */
   async dial(): Promise<DialCredentials> {
-    if (this.#files === undefined) {
+    if (this.#certificates === undefined) {
       return { credentials: ChannelCredentials.createInsecure(), checkName: () => undefined };
     }
     await this.refresh();
     let certificate: PeerCertificate | undefined;
     const credentials = ChannelCredentials.createFromSecureContext(
-      createSecureContext(this.#context),
+      createSecureContext(this.#certificates.context),
       {
         // Members are reached at addresses that change; what must fit is the name, see checkName().
         checkServerIdentity: (_host, shown) => {
@@ -96,70 +66,16 @@ export class PeerTls {
 
   /** Throws {@link RefusedPeer} unless the caller's certificate names the member. */
   checkCaller(certificate: PeerCertificate | undefined, name: string, clusterId: string): void {
-    if (this.#files !== undefined) checkCertificate(certificate, name, clusterId);
+    if (this.#certificates !== undefined) checkCertificate(certificate, name, clusterId);
   }
 
   /** Reads the files if they changed; tells whether what is in force changed. */
   async refresh(): Promise<boolean> {
-    if (this.#files === undefined) return false;
-    try {
-      const changed = await this.#read(this.#files);
-      if (changed) this.#onChange();
-      return changed;
-    } catch (error) {
-      this.#logger.warn(
-        { err: error },
-        'the certificates can not be used; the last ones stay in force',
-      );
-      return false;
-    }
+    return (await this.#certificates?.refresh()) ?? false;
   }
 
   close(): void {
-    this.#cancelWatch?.();
-    this.#cancelWatch = undefined;
-  }
-
-  async #read({ caFile, certFile, keyFile }: TlsFiles): Promise<boolean> {
-    const paths = [caFile, certFile, keyFile];
-    try {
-      const stats = await Promise.all(paths.map((path) => stat(path)));
-      const seen = stats.map(({ mtimeMs, size, ino }) => `${mtimeMs}/${size}/${ino}`).join(' ');
-      if (seen === this.#seen) return false;
-      if (((stats[2]?.mode ?? 0) & othersMayWrite) !== 0)
-        throw new Error(`anyone may write ${keyFile}; take that right away (chmod o-w)`);
-      const [ca, cert, key] = await Promise.all(paths.map((path) => readFile(path)));
-      const context = { ca, cert, key, minVersion: 'TLSv1.3' } as SecureContextOptions;
-      // Fails here, not in a handshake, where key and certificate do not belong together.
-      createSecureContext(context);
-      this.#context = context;
-      this.#seen = seen;
-      return true;
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new EtlError(
-        'ETL_CONFIG_INVALID',
-        `certificates of the members (${paths.join(', ')}): ${why}`,
-        { cause },
-      );
-    }
-  }
-}
-
-const othersMayWrite = 0o002;
-
-/** grpc-js sets a new context for the connections that come. */
-class MemberServerCredentials extends ServerCredentials {
-  constructor(context: SecureContextOptions) {
-    super({ requestCert: true, rejectUnauthorized: true }, context);
-  }
-
-  replace(context: SecureContextOptions): void {
-    this.updateSecureContextOptions(context);
-  }
-
-  _equals(other: ServerCredentials): boolean {
-    return this === other;
+    this.#certificates?.close();
   }
 }
 
@@ -177,16 +93,11 @@ function checkCertificate(
 }
 
 /** Whether subject alternative names, as Node words them, name a member; a cluster id of '' is any. */
-export function isNamedBy(alternativeNames: string, name: string, clusterId: string): boolean {
-  const names = namesIn(alternativeNames);
-  if (names.includes(`DNS:${name}`)) return true;
-  return names.some((entry) => {
+export function isNamedBy(names: string, name: string, clusterId: string): boolean {
+  const all = alternativeNames(names);
+  if (all.includes(`DNS:${name}`)) return true;
+  return all.some((entry) => {
     const match = /^URI:etl-router:\/\/([^/]+)\/(.+)$/.exec(entry);
     return match !== null && match[2] === name && (clusterId === '' || match[1] === clusterId);
   });
-}
-
-/** Node quotes a name that holds a comma, so that none can pretend to be two. */
-function namesIn(text: string): readonly string[] {
-  return text.match(/(?:[^",\s]|"(?:[^"\\]|\\.)*")+/g) ?? [];
 }
