@@ -4,7 +4,7 @@ up() {
   need_root
   local count=${1:-1} node
   [[ $count =~ ^[1-9]$ ]] || die 'up takes a number of nodes from 1 to 9'
-  for node in kube-apiserver kubelet helm coredns; do [ -x "$BIN/$node" ] || die "$node is not built: cluster.sh build"; done
+  for node in kube-apiserver kubelet coredns; do [ -x "$BIN/$node" ] || die "$node is not built: cluster.sh build"; done
   mkdir -p "$DIR"/{log,pid,nodes}
   pause_image
   certificates

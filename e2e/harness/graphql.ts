@@ -1,0 +1,100 @@
+// The GraphQL of a router cluster, asked as a person does: kubectl forwards a port of the Service, a token of a
+// ServiceAccount opens it.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { environment, kubectl } from './kubectl.ts';
+import { applyClient } from './writer.ts';
+
+export interface Answer {
+  readonly status: number;
+  readonly data?: { readonly [field: string]: unknown } | null;
+  readonly errors?: readonly { readonly message: string }[];
+}
+
+export type Ask = (query: string, token?: string) => Promise<Answer>;
+
+/** Hands `use` a function that asks the cluster, and closes the way to it afterwards. */
+export async function withGraphQL<T>(
+  namespace: string,
+  cluster: string,
+  use: (ask: Ask) => Promise<T>,
+): Promise<T> {
+  const { port, close } = await forward(namespace, `svc/${cluster}`, 8080);
+  try {
+    return await use(async (query, token) => {
+      const response = await fetch(`http://127.0.0.1:${port}/graphql`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        },
+        body: JSON.stringify({ query }),
+      });
+      const body = await response.text();
+      const answer = body.startsWith('{') ? (JSON.parse(body) as object) : {};
+      return { status: response.status, ...answer };
+    });
+  } finally {
+    close();
+  }
+}
+
+/** kubectl port-forward to a port of this machine that is free. */
+export async function forward(
+  namespace: string,
+  target: string,
+  port: number,
+): Promise<{ port: number; close: () => void }> {
+  const child = spawn('kubectl', ['port-forward', '-n', namespace, target, `:${port}`], {
+    env: environment(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const found = await new Promise<number>((resolve, reject) => {
+    let said = '';
+    const hear = (chunk: Buffer): void => {
+      said += chunk.toString();
+      const match = /Forwarding from 127\.0\.0\.1:(\d+)/.exec(said);
+      if (match !== null) resolve(Number(match[1]));
+    };
+    child.stdout.on('data', hear);
+    child.stderr.on('data', hear);
+    child.on('error', reject);
+    child.on('close', () => reject(new Error(`no way to ${target}: ${said}`)));
+  });
+  return { port: found, close: () => void child.kill() };
+}
+
+/** A token of a ServiceAccount. */
+export async function tokenOf(namespace: string, account: string): Promise<string> {
+  return (await kubectl(['create', 'token', account, '-n', namespace])).trim();
+}
+
+/** The documents that every client of the product begins with. */
+export function readDocuments(): readonly string[] {
+  const text = readFileSync(new URL('documents.graphql', import.meta.url), 'utf8');
+  return text
+    .split(/^#.*\n/m)
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+/** Asks the documents one after the other, with a client's rights; each has to be answered. */
+export async function askGraphQL(
+  namespace: string,
+  cluster: string,
+  documents: readonly string[],
+  say: (line: string) => void = () => {},
+): Promise<void> {
+  await applyClient(namespace, 'client', ['get', 'update']);
+  const token = await tokenOf(namespace, 'client');
+  await withGraphQL(namespace, cluster, async (ask) => {
+    for (const document of documents) {
+      const { status, data, errors } = await ask(document, token);
+      assert.equal(status, 200, document);
+      assert.equal(errors, undefined, `${document}: ${errors?.[0]?.message}`);
+      say(JSON.stringify(data));
+    }
+  });
+}

@@ -1,0 +1,80 @@
+// The operator, installed by its chart as a user does.
+
+import { join } from 'node:path';
+import { eventually } from './eventually.ts';
+import { repository, tag } from './images.ts';
+import { get, type KubeObject, kubectl, list, root, run } from './kubectl.ts';
+
+export const operatorNamespace = 'etl-system';
+export const operatorName = 'etl-operator';
+export const chart: string = join(root, 'charts', 'etl-operator');
+
+/** helm, the release of the operator. */
+export function helm(args: readonly string[], timeoutMs = 300_000): Promise<string> {
+  return run('helm', args, { timeoutMs });
+}
+
+/** Installs or upgrades and waits for both replicas. */
+export async function install(values: { readonly [name: string]: string } = {}): Promise<void> {
+  const given = {
+    'image.repository': `${repository}/operator`,
+    'image.tag': tag,
+    'router.image.repository': `${repository}/router`,
+    'router.image.tag': tag,
+    ...values,
+  };
+  const set = Object.entries(given).flatMap(([name, value]) => [
+    '--set-string',
+    `${name}=${value}`,
+  ]);
+  const where = ['-n', operatorNamespace, '--create-namespace'];
+  await helm([
+    'upgrade',
+    '--install',
+    operatorName,
+    chart,
+    ...where,
+    ...set,
+    '--wait',
+    '--timeout',
+    '3m',
+  ]);
+}
+
+interface Deployment extends KubeObject {
+  readonly spec: { readonly replicas: number };
+  readonly status: { readonly readyReplicas?: number; readonly updatedReplicas?: number };
+}
+
+export async function operatorIsUp(): Promise<void> {
+  await eventually('the operator is up', async () => {
+    const { spec, status } = await get<Deployment>('deployment', operatorName, operatorNamespace);
+    return status.readyReplicas === spec.replicas && status.updatedReplicas === spec.replicas;
+  });
+}
+
+export function operatorPods(): Promise<readonly KubeObject[]> {
+  return list('pods', operatorNamespace, `app.kubernetes.io/name=${operatorName}`);
+}
+
+interface Lease extends KubeObject {
+  readonly spec: { readonly holderIdentity?: string; readonly leaseTransitions?: number };
+}
+
+/** Name of the operator's pod that leads. */
+export async function leadingOperator(): Promise<string> {
+  return eventually('an operator leads', async () => {
+    const { spec } = await get<Lease>('lease', operatorName, operatorNamespace);
+    const pods = await operatorPods();
+    return pods
+      .map(({ metadata }) => metadata.name)
+      .find((name) => spec.holderIdentity?.startsWith(name) === true);
+  });
+}
+
+/** Sets variables of the operator and waits until all its pods have them; a dash at the end takes one away. */
+export async function setOperatorEnv(...pairs: readonly string[]): Promise<void> {
+  await kubectl(['set', 'env', `deployment/${operatorName}`, '-n', operatorNamespace, ...pairs]);
+  const args = ['rollout', 'status', `deployment/${operatorName}`, '-n', operatorNamespace];
+  await kubectl([...args, '--timeout=120s'], { timeoutMs: 130_000 });
+}

@@ -1,0 +1,43 @@
+// Runs scenarios one after the other on a cluster that it brings up, and takes down again unless it was there before:
+// `run.ts` all of them, `run.ts core` those that every change has to pass, or files by name.
+
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import process from 'node:process';
+import { environment, isLocal, kubectl, root } from './harness/kubectl.ts';
+import { machine } from './harness/machine.ts';
+import { prepare } from './up.ts';
+
+/** What every change has to pass, in this order. */
+const core = ['schemas', 'install', 'bootstrap', 'leader-deleted', 'scale', 'upgrade'];
+
+const all = globSync('e2e/*.test.ts', { cwd: root })
+  .map((file) => basename(file, '.test.ts'))
+  .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+
+function rank(name: string): number {
+  const at = core.indexOf(name);
+  return at === -1 ? core.length : at;
+}
+
+function chosen(names: readonly string[]): readonly string[] {
+  if (names.length === 0) return all;
+  return names.flatMap((name) => (name === 'core' ? core : [basename(name, '.test.ts')]));
+}
+
+const wasUp = await kubectl(['get', '--raw', '/readyz']).then(
+  () => true,
+  () => false,
+);
+await prepare();
+const files = chosen(process.argv.slice(2)).map((name) => join('e2e', `${name}.test.ts`));
+const flags = ['--conditions=etl-source', '--test', '--test-concurrency=1', '--test-reporter=spec'];
+const { status } = spawnSync(process.execPath, [...flags, ...files], {
+  cwd: root,
+  env: environment(),
+  stdio: 'inherit',
+});
+const isKept = wasUp || process.env['E2E_KEEP'] !== undefined;
+if (isLocal && !isKept) await machine('down');
+process.exitCode = status ?? 1;
