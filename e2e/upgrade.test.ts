@@ -1,0 +1,70 @@
+// Another version, then another configuration: one member at a time, the leader last, while writes go on.
+
+import assert from 'node:assert/strict';
+import { always } from './harness/eventually.ts';
+import { images, nextTag } from './harness/images.ts';
+import { isReady, type Pod, RouterCluster } from './harness/router-cluster.ts';
+import { type Scenario, scenario } from './harness/scenario.ts';
+import { Writer } from './harness/writer.ts';
+
+const uidsOf = (pods: readonly Pod[]): readonly string[] =>
+  pods.map(({ metadata }) => `${metadata.name} ${metadata.uid}`).sort();
+
+/** Changes the spec, and counts all the while how many pods are not ready. */
+async function roll(run: Scenario, cluster: RouterCluster, spec: object): Promise<void> {
+  const before = uidsOf(await cluster.pods());
+  await cluster.patch(spec as { [field: string]: unknown });
+  let isOver = false;
+  const watching = (async () => {
+    while (!isOver) {
+      await always(
+        'one member at a time',
+        async () => {
+          const ready = (await cluster.pods()).filter(isReady).length;
+          return ready < 2 ? `${ready} pods are ready` : undefined;
+        },
+        { timeoutMs: 1000 },
+      );
+    }
+  })();
+  await run
+    .step(Object.keys(spec).join(), () => cluster.ready(240_000))
+    .finally(() => {
+      isOver = true;
+    });
+  await watching;
+  const after = uidsOf(await cluster.pods());
+  assert.equal(after.length, before.length);
+  assert.ok(
+    after.every((each) => !before.includes(each)),
+    'every pod is another one',
+  );
+}
+
+scenario(
+  'upgrade',
+  'one member at a time, the leader last',
+  async (run) => {
+    const { namespace } = run;
+    const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 3 });
+    const { clusterID } = await cluster.ready();
+    const writer = await Writer.start({ namespace, cluster: 'main' });
+
+    await roll(run, cluster, { version: nextTag });
+    const upgrade = await writer.phase('configuration');
+    run.gap('version', upgrade);
+    const pods = await cluster.pods();
+    assert.ok(pods.every(({ spec }) => spec.containers[0]?.image === images.nextRouter));
+    assert.equal((await cluster.status()).currentVersion, nextTag);
+
+    await roll(run, cluster, { logLevel: 'debug' });
+    const change = await writer.phase('end');
+    run.gap('configuration', change);
+
+    run.gap('all', await writer.finish());
+    await cluster.isStill(clusterID);
+    const longest = Math.max(upgrade.longestGapMs, change.longestGapMs);
+    assert.ok(longest <= 2000, `writes stood still for ${longest} ms`);
+  },
+  { timeoutMs: 900_000 },
+);
