@@ -1,10 +1,12 @@
 // Writes what is made of the kinds in crds/: their manifests, their TypeScript types and their reference page. `--check`
 // writes nothing and fails when one of them is stale or left over.
 
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import process from 'node:process';
 import { customResources, toDefinition } from '@etl-router/crds';
 import { type Json, toYaml } from '@etl-router/pipeline';
 import { renderSharedTypes, renderTypes } from './crds/types.ts';
+import { writeGenerated } from './generated.ts';
 import { renderCustomResources } from './reference/custom-resources.ts';
 
 const manifests = 'crds/manifests';
@@ -38,23 +40,4 @@ const wanted = render();
 const present = [manifests, types].flatMap((folder) =>
   readdirSync(folder).map((name) => `${folder}/${name}`),
 );
-for (const path of new Set([...present, ...wanted.keys()])) {
-  const text = wanted.get(path);
-  if (text === readText(path)) continue;
-  if (check) process.exitCode = 1;
-  else if (text === undefined) rmSync(path);
-  else writeFileSync(path, text);
-  process.stdout.write(
-    check
-      ? `${path} is stale: run npm run generate\n`
-      : `${path} ${text === undefined ? 'removed' : 'written'}\n`,
-  );
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
-}
+writeGenerated({ wanted, present, check });
