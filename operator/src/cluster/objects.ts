@@ -78,7 +78,8 @@ export function objectsOf(input: ObjectsInput): ClusterObjects {
   return { revision, objects };
 }
 
-function labelsOf(name: string): { readonly [key: string]: string } {
+/** What says of an object which cluster it is part of. */
+export function labelsOf(name: string): { readonly [key: string]: string } {
   const common = commonLabels({
     name: 'etl-router',
     instance: name,

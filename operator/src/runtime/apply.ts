@@ -53,17 +53,21 @@ export class Applier {
 
   /**
    * Applies `desired`. `cached` is the object as a cache knows it; without one the server is asked first, since caches are
-   * late. Whether an object is ours is told by its controller: that of `desired`, when it has one.
+   * late; `isAbsent` says that somebody just asked. Whether an object is ours is told by its controller: that of `desired`, when it has one.
    */
   async apply<T extends KubeObject>(
     kind: KubeKind,
     desired: UntypedObject,
-    options: { readonly cached?: T | undefined; readonly signal?: AbortSignal | undefined } = {},
+    options: {
+      readonly cached?: T | undefined;
+      readonly isAbsent?: boolean;
+      readonly signal?: AbortSignal | undefined;
+    } = {},
   ): Promise<ApplyOutcome<T>> {
     const { client, fieldManager } = this.#options;
-    const { signal } = options;
+    const { cached, isAbsent = false, signal } = options;
     const ref = refOf(kind, desired);
-    const current = options.cached ?? (await this.#find<T>(ref, signal));
+    const current = cached ?? (isAbsent ? undefined : await this.#find<T>(ref, signal));
     const marked = withHash(desired);
     if (current !== undefined) {
       if (!belongsWith(current, desired)) return { outcome: 'foreign', object: current };

@@ -317,7 +317,7 @@ function seenOf(method: string, url: URL, route: Route): SeenRequest {
   };
 }
 
-/** Equality selectors on labels, and `metadata.name=`. */
+/** Equality and existence of labels, and `metadata.name=`. */
 function selectorOf(query: URLSearchParams): (object: Stored) => boolean {
   const pairs = (name: string): string[][] =>
     (query.get(name) ?? '')
@@ -329,8 +329,9 @@ function selectorOf(query: URLSearchParams): (object: Stored) => boolean {
   return ({ metadata }) => {
     const own = (metadata['labels'] ?? {}) as JsonObject;
     return (
-      labels.every(([key = '', value]) => own[key] === value) &&
-      fields.every(([key = '', value]) => metadata[key.replace('metadata.', '')] === value)
+      labels.every(([key = '', value]) =>
+        value === undefined ? own[key] !== undefined : own[key] === value,
+      ) && fields.every(([key = '', value]) => metadata[key.replace('metadata.', '')] === value)
     );
   };
 }

@@ -153,9 +153,10 @@ export class ObjectStore {
   ): Stored {
     const before = this.find(key);
     if (before === undefined && subresource !== undefined) this.get(key);
-    const { uid } = body['metadata'] as JsonObject;
-    if (uid !== undefined && uid !== before?.metadata.uid) {
-      throw new Refusal(409, 'Conflict', 'the uid in the precondition does not match');
+    for (const field of ['uid', 'resourceVersion']) {
+      const wanted = (body['metadata'] as JsonObject)[field];
+      if (wanted !== undefined && wanted !== before?.metadata[field])
+        throw new Refusal(409, 'Conflict', `the ${field} in the precondition does not match`);
     }
     const wanted = leavesOf(applied(body, subresource));
     const next: JsonObject =

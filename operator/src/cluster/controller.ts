@@ -1,0 +1,348 @@
+// Makes clusters what they are declared to be: looks, plans, writes the status, applies the objects, and makes at most one
+// act. Nothing is remembered from run to run that a new process would miss: what is under way is in the status.
+
+import type { Clock, Random } from '@etl-router/core';
+import { isEtlError } from '@etl-router/core';
+import type { EtlRouterCluster, EtlRouterClusterStatus } from '@etl-router/crds';
+import type { PassFailpoint } from '../failpoint.ts';
+import type { RouterAdmins } from '../router-client.ts';
+import { isConflict, isNotFound } from '../runtime/api-error.ts';
+import { Applier } from '../runtime/apply.ts';
+import { sameJson } from '../runtime/canonical.ts';
+import type { ReconcileContext, ReconcileOutcome } from '../runtime/controller.ts';
+import type { EventRecorder } from '../runtime/events.ts';
+import { addFinalizer, removeFinalizer } from '../runtime/finalizers.ts';
+import { refOf, type UntypedObject } from '../runtime/kube-object.ts';
+import type { RawKube } from '../runtime/raw-kube.ts';
+import { type ConditionClaim, withConditions } from '../runtime/status.ts';
+import { applyObjects, deleteBinding, deleteObjects } from './applying.ts';
+import type { ClusterCaches } from './caches.ts';
+import { CertificateKeeper, type Kept } from './certificates.ts';
+import { ActFailures } from './failures.ts';
+import { clusterKind } from './kinds.ts';
+import { LatestWrites } from './latest.ts';
+import type { ClusterMetrics } from './metrics.ts';
+import { fieldManager } from './names.ts';
+import { bindingName, objectKey } from './objects.ts';
+import { Observer, type Parts } from './observe.ts';
+import { Actor, type CallAct } from './perform.ts';
+import { type Plan, plan } from './plan.ts';
+import { transitionEvents } from './transitions.ts';
+import type { ClusterView, Installed } from './view.ts';
+
+/** Holds a cluster until its binding, which nobody else takes away, is gone. */
+export const clusterFinalizer = 'etl.router/cluster';
+
+export interface ClusterControllerOptions {
+  readonly client: RawKube;
+  readonly caches: ClusterCaches;
+  readonly routers: RouterAdmins;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly installed: Installed;
+  readonly metrics: ClusterMetrics;
+  readonly passFailpoint: PassFailpoint;
+}
+
+/** What a run has seen. */
+interface Seen {
+  readonly cluster: EtlRouterCluster;
+  readonly kept: Kept;
+  readonly parts: Parts;
+  readonly view: ClusterView;
+}
+
+const soonMs = 1000;
+const jitterMinMs = 10_000;
+
+export class ClusterController {
+  readonly #options: ClusterControllerOptions;
+  readonly #applier: Applier;
+  readonly #keeper: CertificateKeeper;
+  readonly #observer: Observer;
+  readonly #actor: Actor;
+  readonly #failures = new ActFailures();
+  readonly #latest = new LatestWrites<EtlRouterCluster>();
+
+  constructor(options: ClusterControllerOptions) {
+    this.#options = options;
+    this.#applier = new Applier({ client: options.client, fieldManager });
+    this.#keeper = new CertificateKeeper(options);
+    this.#observer = new Observer(options);
+    this.#actor = new Actor(options);
+  }
+
+  /** One run for one cluster. */
+  async reconcile(key: string, context: ReconcileContext): Promise<ReconcileOutcome | undefined> {
+    const cached = this.#options.caches.clusters.get(key);
+    if (cached === undefined) {
+      this.#forget(key);
+      return undefined;
+    }
+    const cluster = this.#latest.of(key, cached);
+    context.addLogFields({ generation: cluster.metadata.generation });
+    if (cluster.metadata.deletionTimestamp !== undefined)
+      return await this.#delete(key, cluster, context);
+    const seen = await this.#look(key, cluster, context);
+    const made = await this.#planFor(seen, context.signal);
+    const outcome = await this.#follow(key, made.seen, made.plan, context);
+    return this.#paced(outcome, seen.kept);
+  }
+
+  async #look(
+    key: string,
+    cluster: EtlRouterCluster,
+    { signal, logger }: ReconcileContext,
+  ): Promise<Seen> {
+    const mayWrite = cluster.spec.reconciliation !== 'paused';
+    const kept = await this.#keep(cluster, { mayWrite, signal, logger });
+    const parts = await this.#observer.parts(cluster, signal);
+    const words = await this.#observer.words(cluster, parts, {
+      credentials: kept.credentials,
+      signal,
+    });
+    const view: ClusterView = {
+      nowMs: this.#options.clock.wallMs(),
+      cluster,
+      installed: this.#options.installed,
+      objects: this.#observer.objects(cluster),
+      pods: parts.pods,
+      claims: parts.claims,
+      words,
+      certificates: kept.view,
+      failure: this.#failures.of(key),
+    };
+    return { cluster, kept, parts, view };
+  }
+
+  /** What is refused for good is said in the status; the rest of the cluster goes on meanwhile. */
+  async #keep(
+    cluster: EtlRouterCluster,
+    how: Parameters<CertificateKeeper['keep']>[1],
+  ): Promise<Kept> {
+    try {
+      return await this.#keeper.keep(cluster, how);
+    } catch (error) {
+      if (!isEtlError(error) || error.retryable || error.code === 'ETL_NOT_LEADER') throw error;
+      how.logger.warn({ code: error.code, error: error.message }, 'certificates are not kept');
+      const view = { state: 'pending', message: error.message } as const;
+      return { view, credentials: undefined, checkAfterMs: 15_000 };
+    }
+  }
+
+  /** The plan, made again when something bears a name that is wanted and no cache knew of it. */
+  async #planFor(
+    seen: Seen,
+    signal: AbortSignal,
+  ): Promise<{ readonly seen: Seen; readonly plan: Plan }> {
+    const first = plan(seen.view);
+    const unseen = await this.#observer.unseen(first.objects, seen.view.objects, signal);
+    if (unseen.length === 0) return { seen, plan: first };
+    const objects = new Map(seen.view.objects);
+    for (const object of unseen) objects.set(objectKey(object), object);
+    const view = { ...seen.view, objects };
+    return { seen: { ...seen, view }, plan: plan(view) };
+  }
+
+  async #follow(
+    key: string,
+    seen: Seen,
+    made: Plan,
+    context: ReconcileContext,
+  ): Promise<ReconcileOutcome> {
+    const { passFailpoint } = this.#options;
+    const { signal } = context;
+    const { cluster } = seen;
+    if (made.objects.length > 0 && !isHeld(cluster)) {
+      const { client } = this.#options;
+      const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
+      this.#latest.note(key, cluster, await addFinalizer(finalizer, cluster, signal));
+      return { requeueAfterMs: 0 };
+    }
+    await passFailpoint('before-status');
+    const status = statusWith(cluster, made, this.#options.clock);
+    if (!(await this.#writeStatus(key, cluster, status, context))) return { requeue: true };
+    await passFailpoint('after-status');
+    if (made.act?.kind === 'record') {
+      await passFailpoint('after-record', status.operation?.phase);
+      return { requeueAfterMs: 0 };
+    }
+    const changed = await this.#apply(key, seen, made, context);
+    if (typeof changed === 'number') return { requeueAfterMs: changed };
+    await passFailpoint('after-objects');
+    if (changed) return { requeueAfterMs: Math.min(soonMs, made.requeueAfterMs) };
+    if (made.act === undefined) {
+      this.#failures.forget(key);
+      return { requeueAfterMs: made.requeueAfterMs };
+    }
+    return await this.#act(key, seen, { act: made.act, plan: made }, context);
+  }
+
+  /** True when something was changed; how long to wait where that was refused. */
+  async #apply(
+    key: string,
+    { view, cluster }: Seen,
+    made: Plan,
+    { signal, logger }: ReconcileContext,
+  ): Promise<boolean | number> {
+    const { client, events } = this.#options;
+    const applying = { client, applier: this.#applier };
+    try {
+      const how = { live: view.objects, signal };
+      const { changed, remade } = await applyObjects(applying, made.objects, how);
+      await deleteObjects(applying, made.unwanted, signal);
+      for (const { kind, metadata } of remade) {
+        const note = `${kind} ${metadata.name} has a field that can not be changed; it is made anew.`;
+        events.record(cluster, { type: 'Normal', reason: 'ObjectRemade', action: 'Apply', note });
+      }
+      return changed;
+    } catch (error) {
+      if (!isEtlError(error) || error.retryable || error.code === 'ETL_NOT_LEADER') throw error;
+      logger.warn({ code: error.code, error: error.message }, 'an object was refused');
+      return this.#failures.note(key, { kind: 'record' }, error.message);
+    }
+  }
+
+  async #act(
+    key: string,
+    seen: Seen,
+    { act, plan: made }: { readonly act: Plan['act'] & object; readonly plan: Plan },
+    context: ReconcileContext,
+  ): Promise<ReconcileOutcome> {
+    const { events, metrics, passFailpoint } = this.#options;
+    const { cluster, kept, parts, view } = seen;
+    const { signal, logger } = context;
+    const call = act as CallAct;
+    const leader = view.words.find(({ role }) => role === 'leader');
+    await passFailpoint('before-act', call.kind);
+    try {
+      await this.#actor.perform(call, {
+        cluster,
+        credentials: kept.credentials,
+        leader: parts.addresses.find(({ ordinal }) => ordinal === leader?.ordinal),
+        signal,
+      });
+    } catch (error) {
+      // Something else is there by now than what was seen: it is looked at again.
+      if (isConflict(error) || isNotFound(error)) return { requeue: true };
+      if (!isEtlError(error) || error.code === 'ETL_CANCELLED' || error.code === 'ETL_NOT_LEADER')
+        throw error;
+      metrics.act(call.kind, 'failed');
+      logger.warn({ act: call, code: error.code, error: error.message }, 'an act failed');
+      return { requeueAfterMs: this.#failures.note(key, call, error.message) };
+    }
+    await passFailpoint('after-act', call.kind);
+    metrics.act(call.kind, 'made');
+    this.#failures.forget(key);
+    logger.info({ act: call }, 'act made');
+    for (const event of made.events) events.record(cluster, event);
+    return { requeueAfterMs: made.requeueAfterMs };
+  }
+
+  /** False when the cluster is another one by now than what the plan was made from. */
+  async #writeStatus(
+    key: string,
+    cluster: EtlRouterCluster,
+    status: EtlRouterClusterStatus,
+    { signal }: ReconcileContext,
+  ): Promise<boolean> {
+    const { client, events, metrics } = this.#options;
+    metrics.show(key, status);
+    if (sameJson(cluster.status ?? {}, status)) return true;
+    const { apiVersion, kind } = clusterKind;
+    const { name, namespace, uid, resourceVersion } = cluster.metadata;
+    const body: UntypedObject = {
+      apiVersion,
+      kind,
+      metadata: { name, namespace, uid, resourceVersion },
+      status,
+    };
+    try {
+      const written = await client.applyStatus<EtlRouterCluster>(
+        refOf(clusterKind, cluster),
+        body,
+        {
+          fieldManager,
+          signal,
+        },
+      );
+      this.#latest.note(key, cluster, written);
+    } catch (error) {
+      if (isConflict(error) || isNotFound(error)) return false;
+      throw error;
+    }
+    const turned = transitionEvents(cluster.status?.conditions, status.conditions ?? []);
+    for (const event of turned) events.record(cluster, event);
+    return true;
+  }
+
+  /** Owner references take the objects along; the binding has none. */
+  async #delete(
+    key: string,
+    cluster: EtlRouterCluster,
+    context: ReconcileContext,
+  ): Promise<ReconcileOutcome | undefined> {
+    const { client, clock, passFailpoint } = this.#options;
+    const { signal } = context;
+    if (!isHeld(cluster)) {
+      this.#forget(key);
+      return undefined;
+    }
+    const parts = await this.#observer.parts(cluster, signal);
+    const { claims, pods } = parts;
+    const { conditions } = plan({
+      ...{ nowMs: clock.wallMs(), cluster, installed: this.#options.installed },
+      ...{ objects: new Map(), pods, claims, words: [], certificates: { state: 'valid' } },
+    });
+    const said = conditions.filter(({ type }) => type === 'Ready' || type === 'Progressing');
+    const status = { ...cluster.status, conditions: merged(cluster, said, clock) };
+    if (!(await this.#writeStatus(key, cluster, status, context))) return { requeue: true };
+    await deleteBinding({ client, applier: this.#applier }, bindingName(cluster.metadata), signal);
+    await passFailpoint('before-finalizer');
+    const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
+    await removeFinalizer(finalizer, this.#latest.of(key, cluster), signal);
+    this.#forget(key);
+    return undefined;
+  }
+
+  #forget(key: string): void {
+    const { routers, metrics } = this.#options;
+    routers.forget(key);
+    metrics.forget(key);
+    this.#keeper.forget(key);
+    this.#failures.forget(key);
+    this.#latest.forget(key);
+  }
+
+  /** Looks again in time for the certificates, and never at all clusters in the same moment. */
+  #paced(outcome: ReconcileOutcome, { checkAfterMs }: Kept): ReconcileOutcome {
+    const { requeueAfterMs } = outcome;
+    if (requeueAfterMs === undefined) return outcome;
+    const afterMs = Math.min(requeueAfterMs, checkAfterMs);
+    if (afterMs < jitterMinMs) return { requeueAfterMs: afterMs };
+    return { requeueAfterMs: Math.round(afterMs * (1 + 0.1 * this.#options.random.next())) };
+  }
+}
+
+function isHeld({ metadata }: EtlRouterCluster): boolean {
+  return metadata.finalizers?.includes(clusterFinalizer) === true;
+}
+
+function merged(
+  cluster: EtlRouterCluster,
+  claims: readonly ConditionClaim[],
+  clock: Clock,
+): EtlRouterClusterStatus['conditions'] & object {
+  const { generation } = cluster.metadata;
+  return withConditions(knownConditions(cluster), claims, { generation, clock });
+}
+
+function knownConditions({ status }: EtlRouterCluster): Parameters<typeof withConditions>[0] {
+  return status?.conditions as Parameters<typeof withConditions>[0];
+}
+
+/** The plan's status with its conditions, of which those that are as before keep their times. */
+function statusWith(cluster: EtlRouterCluster, made: Plan, clock: Clock): EtlRouterClusterStatus {
+  return { ...made.status, conditions: merged(cluster, made.conditions, clock) };
+}
