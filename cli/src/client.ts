@@ -1,10 +1,12 @@
-// Talks GraphQL to a router over plain HTTP. Never invents an answer: what the server did not say is an error.
+// Talks GraphQL to a router by HTTP. Never invents an answer: what the server did not say is an error.
 
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { Agent, IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import { type ErrorCode, EtlError, errorCodes } from '@etl-router/core';
+import { type ErrorCode, EtlError, errorCodes, isEtlError } from '@etl-router/core';
 import { type Consistency, type GlobalOptions, type Io, withoutCredentials } from './io.ts';
+import type { Place } from './place.ts';
+import type { Door, Route } from './route.ts';
 
 const maxAnswerBytes = 256 * 1024 * 1024;
 const maxProblemLength = 64 * 1024;
@@ -30,21 +32,38 @@ interface HttpAnswer {
 
 type Fields = { readonly [field: string]: unknown };
 
-/** One router, by its HTTP address. */
+/** What a client needs to know of the options. */
+export type ClientOptions = Pick<GlobalOptions, 'place' | 'route' | 'timeoutMs' | 'consistency'>;
+
+/** One router, at a URL or behind the door that a route opens. */
 export class RouterClient {
-  #endpoint: URL;
+  /** Undefined: the route has not been asked yet. */
+  #door: Door | undefined;
+  readonly #place: Place;
+  readonly #route: Route | undefined;
   /** The router that named this one as the leader. */
   #namedBy: string | undefined;
   readonly #timeoutMs: number;
   readonly #consistency: Consistency | undefined;
   readonly #io: Io;
 
-  /** Throws ETL_INVALID_ARGUMENT for a server that is no http or https URL. */
-  constructor(options: GlobalOptions, io: Io) {
-    this.#endpoint = parseServer(options.server);
+  /** `door`: a certain router. Throws ETL_INVALID_ARGUMENT for a server that is no http or https URL. */
+  constructor(options: ClientOptions, io: Io, door?: Door) {
+    this.#place = options.place;
+    this.#route = options.route;
+    this.#door = door ?? doorOf(options.place);
     this.#timeoutMs = options.timeoutMs;
     this.#consistency = options.consistency;
     this.#io = io;
+  }
+
+  async #open(): Promise<Door> {
+    if (this.#door === undefined) {
+      if (this.#route === undefined)
+        throw new EtlError('ETL_INTERNAL', 'a router in Kubernetes has no way to it');
+      this.#door = await this.#route.open();
+    }
+    return this.#door;
   }
 
   /**
@@ -56,14 +75,14 @@ export class RouterClient {
     // The same at every router, so that what is asked takes effect once.
     const requestId = randomUUID();
     for (let hops = 0; ; hops++) {
-      const answer = await this.#post(body, requestId);
+      const answer = await this.#post(await this.#open(), body, requestId);
       const { data, errors } = this.#parse(answer);
       const [error] = Array.isArray(errors) ? errors.map(toFields) : [];
       if (error === undefined) return this.#dataOf<T>(document, answer, data);
-      const leader = hops < maxHops ? this.#leaderNamedIn(error) : undefined;
+      const leader = hops < maxHops ? await this.#leaderNamedIn(error) : undefined;
       if (leader === undefined) throw this.#refusal(error);
-      this.#namedBy = this.#shown;
-      this.#endpoint = leader;
+      this.#namedBy = this.shown;
+      this.#door = leader;
     }
   }
 
@@ -75,20 +94,22 @@ export class RouterClient {
   }
 
   /** Nothing was done, and another router will do it. Credentials were given for this one and go nowhere else. */
-  #leaderNamedIn(error: Fields): URL | undefined {
+  async #leaderNamedIn(error: Fields): Promise<Door | undefined> {
     const { code, details } = toFields(error['extensions']);
     const { httpAddress } = toFields(details);
     if (code !== 'ETL_NOT_LEADER' || typeof httpAddress !== 'string') return undefined;
-    if (this.#endpoint.username !== '') return undefined;
-    const url = URL.parse(`${this.#endpoint.protocol}//${httpAddress}/graphql`);
-    return url?.username === '' && url.pathname === '/graphql' ? url : undefined;
+    if (this.#route !== undefined) return this.#route.openLeader(httpAddress);
+    const door = this.#door as Door;
+    if (door.url.username !== '' || 'authorization' in door.headers) return undefined;
+    const url = URL.parse(`${door.url.protocol}//${httpAddress}/graphql`);
+    return url?.username === '' && url.pathname === '/graphql' ? toDoor(url) : undefined;
   }
 
   /** The same router, for what has to be done though the user interrupted the command. */
-  afterwards(): RouterClient {
-    const server = this.#endpoint.href;
-    const options = { server, timeoutMs: this.#timeoutMs, namespace: undefined, output: undefined };
-    return new RouterClient(options, { ...this.#io, signal: new AbortController().signal });
+  async afterwards(): Promise<RouterClient> {
+    const door = await this.#open();
+    const options = { place: this.#place, route: this.#route, timeoutMs: this.#timeoutMs };
+    return new RouterClient(options, { ...this.#io, signal: new AbortController().signal }, door);
   }
 
   /** The bytes at a path beside GraphQL. Throws as {@link RouterClient.query}; `--timeout` bounds their silence. */
@@ -115,18 +136,21 @@ export class RouterClient {
     path: string,
     body?: AsyncIterable<Uint8Array>,
   ): Promise<IncomingMessage> {
-    const { request: send } = await this.#http();
-    const url = new URL(this.#endpoint);
+    const door = await this.#open();
+    const { request: send } = await httpOf(door);
+    const url = new URL(door.url);
     url.pathname = url.pathname.replace(/\/graphql$/, '');
     const [pathname, search] = path.split('?');
     url.pathname = `${url.pathname.replace(/\/$/, '')}${pathname}`;
     url.search = search ?? '';
     const deadline = new AbortController();
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const headers = body === undefined ? {} : { 'content-type': 'application/octet-stream' };
+      const type = body === undefined ? {} : { 'content-type': 'application/octet-stream' };
+      const headers = { ...type, ...door.headers };
+      const timeout = this.#timeoutMs;
       const request = send(
         url,
-        { method, signal: this.#io.signal, headers, timeout: this.#timeoutMs, ...this.#auth() },
+        { method, signal: this.#io.signal, headers, timeout, ...connectionOf(door) },
         resolve,
       );
       request.on('timeout', () => {
@@ -151,28 +175,21 @@ export class RouterClient {
       text += String(chunk);
       if (text.length > maxProblemLength) break;
     }
-    const { title, code } = problemOf(text);
+    const { title, code } = problemOf(parseFields(text));
     if (code === undefined || title === undefined) {
       return this.#notGraphQl(`${statusOf(response)}, no snapshots`);
     }
     return new EtlError(toCode(code), title);
   }
 
-  #auth(): { readonly auth?: string } {
-    const { username, password } = this.#endpoint;
-    if (username === '') return {};
-    return { auth: `${decodeURIComponent(username)}:${decodeURIComponent(password)}` };
-  }
-
-  /** Loaded here, as commands that ask no router start faster without. */
-  #http(): Promise<typeof import('node:http') | typeof import('node:https')> {
-    return this.#endpoint.protocol === 'https:' ? import('node:https') : import('node:http');
-  }
-
   #parse({ status, body }: HttpAnswer): Fields {
     try {
-      return toFields(JSON.parse(body));
+      const fields = toFields(JSON.parse(body));
+      const { title, code } = problemOf(fields);
+      if (title !== undefined && code !== undefined) throw new EtlError(toCode(code), title);
+      return fields;
     } catch (cause) {
+      if (isEtlError(cause)) throw cause;
       throw this.#notGraphQl(`${status}, the answer is not JSON`, cause);
     }
   }
@@ -183,7 +200,7 @@ export class RouterClient {
     if (code === 'GRAPHQL_VALIDATION_FAILED') {
       return new EtlError(
         'ETL_UNSUPPORTED',
-        `the router at ${this.#shown} does not know what this etlctl asks for; compare their versions with etlctl version (${message})`,
+        `the router at ${this.shown} does not know what this etlctl asks for; compare their versions with etlctl version (${message})`,
       );
     }
     const { httpAddress } = toFields(toFields(error['extensions'])['details']);
@@ -194,26 +211,32 @@ export class RouterClient {
   #notGraphQl(what: string, cause?: unknown): EtlError {
     return new EtlError(
       'ETL_UNAVAILABLE',
-      `${this.#shown} does not answer as an ETL Router (${what}); check --server`,
+      `${this.shown} does not answer as an ETL Router (${what}); ${this.#hint}`,
       cause === undefined ? {} : { cause },
     );
   }
 
-  get #shown(): string {
-    return this.#endpoint.origin;
+  /** Which router it is, for people. */
+  get shown(): string {
+    return this.#door?.shown ?? 'the router';
   }
 
-  async #post(body: string, requestId: string): Promise<HttpAnswer> {
-    const { request: send } = await this.#http();
+  get #hint(): string {
+    return this.#door?.hint ?? checkServer;
+  }
+
+  async #post(door: Door, body: string, requestId: string): Promise<HttpAnswer> {
+    const { request: send } = await httpOf(door);
     return new Promise((resolve, reject) => {
       const deadline = AbortSignal.timeout(this.#timeoutMs);
       const request = send(
-        this.#endpoint,
+        door.url,
         {
           method: 'POST',
           signal: AbortSignal.any([deadline, this.#io.signal]),
-          ...this.#auth(),
+          ...connectionOf(door),
           headers: {
+            ...door.headers,
             'content-type': 'application/json',
             accept: 'application/json',
             'content-length': Buffer.byteLength(body),
@@ -244,39 +267,47 @@ export class RouterClient {
     if (deadline.aborted) {
       return new EtlError(
         'ETL_TIMEOUT',
-        `no answer from ${this.#shown} within ${this.#timeoutMs / 1000}s (--timeout); what was asked may still happen`,
+        `no answer from ${this.shown} within ${this.#timeoutMs / 1000}s (--timeout); what was asked may still happen`,
         { cause: error },
       );
     }
     if (this.#io.signal.aborted)
       return new EtlError('ETL_CANCELLED', 'interrupted', { cause: error });
+    // The way to the router says itself what is wrong with it.
+    if (isEtlError(error)) return error;
     const reason = (error as NodeJS.ErrnoException).code ?? error.message;
     const message = this.#explain(reason);
     return new EtlError('ETL_UNAVAILABLE', message, { cause: error });
   }
 
   #explain(reason: string): string {
-    const { protocol } = this.#endpoint;
+    if (this.#route !== undefined)
+      return `the connection to ${this.shown} broke before the whole answer came (${reason}); what was asked may have happened; ${this.#hint}`;
+    const protocol = this.#door?.url.protocol;
     if (reason.startsWith('HPE_') || reason === 'EPROTO') {
       const spoken = protocol === 'https:' ? 'TLS; is it http://?' : 'HTTP; is it https://?';
-      return `${this.#shown} does not speak ${spoken} (${reason}); check --server`;
+      return `${this.shown} does not speak ${spoken} (${reason}); ${this.#hint}`;
     }
     if (/CERT|ALTNAME|ISSUER/.test(reason)) {
-      return `the certificate of ${this.#shown} is not trusted (${reason}); NODE_EXTRA_CA_CERTS names a file of authorities`;
+      return `the certificate of ${this.shown} is not trusted (${reason}); NODE_EXTRA_CA_CERTS names a file of authorities`;
     }
     if (unreachable.includes(reason) && this.#namedBy !== undefined) {
-      return `${this.#namedBy} names ${this.#shown} as the leader, which can not be reached from here (${reason}); ask it under another address with --server, or set --advertise-http-addr of it`;
+      return `${this.#namedBy} names ${this.shown} as the leader, which can not be reached from here (${reason}); ask it under another address with --server, or set --advertise-http-addr of it`;
     }
     return unreachable.includes(reason)
-      ? `can not reach the router at ${this.#shown} (${reason}); is it running? Set --server or ETLCTL_SERVER`
-      : `the connection to ${this.#shown} broke before the whole answer came (${reason}); what was asked may have happened`;
+      ? `can not reach the router at ${this.shown} (${reason}); is it running? Set --server or ETLCTL_SERVER, or --cluster for one in Kubernetes`
+      : `the connection to ${this.shown} broke before the whole answer came (${reason}); what was asked may have happened`;
   }
 }
 
-function problemOf(text: string): { readonly title?: string; readonly code?: string } {
+/** A refusal of what stands before GraphQL and beside it. */
+function problemOf({ title, code }: Fields): { readonly title?: string; readonly code?: string } {
+  return typeof title === 'string' && typeof code === 'string' ? { title, code } : {};
+}
+
+function parseFields(text: string): Fields {
   try {
-    const { title, code } = toFields(JSON.parse(text));
-    return typeof title === 'string' && typeof code === 'string' ? { title, code } : {};
+    return toFields(JSON.parse(text));
   } catch {
     return {};
   }
@@ -289,6 +320,36 @@ function toFields(value: unknown): Fields {
 function statusOf({ statusCode, headers }: IncomingMessage): string {
   const to = headers.location === undefined ? '' : ` to ${withoutCredentials(headers.location)}`;
   return `HTTP ${statusCode}${to}`;
+}
+
+const checkServer = 'check --server';
+
+function doorOf(place: Place): Door | undefined {
+  if (place.kind !== 'url') return undefined;
+  return toDoor(parseServer(place.server), place.token);
+}
+
+function toDoor(url: URL, token?: string): Door {
+  if (token !== undefined && !/^[\w.~+/-]+=*$/.test(token))
+    throw new EtlError('ETL_INVALID_ARGUMENT', 'ETLCTL_TOKEN has characters that no token has');
+  const headers: { [name: string]: string } =
+    token === undefined ? {} : { authorization: `Bearer ${token}` };
+  return { url, shown: url.origin, hint: checkServer, headers };
+}
+
+function connectionOf({ url, agent }: Door): { auth?: string; agent?: Agent } {
+  const { username, password } = url;
+  return {
+    ...(agent !== undefined && { agent }),
+    ...(username !== '' && {
+      auth: `${decodeURIComponent(username)}:${decodeURIComponent(password)}`,
+    }),
+  };
+}
+
+/** Loaded here, as commands that ask no router start faster without. */
+function httpOf({ url }: Door): Promise<typeof import('node:http') | typeof import('node:https')> {
+  return url.protocol === 'https:' ? import('node:https') : import('node:http');
 }
 
 /** The address of GraphQL; a path before it is kept, for routers behind a gateway. */

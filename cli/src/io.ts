@@ -2,6 +2,8 @@
 
 import type { Readable } from 'node:stream';
 import type { Clock, EtlError } from '@etl-router/core';
+import type { Place } from './place.ts';
+import type { Route } from './route.ts';
 
 export interface Io {
   /** Data goes here. */
@@ -20,9 +22,14 @@ export interface Io {
 
 /** Options that every command has. */
 export interface GlobalOptions {
-  readonly server: string;
-  /** Undefined: as the manifest says, else `default`. */
+  /** Where the router is. */
+  readonly place: Place;
+  /** The way to a router in Kubernetes; undefined: the place is a URL. Whoever runs the command closes it. */
+  readonly route: Route | undefined;
+  /** Undefined: as the manifest says, else {@link GlobalOptions.defaultNamespace}. */
   readonly namespace: string | undefined;
+  /** The namespace of what names none: the given one, that of the context, or `default`. */
+  readonly defaultNamespace: string;
   readonly timeoutMs: number;
   readonly output: string | undefined;
   /** How fresh answers have to be; undefined: linearizable. */

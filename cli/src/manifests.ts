@@ -39,7 +39,7 @@ export async function readManifests(
     );
   }
   const inputs = await readInputs(selection.paths, selection.recursive, io);
-  const namespace = globals.namespace ?? 'default';
+  const namespace = globals.defaultNamespace;
   const manifests: Manifest[] = [];
   const versions = new Map<string, string>();
   const findings: (Finding & { readonly file: string })[] = [];

@@ -1,9 +1,11 @@
-// Options that several commands share: the router, the namespace, the timeout, the format, and the files of `-f`.
+// Options that several commands share: where the router is, the namespace, the timeout, the format, and the files of `-f`.
 
 import { EtlError } from '@etl-router/core';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Consistency, type GlobalOptions, type Io, withoutCredentials } from './io.ts';
 import { type Output, outputs } from './output.ts';
+import { localServer, type PlaceFlags, placeOf } from './place.ts';
+import { readSettings } from './settings.ts';
 
 /** The options every command takes, before or after its name; `offered` are the formats it can print. */
 export function addGlobals(
@@ -11,9 +13,19 @@ export function addGlobals(
   io: Io,
   offered: readonly Output[] = outputs,
 ): Command {
-  const server = withoutCredentials(defaultServer(io));
+  const server = withoutCredentials(io.env['ETLCTL_SERVER'] || localServer);
   return command
     .option('-s, --server <url>', `address of a router (default: ${server}, or ETLCTL_SERVER)`)
+    .option(
+      '--cluster <name>',
+      'a router in Kubernetes: its EtlRouterCluster, NAME or NAMESPACE/NAME (or ETLCTL_CLUSTER)',
+    )
+    .option('--context <name>', 'context of the kubeconfig (default: the current one)')
+    .option('--kubeconfig <file>', 'the kubeconfig (default: KUBECONFIG, else ~/.kube/config)')
+    .option(
+      '--service-account <name>',
+      'show a router in Kubernetes a token of this one instead of your own',
+    )
     .option('-n, --namespace <name>', 'namespace (default: "default", or ETLCTL_NAMESPACE)')
     .addOption(
       new Option(
@@ -24,31 +36,41 @@ export function addGlobals(
     .option('-o, --output <format>', `${offered.join(', ')} (default: table)`);
 }
 
-function defaultServer(io: Io): string {
-  return io.env['ETLCTL_SERVER'] || 'http://localhost:8080';
-}
-
-/** The shared options of a command line with their defaults. Throws ETL_INVALID_ARGUMENT for a namespace that can be none. */
-export function globalsOf(command: Command, io: Io): GlobalOptions {
-  const options = command.optsWithGlobals<{
-    server?: string;
-    namespace?: string;
-    timeout?: number;
-    output?: string;
-    consistency?: Consistency;
-  }>();
-  const namespace = options.namespace ?? (io.env['ETLCTL_NAMESPACE'] || undefined);
+/**
+ * The shared options of a command line with their defaults. Throws ETL_INVALID_ARGUMENT for a namespace that can be none
+ * or for two places at once, and ETL_CONFIG_INVALID for a file of etlctl that is wrong.
+ */
+export async function globalsOf(command: Command, io: Io): Promise<GlobalOptions> {
+  const options = command.optsWithGlobals<
+    PlaceFlags & {
+      namespace?: string;
+      timeout?: number;
+      output?: string;
+      consistency?: Consistency;
+    }
+  >();
+  const settings = await readSettings(io);
+  const namespace = options.namespace ?? (io.env['ETLCTL_NAMESPACE'] || settings.namespace);
   if (namespace !== undefined && !/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/.test(namespace)) {
-    const from = options.namespace === undefined ? 'ETLCTL_NAMESPACE' : '--namespace';
+    const from =
+      options.namespace !== undefined
+        ? '--namespace'
+        : io.env['ETLCTL_NAMESPACE']
+          ? 'ETLCTL_NAMESPACE'
+          : 'namespace';
     throw new EtlError(
       'ETL_INVALID_ARGUMENT',
       `${from}: ${JSON.stringify(namespace)} is no namespace: at most 63 of a-z, 0-9 and -`,
     );
   }
+  const place = placeOf(options, io.env, settings, namespace);
+  const timeoutMs = options.timeout ?? 30_000;
   return {
-    server: options.server ?? defaultServer(io),
+    place,
+    route: undefined,
     namespace,
-    timeoutMs: options.timeout ?? 30_000,
+    defaultNamespace: namespace ?? 'default',
+    timeoutMs,
     output: options.output,
     consistency: options.consistency,
   };

@@ -174,9 +174,9 @@ async function execute({
   const name = commandName(command);
   const { output } = command.optsWithGlobals<{ output?: string }>();
   try {
-    const globals = globalsOf(command, io);
+    const globals = await globalsOf(command, io);
     const format = parseOutput(output, explanation.outputs);
-    const { summary, result, failures = [] } = await work(globals);
+    const { summary, result, failures = [] } = await withRoute(globals, io, work);
     const [error] = failures;
     if (error !== undefined) state.exitCode = errorCodes[error.code].exitCode;
     if (format === 'json' && !printed) {
@@ -188,6 +188,20 @@ async function execute({
     for (const failure of failures) io.err(`error: ${printable(failure.message)}\n`);
   } catch (error) {
     state.exitCode = report(error, name, io, output === 'json');
+  }
+}
+
+/** Runs the work with the way into a cluster, where the router is in one, and closes it. */
+async function withRoute(globals: GlobalOptions, io: Io, work: Work): Promise<CommandResult> {
+  const { place, namespace } = globals;
+  if (place.kind === 'url') return work(globals);
+  const { KubernetesRoute } = await import('./kubernetes/route.ts');
+  const route = new KubernetesRoute(place, globals, io);
+  try {
+    const defaultNamespace = namespace ?? (await route.namespace()) ?? 'default';
+    return await work({ ...globals, route, defaultNamespace });
+  } finally {
+    route.close();
   }
 }
 

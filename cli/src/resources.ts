@@ -86,7 +86,7 @@ export function parsePipeline(
   const [first, second] = parts as [string, string | undefined];
   const resource = second === undefined ? undefined : resourceOf(first);
   const namespace =
-    second === undefined || resource !== undefined ? (globals.namespace ?? 'default') : first;
+    second === undefined || resource !== undefined ? globals.defaultNamespace : first;
   const name = second ?? first;
   const problem =
     parts.length > 2 || name === '' || namespace === ''

@@ -96,7 +96,7 @@ export async function createBackup(request: CreateRequest): Promise<CommandResul
     const metadata = await writeBackup({
       ...{ folder, force, compression, signal: io.signal },
       id: id ?? snapshot.id,
-      facts: factsOf(id ?? snapshot.id, snapshot, globals),
+      facts: factsOf(id ?? snapshot.id, snapshot, client),
       bytes: await client.get(path),
     });
     return { summary: `backup ${told(metadata)} in ${folder}`, result: metadata };
@@ -316,7 +316,7 @@ function copyName(id: string): string {
 /** Removes the copy at the router, though the user interrupted the command. */
 async function forget(id: string, client: RouterClient, io: Io): Promise<void> {
   try {
-    await client.afterwards().query(deleteDocument, { id });
+    await (await client.afterwards()).query(deleteDocument, { id });
   } catch {
     io.err(`The router keeps a copy, snapshot ${id}.\n`);
   }
@@ -325,13 +325,13 @@ async function forget(id: string, client: RouterClient, io: Io): Promise<void> {
 function factsOf(
   id: string,
   snapshot: Snapshot,
-  { server }: GlobalOptions,
+  { shown }: RouterClient,
 ): Omit<BackupMetadata, 'file' | 'file_bytes' | 'compression'> {
   const { state } = snapshot;
   return {
     version: '1',
     backup_id: id,
-    router_endpoint: withoutCredentials(server),
+    router_endpoint: shown,
     cluster_id: state.clusterId,
     commit_index: snapshot.commitIndex,
     term: snapshot.term,

@@ -104,7 +104,7 @@ async function targetsOf(request: DeleteRequest): Promise<Target[]> {
       `name what to delete: etlctl delete ${resource} NAME`,
     );
   }
-  const namespace = globals.namespace ?? 'default';
+  const namespace = globals.defaultNamespace;
   const kind = target.resource === 'services' ? 'service' : kindOf[target.resource];
   return [{ kind, namespace, name: target.name }];
 }

@@ -99,7 +99,7 @@ export async function describe(request: DescribeRequest): Promise<CommandResult>
     );
   }
   const client = new RouterClient(request.globals, request.io);
-  const namespace = request.globals.namespace ?? 'default';
+  const namespace = request.globals.defaultNamespace;
   if (resource === 'services') return describeService(client, name, request.io);
   if (resource === 'pipelines') return describePipeline(client, name, namespace);
   const { object } = await client.query<{

@@ -99,7 +99,7 @@ interface Selection {
 async function getObjects(client: RouterClient, selection: Selection): Promise<void> {
   const { resource, name, output, request } = selection;
   const { io } = request;
-  const namespace = request.allNamespaces ? undefined : (request.globals.namespace ?? 'default');
+  const namespace = request.allNamespaces ? undefined : request.globals.defaultNamespace;
   const objects = await readObjects(client, { kind: kindOf[resource] as string, namespace, name });
   if (name !== undefined && objects.length === 0) throw notFound(resource, name, namespace);
   if (output === 'json' || output === 'yaml') {

@@ -1,0 +1,105 @@
+// The way to a router in Kubernetes: kubeconfig, EtlRouterCluster, pod, connection, token. Each is found out when it is
+// first needed and kept for the command.
+
+import { EtlError } from '@etl-router/core';
+import type { GlobalOptions, Io } from '../io.ts';
+import type { KubernetesPlace } from '../place.ts';
+import type { Door, Route } from '../route.ts';
+import { KubernetesAccess } from './access.ts';
+import { ApiServer } from './api-server.ts';
+import { bearerOf } from './bearer.ts';
+import { findCluster, findPods, inOrder } from './find.ts';
+import type { Pod, RouterCluster } from './objects.ts';
+import { ForwardAgent } from './port-forward.ts';
+
+const httpPort = 8080;
+
+export class KubernetesRoute implements Route {
+  readonly #place: KubernetesPlace;
+  readonly #timeoutMs: number;
+  readonly #io: Io;
+  readonly #agents = new Map<string, ForwardAgent>();
+  #server: ApiServer | undefined;
+  #cluster: Promise<RouterCluster> | undefined;
+  #pods: Promise<readonly Pod[]> | undefined;
+  #bearer: Promise<string> | undefined;
+
+  constructor(place: KubernetesPlace, globals: Pick<GlobalOptions, 'timeoutMs'>, io: Io) {
+    this.#place = place;
+    this.#timeoutMs = globals.timeoutMs;
+    this.#io = io;
+  }
+
+  /** The API server. Throws ETL_CONFIG_INVALID where no kubeconfig leads to one. */
+  get server(): ApiServer {
+    if (this.#server === undefined) {
+      const access = KubernetesAccess.load(this.#place, this.#timeoutMs, this.#io);
+      this.#server = new ApiServer(access, this.#timeoutMs, this.#io);
+    }
+    return this.#server;
+  }
+
+  async namespace(): Promise<string | undefined> {
+    try {
+      return this.server.access.namespace;
+    } catch {
+      // A command that needs the kubeconfig says so itself.
+      return undefined;
+    }
+  }
+
+  /** Where the EtlRouterCluster is looked for. */
+  get clusterNamespace(): string {
+    return this.#place.namespace ?? this.server.access.namespace ?? 'default';
+  }
+
+  /** The EtlRouterCluster that is meant. */
+  cluster(): Promise<RouterCluster> {
+    this.#cluster ??= findCluster(this.server, this.clusterNamespace, this.#place.cluster);
+    return this.#cluster;
+  }
+
+  /** Its pods. */
+  pods(): Promise<readonly Pod[]> {
+    this.#pods ??= this.cluster().then((cluster) => findPods(this.server, cluster));
+    return this.#pods;
+  }
+
+  async open(): Promise<Door> {
+    const [pod] = inOrder(await this.cluster(), await this.pods());
+    return this.openPod((pod as Pod).metadata.name);
+  }
+
+  async openLeader(httpAddress: string): Promise<Door | undefined> {
+    const name = httpAddress.split(/[.:]/)[0];
+    const pod = (await this.pods()).find(({ metadata }) => metadata.name === name);
+    return pod === undefined ? undefined : this.openPod(pod.metadata.name);
+  }
+
+  /** The router of one pod, whatever state it is in. */
+  async openPod(pod: string): Promise<Door> {
+    const cluster = await this.cluster();
+    const namespace = cluster.metadata.namespace ?? this.clusterNamespace;
+    this.#bearer ??= bearerOf(this.server, this.#place, namespace);
+    const token = await this.#bearer;
+    const { config } = this.server.access;
+    const agent =
+      this.#agents.get(pod) ??
+      new ForwardAgent(config, { namespace, pod, port: httpPort }, this.#io.clock);
+    this.#agents.set(pod, agent);
+    if (!/^[\w.~+/-]+=*$/.test(token))
+      throw new EtlError('ETL_UNAUTHENTICATED', 'the token has characters that no token has');
+    return {
+      url: new URL(`http://${pod}.${namespace}:${httpPort}/graphql`),
+      shown: `router ${namespace}/${pod}`,
+      hint: 'etlctl doctor tells more',
+      headers: { authorization: `Bearer ${token}` },
+      agent,
+    };
+  }
+
+  close(): void {
+    for (const agent of this.#agents.values()) agent.destroy();
+    this.#agents.clear();
+  }
+}
