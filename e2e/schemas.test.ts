@@ -57,10 +57,8 @@ test('every example of the repository is taken', async () => {
     return { ...object, metadata: { ...metadata, namespace } };
   });
   assert.ok(objects.length > 10);
-  for (const object of objects) {
-    const args = ['apply', ...server, '--dry-run=server', '--validate=strict', '-f', '-'];
-    await kubectl(args, { input: JSON.stringify(object) });
-  }
+  const args = ['apply', ...server, '--dry-run=server', '--validate=strict', '-f', '-'];
+  await kubectl(args, { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }) });
 });
 
 /** Creates the object without keeping it; what the API server has against it. */

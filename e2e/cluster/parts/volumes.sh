@@ -49,9 +49,10 @@ recycle_volumes() {
       while read -r name phase path; do
         [ "$phase" = Released ] || continue
         case $path in "$DIR"/nodes/node*/volumes/v*) ;; *) continue ;; esac
-        find "$path" -mindepth 1 -delete
-        kubectl patch pv "$name" --type=json -p '[{"op":"remove","path":"/spec/claimRef"}]' && echo "recycled $name"
-      done
+        # Told twice of the same volume, the second patch finds nothing to take away.
+        find "$path" -mindepth 1 -delete &&
+          kubectl patch pv "$name" --type=json -p '[{"op":"remove","path":"/spec/claimRef"}]' 2>&1 || true
+      done || true
     sleep 1
   done
 }
