@@ -1,7 +1,15 @@
 // Looks at the data directory before anything is opened in it, so that a wrong one is refused by the name of its setting
 // and a doubtful one is warned about.
 
-import { accessSync, constants, existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  type StatsFs,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { EtlError } from '@etl-router/core';
 
@@ -23,7 +31,7 @@ export function prepareDataDirectory(path: string): readonly string[] {
     makeDirectory(absolute);
     if (!statSync(absolute).isDirectory()) throw refused(absolute, 'is not a directory');
     accessSync(absolute, constants.R_OK | constants.W_OK | constants.X_OK);
-    return warningsOf(absolute);
+    return volumeWarnings(absolute, statfsSync(absolute));
   } catch (error) {
     if (error instanceof EtlError) throw error;
     throw refused(absolute, `can not be used (${(error as NodeJS.ErrnoException).code})`, error);
@@ -43,8 +51,11 @@ function makeDirectory(path: string): void {
   }
 }
 
-function warningsOf(path: string): readonly string[] {
-  const { type, bavail, blocks } = statfsSync(path);
+/** What to say of the volume of a directory: where it is, and that it is all but full. Counts are of blocks. */
+export function volumeWarnings(
+  path: string,
+  { type, bavail, blocks }: Pick<StatsFs, 'type' | 'bavail' | 'blocks'>,
+): readonly string[] {
   const warnings: string[] = [];
   const doubt = doubtful.get(type);
   if (doubt !== undefined) warnings.push(`--data-dir: ${path} ${doubt}`);

@@ -3,7 +3,7 @@ import { mkdtempSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { prepareDataDirectory } from '../src/data-place.ts';
+import { prepareDataDirectory, volumeWarnings } from '../src/data-place.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'etl-place-'));
 
@@ -30,4 +30,13 @@ test('a directory in memory is warned about', (t) => {
   t.after(() => rmdirSync(path));
   const warnings = prepareDataDirectory(path);
   assert.match(warnings.join(), /is in memory \(tmpfs\): what was acknowledged is gone/);
+});
+
+test('a directory on NFS, and a volume that is all but full, are warned about', () => {
+  const ext4 = 0xef53;
+  const told = (type: number, bavail: number): string =>
+    volumeWarnings('/data', { type, bavail, blocks: 1000 }).join();
+  assert.equal(told(ext4, 10), '');
+  assert.match(told(ext4, 9), /^--data-dir: less than 1 % of the volume of \/data is free$/);
+  assert.match(told(0x6969, 1000), /^--data-dir: \/data is on NFS, .*; use a local disk$/);
 });
