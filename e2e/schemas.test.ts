@@ -58,7 +58,9 @@ test('every example of the repository is taken', async () => {
   });
   assert.ok(objects.length > 10);
   const args = ['apply', ...server, '--dry-run=server', '--validate=strict', '-f', '-'];
-  await kubectl(args, { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }) });
+  await kubectl(args, {
+    input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
+  });
 });
 
 /** Creates the object without keeping it; what the API server has against it. */

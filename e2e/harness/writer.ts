@@ -2,10 +2,9 @@
 // does. What it was answered has to be there at the end.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { eventually } from './eventually.ts';
-import { images } from './images.ts';
 import { apply, kubectl } from './kubectl.ts';
+import { startScript } from './script-pod.ts';
 
 /** What was answered since a phase began. */
 export interface Phase {
@@ -35,16 +34,6 @@ export interface WriterOptions {
   /** Node that it runs on; left out: any. */
   readonly node?: string;
 }
-
-/** Passes the restricted Pod Security Standard. */
-export const restricted = {
-  allowPrivilegeEscalation: false,
-  readOnlyRootFilesystem: true,
-  runAsNonRoot: true,
-  runAsUser: 65_532,
-  capabilities: { drop: ['ALL'] },
-  seccompProfile: { type: 'RuntimeDefault' },
-} as const;
 
 /** A ServiceAccount that may use the API of the cluster with these verbs. */
 export async function applyClient(
@@ -83,16 +72,9 @@ export class Writer {
     node,
   }: WriterOptions): Promise<Writer> {
     await applyClient(namespace, name, ['get', 'update']);
-    const script = readFileSync(new URL('pod/writer.mjs', import.meta.url), 'utf8');
-    await apply(
-      {
-        apiVersion: 'v1',
-        kind: 'ConfigMap',
-        metadata: { name, namespace },
-        data: { 'writer.mjs': script },
-      },
-      podOf({ namespace, cluster, name, ...(node === undefined ? {} : { node }) }),
-    );
+    const host = `${cluster}.${namespace}.svc.cluster.local`;
+    const env = { TARGET: `http://${host}:8080/graphql`, RUN: name };
+    await startScript({ namespace, name, script: 'writer.mjs', env, serviceAccount: name, node });
     const writer = new Writer(namespace, name);
     await eventually('the writer is answered', async () => (await writer.stats()).total > 10);
     await writer.phase('before');
@@ -131,34 +113,4 @@ export class Writer {
     const proxy = `/api/v1/namespaces/${this.#namespace}/pods/${this.#name}:8080/proxy`;
     return JSON.parse(await kubectl(['get', '--raw', `${proxy}/${path}`], { timeoutMs })) as T;
   }
-}
-
-function podOf({ namespace, cluster, name = 'writer', node }: WriterOptions): object {
-  const env = {
-    TARGET: `http://${cluster}.${namespace}.svc.cluster.local:8080/graphql`,
-    RUN: name,
-  };
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, namespace },
-    spec: {
-      serviceAccountName: name,
-      restartPolicy: 'Never',
-      terminationGracePeriodSeconds: 1,
-      ...(node === undefined ? {} : { nodeSelector: { 'kubernetes.io/hostname': node } }),
-      containers: [
-        {
-          name: 'writer',
-          image: images.router,
-          command: ['/usr/local/bin/node', '/writer/writer.mjs'],
-          env: Object.entries(env).map(([key, value]) => ({ name: key, value })),
-          resources: { requests: { cpu: '50m', memory: '64Mi' } },
-          securityContext: restricted,
-          volumeMounts: [{ name: 'script', mountPath: '/writer', readOnly: true }],
-        },
-      ],
-      volumes: [{ name: 'script', configMap: { name } }],
-    },
-  };
 }

@@ -1,0 +1,43 @@
+// The API server is restarted, and is away for two minutes: routers answer all the while, and the operator goes on where
+// it was.
+
+import assert from 'node:assert/strict';
+import { sleep, systemClock } from '@etl-router/core';
+import { eventually } from './harness/eventually.ts';
+import { operatorIsUp } from './harness/installation.ts';
+import { kubectl } from './harness/kubectl.ts';
+import { machine } from './harness/machine.ts';
+import { RouterCluster } from './harness/router-cluster.ts';
+import { scenario } from './harness/scenario.ts';
+import { Writer } from './harness/writer.ts';
+
+for (const [id, awayMs] of [
+  ['apiserver-restarted', 0],
+  ['apiserver-away', 120_000],
+] as const) {
+  scenario(id, 'routers answer, and the operator goes on where it was', async (run) => {
+    const cluster = await RouterCluster.apply(run.namespace, 'main', { replicas: 3 });
+    const { clusterID } = await cluster.ready();
+    const uids = async (): Promise<unknown> =>
+      (await cluster.pods()).map(({ metadata }) => metadata.uid ?? '').sort();
+    const before = await uids();
+    const writer = await Writer.start({ namespace: run.namespace, cluster: 'main' });
+
+    await machine('stop', 'apiserver');
+    await sleep(systemClock, awayMs);
+    await machine('start', 'apiserver');
+    await eventually('the API server answers', () => kubectl(['get', '--raw', '/readyz']));
+
+    const phase = await writer.phase('after');
+    run.gap(`away ${awayMs / 1000} s`, phase);
+    assert.ok(phase.longestGapMs <= 4000, `writes stood still for ${phase.longestGapMs} ms`);
+    await run.step('operator is up', operatorIsUp);
+    await cluster.ready();
+    assert.deepEqual(await uids(), before, 'no pod was touched');
+
+    await cluster.patch({ logLevel: 'warn' });
+    await run.step('a change is followed', () => cluster.ready(240_000));
+    run.gap('all', await writer.finish());
+    await cluster.isStill(clusterID);
+  });
+}

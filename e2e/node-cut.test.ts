@@ -1,0 +1,56 @@
+// The link of the leader's node goes and comes back: the majority goes on without it, and it follows again.
+
+import assert from 'node:assert/strict';
+import { eventually } from './harness/eventually.ts';
+import { kubectl } from './harness/kubectl.ts';
+import { machine, nodeNumber } from './harness/machine.ts';
+import { RouterCluster } from './harness/router-cluster.ts';
+import { scenario } from './harness/scenario.ts';
+import { Writer } from './harness/writer.ts';
+
+export async function nodeIs(node: string, isReady: boolean): Promise<void> {
+  await eventually(`${node} is ${isReady ? '' : 'not '}ready`, async () => {
+    const line = await kubectl(['get', 'node', node, '--no-headers', '--ignore-not-found']);
+    return line.includes(' Ready ') === isReady;
+  });
+}
+
+scenario('node-cut', 'the majority goes on, and the member follows again', async (run) => {
+  const { namespace } = run;
+  const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 3 });
+  const { clusterID } = await cluster.ready();
+  const leader = await cluster.leader();
+  const pods = await cluster.pods();
+  const node = pods.find(({ metadata }) => metadata.name === leader)?.spec.nodeName ?? '';
+  const other = pods.find(({ spec }) => spec.nodeName !== node)?.spec.nodeName ?? '';
+  const writer = await Writer.start({ namespace, cluster: 'main', node: other });
+  try {
+    await machine('cut', nodeNumber(node));
+    await run.step('node is not ready', () => nodeIs(node, false));
+    await run.step('another member leads', () =>
+      eventually(
+        'another member leads',
+        async () => (await cluster.status()).leader?.name !== leader,
+      ),
+    );
+    await cluster.is('Available', 'True');
+    await cluster.is('Ready', 'False');
+    run.note('Ready', await cluster.condition('Ready'));
+    await writer.isAnswered();
+    const phase = await writer.phase('heal');
+    run.gap('leader cut off', phase);
+    assert.ok(phase.longestGapMs <= 6000, `writes stood still for ${phase.longestGapMs} ms`);
+  } finally {
+    await machine('heal', nodeNumber(node));
+  }
+  await run.step('ready again', async () => {
+    await nodeIs(node, true);
+    await cluster.ready();
+  });
+  const healed = await writer.phase('end');
+  run.gap('healed', healed);
+  assert.ok(healed.longestGapMs <= 4000, `writes stood still for ${healed.longestGapMs} ms`);
+  run.gap('all', await writer.finish());
+  await cluster.isStill(clusterID);
+  assert.deepEqual(await cluster.voters(), ['main-1', 'main-2', 'main-3']);
+});

@@ -1,0 +1,47 @@
+// The node of the leader is drained: leadership is handed over, and a second node can not be drained until the member of
+// the first one is back.
+
+import assert from 'node:assert/strict';
+import { CommandError, kubectl } from './harness/kubectl.ts';
+import { RouterCluster } from './harness/router-cluster.ts';
+import { scenario } from './harness/scenario.ts';
+import { Writer } from './harness/writer.ts';
+
+const drain = (node: string, timeout: string): Promise<string> =>
+  kubectl(
+    ['drain', node, '--ignore-daemonsets', '--delete-emptydir-data', `--timeout=${timeout}`],
+    { timeoutMs: 150_000 },
+  );
+
+scenario('node-drained', 'one node at a time may be drained', async (run) => {
+  const { namespace } = run;
+  const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 3 });
+  const { clusterID } = await cluster.ready();
+  const leader = await cluster.leader();
+  const pods = await cluster.pods();
+  const nodeOf = (name: string): string =>
+    pods.find(({ metadata }) => metadata.name === name)?.spec.nodeName ?? '';
+  const [first, second, third] = [leader, ...pods.map(({ metadata }) => metadata.name)]
+    .filter((name, at, all) => all.indexOf(name) === at)
+    .map(nodeOf) as [string, string, string];
+  const writer = await Writer.start({ namespace, cluster: 'main', node: third });
+  try {
+    await run.step('first drain', () => drain(first, '120s'));
+    const phase = await writer.phase('second');
+    run.gap('leader drained', phase);
+    assert.ok(phase.longestGapMs <= 2000, `writes stood still for ${phase.longestGapMs} ms`);
+
+    const error = await drain(second, '15s').then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    assert.ok(error instanceof CommandError, 'the second drain was not stopped');
+    assert.match(error.output, /disruption budget/);
+    run.gap('second drain', await writer.phase('back'));
+  } finally {
+    await kubectl(['uncordon', first, second]);
+  }
+  await run.step('ready again', () => cluster.ready());
+  run.gap('all', await writer.finish());
+  await cluster.isStill(clusterID);
+});
