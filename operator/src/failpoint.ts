@@ -55,7 +55,7 @@ export function createFailpoint(
     readonly client: Pick<RawKube, 'get' | 'replace'>;
     readonly lease: ObjectRef;
     /** Default: SIGKILL to this process. */
-    readonly die?: () => void;
+    readonly die?: (() => void) | undefined;
   },
 ): PassFailpoint {
   const wanted = parseFailpoint(value);

@@ -45,6 +45,8 @@ export interface OperatorOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** How a failpoint kills. Default: by SIGKILL. */
+  readonly die?: () => void;
 }
 
 /** An operator that was put together. */
@@ -53,6 +55,8 @@ export interface OperatorProcess {
   readonly manager: Manager;
   /** Opens the port and starts; the address is that of probes and metrics. */
   start(): Promise<{ readonly host: string; readonly port: number }>;
+  /** Hangs up on everybody and gives nothing back, as a process that is killed does. For tests. */
+  abandon(): void;
 }
 
 export function createOperator(options: OperatorOptions): OperatorProcess {
@@ -94,12 +98,17 @@ export function createOperator(options: OperatorOptions): OperatorProcess {
       await operator.start();
       return address;
     },
+    abandon() {
+      connection.close();
+      routers.close();
+      server.close();
+    },
   };
 }
 
 /** What does the work, without the process around it. */
 function createParts(options: OperatorOptions, registry: Registry) {
-  const { settings, kubeConfig, clock, random, logger } = options;
+  const { settings, kubeConfig, clock, random, logger, die } = options;
   const metrics = registerRuntimeMetrics(registry);
   const connection = new KubeConnection(kubeConfig, clock);
   const shared = { connection, clock, metrics };
@@ -125,7 +134,7 @@ function createParts(options: OperatorOptions, registry: Registry) {
     passFailpoint:
       failpoint === undefined
         ? noFailpoint
-        : createFailpoint(failpoint, { client: leaseClient, lease }),
+        : createFailpoint(failpoint, { client: leaseClient, lease, die }),
   });
   const controller = new Controller({
     ...{ name: 'etlroutercluster', clock, random, logger, metrics },

@@ -21,7 +21,7 @@ export interface Applied {
 }
 
 /** Kinds that are deleted and made anew at once where a field of theirs can not be changed. */
-const replaceable: readonly string[] = ['StatefulSet', 'ClusterRoleBinding', 'Service'];
+const replaceable: readonly string[] = ['StatefulSet', 'ClusterRoleBinding'];
 
 /** Applies `wanted`. `live` are the objects as they were last seen; what is not among them was looked for and is not there. */
 export async function applyObjects(

@@ -18,7 +18,7 @@ import { type ConditionClaim, withConditions } from '../runtime/status.ts';
 import { applyObjects, deleteBinding, deleteObjects } from './applying.ts';
 import type { ClusterCaches } from './caches.ts';
 import { CertificateKeeper, type Kept } from './certificates.ts';
-import { ActFailures } from './failures.ts';
+import { ActFailures, isApplication, namedAct, namedObjects } from './failures.ts';
 import { clusterKind } from './kinds.ts';
 import { LatestWrites } from './latest.ts';
 import type { ClusterMetrics } from './metrics.ts';
@@ -62,7 +62,7 @@ export class ClusterController {
   readonly #keeper: CertificateKeeper;
   readonly #observer: Observer;
   readonly #actor: Actor;
-  readonly #failures = new ActFailures();
+  readonly #failures: ActFailures;
   readonly #latest = new LatestWrites<EtlRouterCluster>();
 
   constructor(options: ClusterControllerOptions) {
@@ -71,6 +71,7 @@ export class ClusterController {
     this.#keeper = new CertificateKeeper(options);
     this.#observer = new Observer(options);
     this.#actor = new Actor(options);
+    this.#failures = new ActFailures(options.clock);
   }
 
   /** One run for one cluster. */
@@ -188,6 +189,9 @@ export class ClusterController {
   ): Promise<boolean | number> {
     const { client, events } = this.#options;
     const applying = { client, applier: this.#applier };
+    const name = namedObjects(made.objects);
+    const pauseMs = this.#failures.pauseMs(key, name);
+    if (pauseMs > 0) return pauseMs;
     try {
       const how = { live: view.objects, signal };
       const { changed, remade } = await applyObjects(applying, made.objects, how);
@@ -196,11 +200,12 @@ export class ClusterController {
         const note = `${kind} ${metadata.name} has a field that can not be changed; it is made anew.`;
         events.record(cluster, { type: 'Normal', reason: 'ObjectRemade', action: 'Apply', note });
       }
+      this.#failures.settle(key, isApplication);
       return changed;
     } catch (error) {
       if (!isEtlError(error) || error.retryable || error.code === 'ETL_NOT_LEADER') throw error;
       logger.warn({ code: error.code, error: error.message }, 'an object was refused');
-      return this.#failures.note(key, { kind: 'record' }, error.message);
+      return this.#failures.note(key, name, error.message);
     }
   }
 
@@ -214,6 +219,9 @@ export class ClusterController {
     const { cluster, kept, parts, view } = seen;
     const { signal, logger } = context;
     const call = act as CallAct;
+    const name = namedAct(call);
+    const pauseMs = this.#failures.pauseMs(key, name);
+    if (pauseMs > 0) return { requeueAfterMs: pauseMs };
     const leader = view.words.find(({ role }) => role === 'leader');
     await passFailpoint('before-act', call.kind);
     try {
@@ -230,7 +238,7 @@ export class ClusterController {
         throw error;
       metrics.act(call.kind, 'failed');
       logger.warn({ act: call, code: error.code, error: error.message }, 'an act failed');
-      return { requeueAfterMs: this.#failures.note(key, call, error.message) };
+      return { requeueAfterMs: this.#failures.note(key, name, error.message) };
     }
     await passFailpoint('after-act', call.kind);
     metrics.act(call.kind, 'made');

@@ -2,10 +2,11 @@
 
 import type { EtlRouterCluster } from '@etl-router/crds';
 import type { Plan } from '../../src/cluster/plan.ts';
-import type { ClaimView, ClusterView, MemberWord, PodView } from '../../src/cluster/view.ts';
+import type { ClaimView, ClusterView, PodView } from '../../src/cluster/view.ts';
 import { project, sameJson } from '../../src/runtime/canonical.ts';
 import type { UntypedObject } from '../../src/runtime/kube-object.ts';
 import { perform, Refused, staleMax } from './acts.ts';
+import { wordsOf } from './words.ts';
 import type { Pod, World } from './world.ts';
 
 export type Planner = (view: ClusterView) => Plan;
@@ -167,7 +168,7 @@ export class Operator {
     const live = this.#see();
     const isDeaf = world.chance(silent / 2);
     const words = [...world.pods.values()].flatMap((pod) =>
-      isDeaf || world.chance(silent) ? [] : this.#wordOf(pod),
+      isDeaf || world.chance(silent) ? [] : wordsOf(world, pod, world.random.below(5000)),
     );
     return {
       nowMs: epochMs + world.step * stepMs,
@@ -181,59 +182,6 @@ export class Operator {
       ...(this.#failures === undefined
         ? {}
         : { failure: { count: this.#failures.count, message: 'it failed' } }),
-    };
-  }
-
-  #wordOf(pod: Pod): MemberWord[] {
-    const { disk } = pod.claim;
-    const { group } = disk;
-    if (pod.peers === undefined || group === undefined) return [];
-    const leads = group.leader === disk.raftId;
-    const self = disk.known.find(({ raftId }) => raftId === disk.raftId);
-    const leader = group.members.find(({ raftId }) => raftId === group.leader);
-    const isPart = group.members.some(({ raftId }) => raftId === disk.raftId);
-    const members = leads ? group.members : disk.known;
-    const role = leads
-      ? 'leader'
-      : self === undefined
-        ? 'waiting'
-        : self.role === 'learner'
-          ? 'learner'
-          : 'follower';
-    return [
-      {
-        ordinal: pod.ordinal,
-        ageMs: this.#world.random.below(5000),
-        raftId: disk.raftId,
-        clusterId: group.id,
-        role,
-        leader: isPart ? leader?.name : undefined,
-        term: isPart ? group.term : 0,
-        commitIndex: isPart ? group.commit : disk.match,
-        appliedIndex: disk.match,
-        version: '1',
-        members:
-          role === 'waiting' ? [] : members.map((member) => this.#seenMember(pod, member, leads)),
-      },
-    ];
-  }
-
-  #seenMember(
-    by: Pod,
-    {
-      name,
-      raftId,
-      role,
-    }: MemberWord['members'][number] | { name: string; raftId: string; role: 'voter' | 'learner' },
-    leads: boolean,
-  ): MemberWord['members'][number] {
-    const pod = this.#world.pods.get(Number(name));
-    const disk = pod?.claim.disk.raftId === raftId ? pod.claim.disk : undefined;
-    const isUp = disk !== undefined && pod?.peers !== undefined;
-    return {
-      ...{ name, raftId, role },
-      healthy: leads ? isUp || pod === by : undefined,
-      matchIndex: leads ? (disk?.match ?? 0) : undefined,
     };
   }
 }

@@ -50,6 +50,7 @@ export class FaultyApiServer {
 
   private constructor(clock: Clock, tls: TlsFiles | undefined) {
     this.watchers = new Watchers(clock);
+    this.store.now = () => new Date(clock.wallMs()).toISOString().replace(/\.\d+Z$/, 'Z');
     this.store.onChange = (change) => this.watchers.publish(change);
     const handle = (request: IncomingMessage, response: ServerResponse): void => {
       this.#handle(request, response).catch((error: unknown) => refuse(response, error));

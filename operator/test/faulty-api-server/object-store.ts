@@ -44,6 +44,8 @@ export type Validation = (next: Stored, before: Stored | undefined) => string | 
 export class ObjectStore {
   /** Told of each change. */
   onChange: (change: Change) => void = () => undefined;
+  /** Time of day, as objects are marked with it. */
+  now: () => string = () => '2026-01-01T00:00:00Z';
   /** By plural. */
   readonly validations: Map<string, Validation> = new Map();
   readonly #objects = new Map<string, Stored>();
@@ -224,7 +226,7 @@ export class ObjectStore {
         before !== undefined && equal(before['spec'], next['spec']) ? generation : generation + 1,
     };
     delete next.metadata['deletionTimestamp'];
-    const deletion = old?.['deletionTimestamp'] ?? (deleting ? '2026-01-01T00:00:00Z' : undefined);
+    const deletion = old?.['deletionTimestamp'] ?? (deleting ? this.now() : undefined);
     if (deletion !== undefined) next.metadata['deletionTimestamp'] = deletion;
     const kept = (before?.metadata['finalizers'] ?? []) as Json[];
     const finalizers = (next.metadata['finalizers'] ?? []) as Json[];

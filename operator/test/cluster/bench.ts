@@ -1,0 +1,212 @@
+// The real operator against the stand-in, on a clock that the test moves: what takes minutes elsewhere takes a second.
+
+import assert from 'node:assert/strict';
+import process from 'node:process';
+import type { TestContext } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import {
+  ManualClock,
+  type Random,
+  seededRandom,
+  silentLogger,
+  systemClock,
+} from '@etl-router/core';
+import {
+  type EtlRouterCluster,
+  type EtlRouterClusterStatus,
+  etlRouterCluster,
+  withDefaults,
+} from '@etl-router/crds';
+import { createOperator, type OperatorProcess } from '../../src/operator.ts';
+import { FaultyApiServer } from '../faulty-api-server/faulty-api-server.ts';
+import type { JsonObject } from '../faulty-api-server/json.ts';
+import { clusters, StandIn } from './stand-in.ts';
+
+const key = { collection: clusters, namespace: 'shop', name: 'main' };
+const turnMs = 10;
+const turnsATick = 40;
+const turnsMax = 60_000;
+
+let benches = 0;
+
+export interface RunningOperator {
+  readonly process: OperatorProcess;
+  /** A failpoint killed it. */
+  dead: boolean;
+  readonly ended: Promise<string>;
+}
+
+export class Bench {
+  readonly clock: ManualClock = new ManualClock(systemClock.wallMs());
+  readonly random: Random = seededRandom(1);
+  readonly server: FaultyApiServer;
+  readonly standIn: StandIn;
+  readonly #operators: RunningOperator[] = [];
+  #turns = 0;
+
+  private constructor(server: FaultyApiServer, clock: ManualClock) {
+    this.clock = clock;
+    this.server = server;
+    // Test files run beside each other: each has addresses of its own.
+    const network = `127.${1 + (process.pid % 250)}.${1 + benches++}`;
+    this.standIn = new StandIn({ server, clock, random: this.random, network });
+  }
+
+  static async start(t: TestContext): Promise<Bench> {
+    const clock = new ManualClock(systemClock.wallMs());
+    const bench = new Bench(await FaultyApiServer.start(clock), clock);
+    t.after(() => bench.#close());
+    return bench;
+  }
+
+  /** Starts an operator; `failpoint` names where it dies. */
+  async operator(options: { readonly failpoint?: string } = {}): Promise<RunningOperator> {
+    const { clock, server } = this;
+    const created: { running?: RunningOperator } = {};
+    const operator = createOperator({
+      settings: {
+        podName: `operator-${this.#operators.length}`,
+        leaseNamespace: 'etl-system',
+        routerImage: { repository: 'etl/router', version: 'v1' },
+        watchNamespaces: [],
+        logLevel: 'info',
+        metrics: { host: '127.0.0.1', port: 0 },
+        failpoint: options.failpoint,
+      },
+      kubeConfig: server.kubeConfig(),
+      clock,
+      random: this.random,
+      logger: silentLogger,
+      die: () => {
+        if (created.running !== undefined) created.running.dead = true;
+        operator.abandon();
+      },
+    });
+    await operator.start();
+    const ended = operator.operator.ended.then(String, String);
+    const running = { process: operator, dead: false, ended };
+    created.running = running;
+    this.#operators.push(running);
+    return running;
+  }
+
+  /** Declares the cluster. */
+  declare(spec: JsonObject): void {
+    const object = {
+      apiVersion: 'etl.router/v1',
+      kind: 'EtlRouterCluster',
+      metadata: { name: 'main', namespace: 'shop' },
+      spec,
+    };
+    const whole = withDefaults(etlRouterCluster, object as never) as unknown as JsonObject;
+    this.server.store.create(key, whole);
+  }
+
+  /** Changes its spec. */
+  change(spec: JsonObject): void {
+    const { store } = this.server;
+    const found = structuredClone(store.get(key));
+    store.replace(key, { ...found, spec: { ...(found['spec'] as JsonObject), ...spec } });
+  }
+
+  delete(): void {
+    this.server.store.delete(key);
+  }
+
+  get cluster(): EtlRouterCluster | undefined {
+    return this.server.store.find(key) as unknown as EtlRouterCluster | undefined;
+  }
+
+  get status(): EtlRouterClusterStatus {
+    return this.cluster?.status ?? {};
+  }
+
+  condition(type: string): string {
+    const found = this.status.conditions?.find((each) => each.type === type);
+    return `${found?.status} ${found?.reason}`;
+  }
+
+  /** The cluster is what its spec says, by its own word and in truth. */
+  get isReady(): boolean {
+    const { cluster } = this;
+    const { group, pods } = this.standIn.world;
+    const replicas = cluster?.spec.replicas;
+    return (
+      this.condition('Ready') === 'True Ready' &&
+      cluster?.status?.observedGeneration === cluster?.metadata.generation &&
+      cluster?.status?.operation === undefined &&
+      group?.members.length === replicas &&
+      pods.size === replicas
+    );
+  }
+
+  /** Time goes on until it is so. */
+  async until(condition: () => boolean, what: string): Promise<void> {
+    for (let turn = 0; !condition(); turn++) {
+      assert.ok(turn < turnsMax, `in vain: ${what}\n${this.#tell()}`);
+      await this.#turn();
+    }
+  }
+
+  /** Lets so much time pass. */
+  async pass(ms: number): Promise<void> {
+    const endMs = this.clock.monotonicMs() + ms;
+    while (this.clock.monotonicMs() < endMs) await this.#turn();
+  }
+
+  get events(): readonly string[] {
+    return this.server.store
+      .list('/apis/events.k8s.io/v1/events')
+      .map((event) => `${event['reason'] as string}`);
+  }
+
+  /** Requests that changed something, but for the lease. */
+  get writes(): readonly string[] {
+    return this.server.writes
+      .filter(({ path }) => !path.includes('/leases'))
+      .map(({ verb, path, status }) => `${verb} ${path} ${status}`);
+  }
+
+  async #turn(): Promise<void> {
+    this.clock.advance(turnMs);
+    await nextTurn();
+    if (++this.#turns % turnsATick === 0) await this.standIn.tick();
+    const [violation] = this.standIn.violations;
+    if (violation !== undefined) throw violation;
+  }
+
+  #tell(): string {
+    const { group, pods } = this.standIn.world;
+    return JSON.stringify(
+      {
+        status: {
+          ...this.status,
+          conditions: this.status.conditions?.map(
+            ({ type, status, reason, message }) => `${type} ${status} ${reason} ${message}`,
+          ),
+        },
+        members: group?.members,
+        pods: [...pods.keys()],
+        writes: this.writes.slice(-10),
+      },
+      null,
+      1,
+    );
+  }
+
+  async #close(): Promise<void> {
+    for (const { process: each, dead } of this.#operators) {
+      if (dead) continue;
+      let over = false;
+      void each.manager.shutdown.stop('the test is over').then(() => {
+        over = true;
+      });
+      while (!over) {
+        this.clock.advance(100);
+        await nextTurn();
+      }
+    }
+    await this.standIn.close();
+    await this.server.close();
+  }
+}

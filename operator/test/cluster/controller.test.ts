@@ -1,0 +1,224 @@
+// The controller with everything around it: the real client, caches, election and router calls, against a pretend API
+// server and members that speak gRPC. What the model forbids ends a test.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EtlError } from '@etl-router/core';
+import { Bench } from './bench.ts';
+
+test('three members are founded, and their cluster says so', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  const { status } = bench;
+  assert.equal(status.clusterID, bench.standIn.world.group?.id);
+  assert.deepEqual(
+    status.members?.map(({ name, role, ready }) => [name, role, ready]),
+    [1, 2, 3].map((ordinal) => [`main-${ordinal}`, 'voter', true]),
+  );
+  assert.equal(bench.condition('Available'), 'True QuorumAvailable');
+  assert.equal(bench.condition('CertificatesReady'), 'True Valid');
+});
+
+test('one member becomes three, five, and three again, with the acts told', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 1 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'one');
+  for (const replicas of [3, 5, 3]) {
+    bench.change({ replicas });
+    await bench.until(() => bench.isReady, `${replicas} members`);
+  }
+  await bench.until(() => bench.standIn.world.claims.size === 3, 'the volumes gone');
+  const reasons = new Set(bench.events);
+  for (const reason of ['LearnerAdded', 'MemberPromoted', 'MemberRemoved', 'Scaled', 'Ready'])
+    assert.ok(reasons.has(reason), reason);
+});
+
+test('a new version reaches one pod after the other, the leader last, by its own certificate and epoch', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  const before = new Map([...bench.standIn.world.pods].map(([ordinal, { uid }]) => [ordinal, uid]));
+  const leader = bench.status.leader?.name;
+  bench.change({ version: 'v2' });
+  await bench.until(() => bench.isReady, 'upgraded');
+  for (const [ordinal, { uid }] of bench.standIn.world.pods)
+    assert.notEqual(uid, before.get(ordinal));
+  assert.notEqual(bench.status.leader?.name, leader);
+  assert.equal(bench.status.targetVersion, 'v2');
+  const transfer = bench.standIn.calls.find(({ method }) => method === 'transferLeadership');
+  assert.equal(transfer?.epoch, '1');
+});
+
+test('an image that does not start stops at one pod, and a good one heals it', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  bench.change({ version: 'bad' });
+  const isStuck = (): boolean => [...bench.standIn.world.pods.values()].some(({ isBad }) => isBad);
+  await bench.until(isStuck, 'one that does not start');
+  await bench.pass(60_000);
+  const bad = [...bench.standIn.world.pods.values()].filter(({ isBad }) => isBad);
+  assert.equal(bad.length, 1);
+  assert.equal(bench.condition('Available'), 'True QuorumAvailable');
+  bench.change({ version: 'v3' });
+  await bench.until(() => bench.isReady, 'healed');
+});
+
+test('a volume that is lost costs a member, who comes back under a new id', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  const before = bench.status.members?.find(({ ordinal }) => ordinal === 2)?.memberID;
+  bench.standIn.world.loseDisk(2);
+  await bench.until(
+    () =>
+      bench.isReady &&
+      bench.status.members?.find(({ ordinal }) => ordinal === 2)?.memberID !== before,
+    'replaced',
+  );
+});
+
+test('nothing is written while nothing changes, and members are asked once a minute', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  const { process } = await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  await bench.pass(70_000);
+  const { length } = bench.writes;
+  const received = bench.server.requests.length;
+  await bench.pass(120_000);
+  assert.deepEqual(bench.writes.slice(length), []);
+  const reads = bench.server.requests
+    .slice(received)
+    .filter(({ verb, path }) => verb !== 'watch' && !path.includes('/leases'));
+  assert.deepEqual(reads, []);
+  assert.ok(process.manager.shutdown.signal.aborted === false);
+});
+
+test('caches that stand still, answers that are lost and writers in between cost time and nothing else', async (t) => {
+  const bench = await Bench.start(t);
+  const { faults, watchers } = bench.server;
+  bench.declare({ replicas: 1 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'one');
+  bench.change({ replicas: 3, version: 'v2' });
+  for (let round = 0; round < 20 && !bench.isReady; round++) {
+    faults.add({ verb: 'patch' }, { do: 'reset-after' }, 1);
+    faults.add({ verb: ['patch', 'delete'] }, { do: 'status', status: 409 }, 1);
+    faults.add({ verb: ['patch', 'delete'] }, { do: 'status', status: 404 }, 1);
+    faults.add({ verb: 'list', plural: 'pods' }, { do: 'status', status: 500 }, 1);
+    watchers.hold();
+    await bench.pass(4000);
+    watchers.release();
+    await bench.pass(2000);
+  }
+  faults.clear();
+  await bench.until(() => bench.isReady, 'three');
+});
+
+test('what a router refuses is told, and tried again later and later', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 1 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'one');
+  bench.standIn.refusal = new EtlError('ETL_UNSAFE', 'not while the moon is full');
+  bench.change({ replicas: 3 });
+  await bench.until(() => bench.condition('Degraded') === 'True ActFails', 'told');
+  assert.match(bench.status.operation?.message ?? '', /moon/);
+  const { length } = bench.standIn.calls;
+  await bench.pass(120_000);
+  assert.ok(bench.standIn.calls.length - length <= 10, `${bench.standIn.calls.length - length}`);
+  bench.standIn.refusal = undefined;
+  await bench.until(() => bench.isReady, 'three');
+  assert.equal(bench.condition('Degraded'), 'False AllMembersWork');
+});
+
+test('a paused cluster is watched and not touched', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  bench.change({ reconciliation: 'paused', version: 'v2' });
+  await bench.until(() => bench.condition('ReconciliationPaused') === 'True Paused', 'paused');
+  const others = (): readonly string[] =>
+    bench.writes.filter((write) => !/status|event/.test(write));
+  const { length } = others();
+  await bench.pass(120_000);
+  assert.deepEqual(others().slice(length), []);
+  bench.change({ reconciliation: 'active' });
+  await bench.until(() => bench.isReady, 'upgraded');
+  assert.equal(bench.status.targetVersion, 'v2');
+});
+
+test('an object of somebody else is left alone, and the cluster says which', async (t) => {
+  const bench = await Bench.start(t);
+  const key = { collection: '/api/v1/services', namespace: 'shop', name: 'main' };
+  const theirs = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'main', namespace: 'shop' },
+    spec: { ports: [{ port: 80 }] },
+  };
+  bench.server.store.create(key, theirs);
+  bench.declare({ replicas: 1 });
+  await bench.operator();
+  await bench.until(() => bench.condition('Accepted') === 'False ResourceConflict', 'told');
+  assert.deepEqual(bench.server.store.get(key)['spec'], theirs.spec);
+  assert.equal(bench.server.store.list('/apis/apps/v1/statefulsets').length, 0);
+  bench.server.store.delete(key);
+  await bench.until(() => bench.isReady, 'ready');
+});
+
+test('a Secret of somebody else is left alone, and the certificates say which', async (t) => {
+  const bench = await Bench.start(t);
+  const key = { collection: '/api/v1/secrets', namespace: 'shop', name: 'main-tls' };
+  const theirs = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'main-tls', namespace: 'shop' },
+    data: { note: 'bWluZQ==' },
+  };
+  bench.server.store.create(key, theirs);
+  bench.declare({ replicas: 1 });
+  await bench.operator();
+  const told = (): boolean =>
+    bench.status.conditions?.some(({ message }) => message.includes('Secret main-tls')) === true;
+  await bench.until(told, 'told');
+  assert.deepEqual(bench.server.store.get(key)['data'], theirs.data);
+  bench.server.store.delete(key);
+  await bench.until(() => bench.isReady, 'ready');
+});
+
+test('a cluster that is deleted takes its binding along and leaves its volumes', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  const bindings = '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings';
+  assert.equal(bench.server.store.list(bindings).length, 1);
+  bench.delete();
+  await bench.until(() => bench.cluster === undefined, 'gone');
+  assert.equal(bench.server.store.list(bindings).length, 0);
+  assert.equal(bench.server.store.list('/apis/apps/v1/statefulsets').length, 0);
+  assert.equal(bench.server.store.list('/api/v1/persistentvolumeclaims').length, 3);
+});
+
+test('a second operator waits, and goes on where the first one ended', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  const first = await bench.operator();
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  bench.change({ version: 'v2' });
+  await bench.until(() => bench.status.operation !== undefined, 'begun');
+  void first.process.manager.shutdown.stop('drained');
+  await bench.until(() => bench.isReady, 'upgraded');
+  const last = bench.standIn.calls.at(-1);
+  assert.equal(last?.epoch, '2');
+});
