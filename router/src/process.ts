@@ -12,6 +12,9 @@ import {
 import { bindServer, closeServer, createServer } from '@etl-router/proto/grpc';
 import { logVerbosity, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import { Registry } from 'prom-client';
+import { CachedAuthority } from './api/access/cached-authority.ts';
+import { Gate } from './api/access/gate.ts';
+import { KubernetesAuthority } from './api/access/kubernetes-authority.ts';
 import { createGraphQlHandler } from './api/graphql/handler.ts';
 import { addRouterServices } from './api/grpc/services.ts';
 import { listenError, listenHttp, type RequestHandler } from './api/http/listen.ts';
@@ -55,7 +58,10 @@ export interface RunningRouter {
   };
   /** Resolves with the error after which the process must end, should one happen: storage failed. */
   readonly failed: Promise<EtlError>;
-  /** Hands over where it leads, stops listening, lets calls end, then closes the router, consensus and storage. */
+  /**
+   * Says that it is not ready, hands over where it leads, stops listening, lets calls end, then closes the router,
+   * consensus and storage.
+   */
   close(): Promise<void>;
 }
 
@@ -110,30 +116,17 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     signal: options.signal ?? new AbortController().signal,
   });
   opened.add(() => storage.close());
-  const { plan, checks, guarantee, deadLetterHolders } = options;
-  const { host, consensus } = storage;
-  const router = new Router({
-    host,
-    consensus,
-    nodeName: storage.identity.name,
-    isNetworked: network.isOpen || consensus.membership.members.length > 1,
-    clock,
-    random,
-    logger,
-    backups: storage.backups,
-    comparison: storage.divergence,
-    digestIntervalMs: config.cluster.stateCheckIntervalMs,
-    ...(plan && { plan }),
-    ...(checks && { checks }),
-    ...(guarantee && { guarantee }),
-    ...(deadLetterHolders && { deadLetterHolders }),
-  });
+  const { consensus } = storage;
+  const router = createRouter(options, storage, network);
   opened.add(() => router.close());
   void consensus.failed.then((error) => router.noteFailure(error));
   leadWhenLeading(router, consensus);
   probes.router = router;
   opened.add(registerRouterMetrics(registry, () => router.cluster()));
-  const scope = { options, router, storage, clock, registry, drainMs, opened };
+  const leaving = new AbortController();
+  probes.leaving = leaving.signal;
+  const serving = { clock, registry, drainMs, opened, leaving: leaving.signal };
+  const scope = { options, router, storage, ...serving };
   const addresses = {
     grpc: await serveGrpc(scope),
     http: await serveGraphQl(scope),
@@ -141,10 +134,36 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
   };
   storage.announce(advertised(config, addresses));
   const close = async (): Promise<void> => {
+    leaving.abort();
     await handOver(router, logger);
     await opened.close();
   };
   return { router, addresses, failed: consensus.failed, close };
+}
+
+function createRouter(
+  options: StartRouterOptions,
+  { host, consensus, identity, backups, divergence }: MemberStorage,
+  network: MemberNetwork,
+): Router {
+  const { config, logger, clock = systemClock, random = systemRandom } = options;
+  const { plan, checks, guarantee, deadLetterHolders } = options;
+  return new Router({
+    host,
+    consensus,
+    nodeName: identity.name,
+    isNetworked: network.isOpen || consensus.membership.members.length > 1,
+    clock,
+    random,
+    logger,
+    backups,
+    comparison: divergence,
+    digestIntervalMs: config.cluster.stateCheckIntervalMs,
+    ...(plan && { plan }),
+    ...(checks && { checks }),
+    ...(guarantee && { guarantee }),
+    ...(deadLetterHolders && { deadLetterHolders }),
+  });
 }
 
 /** A leader that stops hands over first, so that nobody waits for an election. Never throws. */
@@ -204,6 +223,8 @@ function networkOf(config: RouterConfig): MemberNetwork {
 /** What the probes ask; the router is there only later. */
 class Probes {
   router: Router | undefined;
+  /** Aborts when the process begins to stop. */
+  leaving: AbortSignal | undefined;
   readonly handler: RequestHandler;
 
   constructor(registry: Registry, metricsPath: string) {
@@ -211,6 +232,7 @@ class Probes {
       registry,
       metricsPath,
       readiness: [
+        { name: 'process', check: () => (this.leaving?.aborted ? 'it stops' : undefined) },
         { name: 'storage', check: () => this.#ask((router) => router.cluster().failure?.message) },
         {
           name: 'leader',
@@ -236,10 +258,12 @@ interface Scope {
   readonly registry: Registry;
   readonly drainMs: number;
   readonly opened: Opened;
+  /** Aborts when the process begins to stop, and still serves. */
+  readonly leaving: AbortSignal;
 }
 
 async function serveGrpc(scope: Scope): Promise<Address> {
-  const { options, router, storage, clock, registry, drainMs, opened } = scope;
+  const { options, router, storage, clock, registry, drainMs, opened, leaving } = scope;
   const { config, logger, version } = options;
   const { keepaliveIntervalMs, keepaliveTimeoutMs, maxMessageBytes } = config.grpc;
   // What it would print, of a taken port for one, is in the error too.
@@ -274,8 +298,8 @@ async function serveGrpc(scope: Scope): Promise<Address> {
   const port = await bindGrpc(server, address, await credentialsOf(scope));
   address = { ...address, port };
   services.setServing(true);
+  leaving.addEventListener('abort', () => services.setServing(false));
   opened.addServer(async () => {
-    services.setServing(false);
     stopping.abort();
     await closeServer(server, AbortSignal.timeout(drainMs));
   });
@@ -312,6 +336,7 @@ async function serveGraphQl(scope: Scope): Promise<Address | undefined> {
   const { config, logger, version } = options;
   const handler = createGraphQlHandler({
     context: { router, clock, version },
+    gate: gateOf(config, clock),
     logger,
     health: () => healthOf(router),
   });
@@ -322,6 +347,11 @@ async function serveGraphQl(scope: Scope): Promise<Address | undefined> {
     handler,
     requestTimeoutMs: uploadTimeoutMs,
   });
+}
+
+/** Who may use HTTP; undefined: whoever reaches it. */
+function gateOf({ access }: RouterConfig, clock: Clock): Gate | undefined {
+  return access && new Gate(new CachedAuthority(new KubernetesAuthority(access), clock));
 }
 
 function healthOf(router: Router): { readonly status: string; readonly [field: string]: unknown } {

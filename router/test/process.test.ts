@@ -7,9 +7,18 @@ import { createInterface } from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { silentLogger } from '@etl-router/core';
+import { ChannelCredentials, Client } from '@grpc/grpc-js';
 import { formatAddress } from '../src/config/parse.ts';
 import { startRouter } from '../src/process.ts';
-import { atEnd, type Fixture, makeConfig, makeDirectory, saying, start } from './api/fixture.ts';
+import {
+  atEnd,
+  type Fixture,
+  healthOf,
+  makeConfig,
+  makeDirectory,
+  saying,
+  start,
+} from './api/fixture.ts';
 import { allText, pipelineText, sinkText, sourceText } from './server/harness.ts';
 
 const program = fileURLToPath(new URL('../src/main.ts', import.meta.url));
@@ -207,6 +216,31 @@ test('health, probes and metrics say that it leads', async (t) => {
     assert(text.includes(`\n${line}\n`), line);
   }
   assert.match(text, /\nprocess_cpu_user_seconds_total /);
+});
+
+test('who stops says so first, hands over while it still answers, and stops then', async (t) => {
+  const config = makeConfig(await makeDirectory(t), { 'metrics-addr': '127.0.0.1:0' });
+  const fixture = await start(t, { config });
+  const { running, address } = fixture;
+  const { router, addresses } = running;
+  assert(addresses.metrics !== undefined);
+  const readiness = `http://${formatAddress(addresses.metrics)}/readyz`;
+  const client = new Client(address, ChannelCredentials.createInsecure());
+  atEnd(t, () => client.close());
+  const [self] = router.members.list();
+  assert(self !== undefined);
+  t.mock.method(router.members, 'list', () => [self, { ...self, id: 2, role: 'voter' }]);
+  const seen: unknown[] = [];
+  t.mock.method(router.members, 'transfer', async () => {
+    const ready = await fetch(readiness, { headers: { connection: 'close' } });
+    seen.push(ready.status, /^\[-\] process: it stops$/m.test(await ready.text()));
+    seen.push(await healthOf(client));
+    seen.push(await dataOf(fixture, 'query { version { version } }'));
+    return '2';
+  });
+  await running.close();
+  assert.deepEqual(seen, [503, true, 'not serving', { version: { version: '1.2.3' } }]);
+  await assert.rejects(fetch(readiness));
 });
 
 async function dataOf(fixture: Fixture, document: string): Promise<unknown> {

@@ -11,7 +11,7 @@ import { CheckpointService } from '@etl-router/proto/checkpoint';
 import { type ClientOptions, createClient, type GrpcClient } from '@etl-router/proto/grpc';
 import { ServiceRegistry } from '@etl-router/proto/registry';
 import { SidecarCoordinator } from '@etl-router/proto/sidecar';
-import { ChannelCredentials } from '@grpc/grpc-js';
+import { ChannelCredentials, type Client, type ServiceError } from '@grpc/grpc-js';
 import { loadConfig, type RouterConfig } from '../../src/config/config.ts';
 import { formatAddress } from '../../src/config/parse.ts';
 import { type RunningRouter, type StartRouterOptions, startRouter } from '../../src/process.ts';
@@ -113,6 +113,18 @@ export async function start(
       return (await response.json()) as GraphQlAnswer;
     },
   };
+}
+
+/** What grpc.health.v1 says of the server as a whole. */
+export async function healthOf(client: Client): Promise<'serving' | 'not serving'> {
+  const raw = (bytes: Buffer): Buffer => bytes;
+  const answer = await new Promise<Buffer>((resolve, reject) => {
+    const done = (error: ServiceError | null, bytes?: Buffer): void =>
+      error === null ? resolve(bytes ?? Buffer.of()) : reject(error);
+    client.makeUnaryRequest('/grpc.health.v1.Health/Check', raw, raw, Buffer.of(), done);
+  });
+  // The one field, whose number 1 means that it serves.
+  return answer.equals(Buffer.of(8, 1)) ? 'serving' : 'not serving';
 }
 
 /** The error that a call must end with. */

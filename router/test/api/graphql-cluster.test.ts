@@ -19,7 +19,7 @@ function serve(
     ...{ host: new StateHost(), consensus: cluster, nodeName: `node-${cluster.nodeId}` },
     ...{ clock, random: seededRandom(1), logger: silentLogger, isNetworked: true },
   });
-  const engine = createEngine({ router, clock, version: build }, silentLogger);
+  const engine = createEngine({ router, clock, version: build }, silentLogger, undefined);
   return async (query) => {
     const response = await engine.fetch('http://router/graphql', {
       method: 'POST',

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { ClusterHealth, FindingSeverity, MemberRole } from '@etl-router/proto/admin';
-import { ChannelCredentials, Client, type ServiceError } from '@grpc/grpc-js';
+import { ChannelCredentials, Client } from '@grpc/grpc-js';
 import { allText, pipelineText, sinkText, sourceText } from '../server/harness.ts';
-import { failure, saying, start, uint64Max } from './fixture.ts';
+import { failure, healthOf, saying, start, uint64Max } from './fixture.ts';
 
 const orders = { namespace: 'shop', name: 'orders' };
 
@@ -240,12 +240,7 @@ test('health serves and reflection lists every service of the router', async (t)
   const { address } = await start(t);
   const client = new Client(address, ChannelCredentials.createInsecure());
   t.after(() => client.close());
-  const health = await new Promise<Buffer>((resolve, reject) => {
-    const done = (error: ServiceError | null, bytes?: Buffer): void =>
-      error === null ? resolve(bytes ?? Buffer.of()) : reject(error);
-    client.makeUnaryRequest('/grpc.health.v1.Health/Check', raw, raw, Buffer.of(), done);
-  });
-  assert.deepEqual([...health], [8, 1], 'SERVING');
+  assert.equal(await healthOf(client), 'serving');
   const call = client.makeBidiStreamRequest(
     '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
     raw,

@@ -2,13 +2,17 @@
 // authority says. The answer to a browser of another origin is the same as to anybody: no header ever invites one.
 
 import type { IncomingMessage } from 'node:http';
-import { EtlError } from '@etl-router/core';
+import { type Cancel, type Clock, EtlError, isEtlError } from '@etl-router/core';
 import type { Authority, Caller, Verb } from './access.ts';
 
 /** Longest token that is looked at; those of service accounts take about 1,200 characters. */
 export const tokenMaxLength = 16_384;
 
+/** How often it is asked whether somebody who listens for long still may, in milliseconds. */
+export const recheckMs = 60_000;
+
 const bearer = /^Bearer +([\w.~+/-]+=*)$/i;
+const verbs: readonly Verb[] = ['get', 'update'];
 
 export class Gate {
   readonly #authority: Authority;
@@ -18,7 +22,7 @@ export class Gate {
   }
 
   /** Who asks. Throws ETL_UNAUTHENTICATED, or ETL_UNAVAILABLE while nobody can say. */
-  async callerOf(request: IncomingMessage): Promise<Caller> {
+  async callerOf(request: Pick<IncomingMessage, 'headers' | 'headersDistinct'>): Promise<Caller> {
     const { authorization } = request.headers;
     if (authorization === undefined) {
       throw new EtlError(
@@ -27,8 +31,9 @@ export class Gate {
       );
     }
     const token = bearer.exec(authorization)?.[1];
-    if (token === undefined || token.length > tokenMaxLength)
-      throw new EtlError('ETL_UNAUTHENTICATED', 'authorization: needs "Bearer <token>"');
+    const isOne = request.headersDistinct['authorization']?.length === 1;
+    if (!isOne || token === undefined || token.length > tokenMaxLength)
+      throw new EtlError('ETL_UNAUTHENTICATED', 'authorization: needs one "Bearer <token>"');
     const caller = await this.#authority.authenticate(token);
     if (caller !== undefined) return caller;
     throw new EtlError('ETL_UNAUTHENTICATED', 'the token is not valid here, or no longer');
@@ -36,10 +41,53 @@ export class Gate {
 
   /** Throws ETL_PERMISSION_DENIED for what the caller may not do. */
   async check(caller: Caller, verb: Verb): Promise<void> {
-    if (await this.#authority.allows(caller, verb)) return;
-    throw new EtlError(
-      'ETL_PERMISSION_DENIED',
-      `${caller.name} may not ${verb} etlrouterclusters/graphql of this cluster; a Role that allows it and a RoleBinding are needed`,
-    );
+    if (!(await this.#authority.allows(caller, verb))) throw denied(caller, verb);
   }
+
+  /** Throws ETL_PERMISSION_DENIED for a caller who may do nothing at all here. */
+  async checkAny(caller: Caller): Promise<void> {
+    for (const verb of verbs) {
+      if (await this.#authority.allows(caller, verb)) return;
+    }
+    throw denied(caller, 'get');
+  }
+
+  /**
+   * Tells `end` when a caller who listens for long has lost the right to it, or the token its validity. While nobody can
+   * say, the caller listens on.
+   */
+  watch(
+    request: Pick<IncomingMessage, 'headers' | 'headersDistinct'>,
+    clock: Clock,
+    end: () => void,
+  ): Cancel {
+    let cancel: Cancel | undefined;
+    let isOver = false;
+    const again = (): void => {
+      cancel = clock.after(recheckMs, () => void look());
+    };
+    const look = async (): Promise<void> => {
+      try {
+        await this.check(await this.callerOf(request), 'get');
+      } catch (error) {
+        if (!isEtlError(error) || error.code !== 'ETL_UNAVAILABLE') {
+          if (!isOver) end();
+          return;
+        }
+      }
+      if (!isOver) again();
+    };
+    again();
+    return () => {
+      isOver = true;
+      cancel?.();
+    };
+  }
+}
+
+function denied({ name }: Caller, verb: Verb): EtlError {
+  return new EtlError(
+    'ETL_PERMISSION_DENIED',
+    `${name} may not ${verb} etlrouterclusters/graphql of this cluster; a Role that allows it and a RoleBinding are needed`,
+  );
 }

@@ -6,13 +6,15 @@ import { readFileSync } from 'node:fs';
 import { isEtlError, type Logger, toEtlError } from '@etl-router/core';
 import { GraphQLError } from 'graphql';
 import { createSchema, createYoga, type YogaServerInstance } from 'graphql-yoga';
+import type { Gate } from '../access/gate.ts';
+import { type Admitted, useAccess } from './access.ts';
 import { useLimits } from './limits.ts';
 import { useConsistency } from './reads.ts';
 import type { RouterContext } from './resolvers/context.ts';
 import { createResolvers } from './resolvers/index.ts';
 import { dateTimeScalar, jsonScalar, uint64Scalar } from './scalars.ts';
 
-export type GraphQlEngine = YogaServerInstance<object, object>;
+export type GraphQlEngine = YogaServerInstance<Admitted, object>;
 
 /** The schema's text, for clients and tests. */
 export const schemaText: string = readFileSync(
@@ -20,10 +22,15 @@ export const schemaText: string = readFileSync(
   'utf8',
 );
 
-/** Builds the schema over one router. */
-export function createEngine(context: RouterContext, logger: Logger): GraphQlEngine {
+/** Builds the schema over one router. With a gate nothing is executed that it does not let through. */
+export function createEngine(
+  context: RouterContext,
+  logger: Logger,
+  gate: Gate | undefined,
+): GraphQlEngine {
   const mask = (error: unknown): Error => maskError(error, logger);
-  return createYoga({
+  const access = gate === undefined ? [] : [useAccess(gate, mask)];
+  return createYoga<Admitted>({
     schema: createSchema({
       typeDefs: schemaText,
       resolvers: {
@@ -38,7 +45,7 @@ export function createEngine(context: RouterContext, logger: Logger): GraphQlEng
     multipart: false,
     batching: false,
     landingPage: false,
-    plugins: [useLimits(), useConsistency(context.router, mask)],
+    plugins: [useLimits(), ...access, useConsistency(context.router, mask)],
     maskedErrors: { maskError: mask },
   });
 }

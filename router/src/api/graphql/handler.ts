@@ -5,8 +5,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Logger } from '@etl-router/core';
+import type { Gate } from '../access/gate.ts';
+import { admit } from '../access/refusals.ts';
 import { consistencyHeader } from '../consistency.ts';
 import { backupsPath, handleBackup } from '../http/backups.ts';
+import type { Admitted } from './access.ts';
 import type { GraphQlEngine } from './engine.ts';
 import type { RouterContext } from './resolvers/context.ts';
 import { requestIdHeader } from './resolvers/request.ts';
@@ -17,6 +20,8 @@ export interface GraphQlOptions {
   readonly logger: Logger;
   /** What `/health` says. */
   readonly health: () => { readonly status: string; readonly [field: string]: unknown };
+  /** Who may come in; undefined: everybody. `/health` stays open. */
+  readonly gate?: Gate | undefined;
 }
 
 /** The handler of the HTTP port: `POST /graphql` (and `/`), subscriptions over SSE, GraphiQL, `/health`, `/backups/`. */
@@ -33,11 +38,13 @@ export function createGraphQlHandler(
 }
 
 /** Loads at the first call. */
-function loadEngine({ context, logger }: GraphQlOptions): () => Promise<GraphQlEngine> {
+function loadEngine({ context, logger, gate }: GraphQlOptions): () => Promise<GraphQlEngine> {
   let loading: Promise<GraphQlEngine> | undefined;
   return () => {
     if (loading === undefined) {
-      loading = import('./engine.ts').then(({ createEngine }) => createEngine(context, logger));
+      loading = import('./engine.ts').then(({ createEngine }) =>
+        createEngine(context, logger, gate),
+      );
       loading.catch((error: unknown) => logger.error({ err: error }, 'GraphQL can not be loaded'));
     }
     return loading;
@@ -69,6 +76,8 @@ async function handle(
     response.end(JSON.stringify(options.health()));
     return;
   }
+  const admitted = await admittedOf(options, exchange, path);
+  if (admitted === undefined) return;
   if (path?.startsWith(backupsPath)) {
     await handleBackup(options.context.router.backups, options.logger, exchange);
     return;
@@ -91,13 +100,28 @@ async function handle(
     response.setHeader('connection', 'close');
     return refuse(response, 413, `a body is at most ${maxBodyBytes} bytes`);
   }
-  await answer(await engine(), exchange, body);
+  await answer(await engine(), options, { ...exchange, ...admitted, body });
+}
+
+/**
+ * Who comes in; undefined: they were refused. A snapshot holds all there is, which is more than queries show: taking one
+ * along needs the right to change, as making one does.
+ */
+async function admittedOf(
+  { gate, logger }: GraphQlOptions,
+  exchange: Exchange,
+  path: string | undefined,
+): Promise<Admitted | undefined> {
+  if (gate === undefined) return {};
+  const verb = path?.startsWith(backupsPath) === true ? 'update' : undefined;
+  const caller = await admit({ gate, ...exchange, logger, verb });
+  return caller && { caller };
 }
 
 async function answer(
   engine: GraphQlEngine,
-  { request, response }: Exchange,
-  body: Buffer | undefined,
+  { gate, context }: GraphQlOptions,
+  { request, response, caller, body }: Exchange & Admitted & { readonly body: Buffer | undefined },
 ): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
@@ -114,11 +138,20 @@ async function answer(
       signal: gone.signal,
       ...(body === undefined ? {} : { body: new Uint8Array(body) }),
     },
+    { caller },
   );
   response.statusCode = result.status;
   result.headers.forEach((value, name) => response.setHeader(name, value));
-  if (result.body === null) response.end();
-  else await pipeline(Readable.from(result.body as AsyncIterable<Uint8Array>), response);
+  if (result.body === null) {
+    response.end();
+    return;
+  }
+  const unwatch = gate?.watch(request, context.clock, () => response.destroy());
+  try {
+    await pipeline(Readable.from(result.body as AsyncIterable<Uint8Array>), response);
+  } finally {
+    unwatch?.();
+  }
 }
 
 /** Of the caller's headers these alone mean something to the engine. */

@@ -4,6 +4,7 @@ import { EtlError, ManualClock } from '@etl-router/core';
 import type { Authority, Caller, Verb } from '../../../src/api/access/access.ts';
 import {
   CachedAuthority,
+  questionsMax,
   rememberedMax,
   rememberedNoMs,
   rememberedYesMs,
@@ -90,13 +91,30 @@ test('an authority that is away is not remembered, and what is remembered still 
   assert.equal(await cached.authenticate('other'), undefined);
 });
 
-test('tokens that nobody knows do not fill the memory', async () => {
+test('tokens that nobody knows do not fill the memory, and push nobody out of it', async () => {
   const { authority, cached } = create();
   await cached.authenticate('good');
-  for (let count = 0; count < rememberedMax; count++) await cached.authenticate(`bad-${count}`);
+  for (let count = 0; count <= rememberedMax; count++) await cached.authenticate(`bad-${count}`);
   const { asked } = authority;
-  await cached.authenticate(`bad-${rememberedMax - 1}`);
-  assert.equal(authority.asked, asked);
+  await cached.authenticate(`bad-${rememberedMax}`);
   await cached.authenticate('good');
+  assert.equal(authority.asked, asked);
+  await cached.authenticate('bad-0');
   assert.equal(authority.asked, asked + 1);
+});
+
+test('a flood of tokens waits for some answers at a time; who is known goes through', async () => {
+  const { authority, cached } = create();
+  await cached.authenticate('good');
+  const flood = Array.from({ length: questionsMax + 5 }, (_, at) =>
+    cached.authenticate(`bad-${at}`),
+  );
+  assert.deepEqual(await cached.authenticate('good'), ann);
+  const outcomes = await Promise.allSettled(flood);
+  const refused = outcomes.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
+  assert.deepEqual(
+    refused.map(({ reason }) => (reason as EtlError).code),
+    Array(5).fill('ETL_UNAVAILABLE'),
+  );
+  assert.equal(authority.asked, 1 + questionsMax);
 });

@@ -41,6 +41,18 @@ function reply(status: object): Answer {
   return { code: 201, body: JSON.stringify({ kind: 'Review', status }) };
 }
 
+/** As much of a request as a gate looks at. */
+function requestWith(
+  ...authorization: (string | undefined)[]
+): Pick<IncomingMessage, 'headers' | 'headersDistinct'> {
+  const [first] = authorization;
+  if (first === undefined) return { headers: {}, headersDistinct: {} };
+  return {
+    headers: { authorization: first },
+    headersDistinct: { authorization: authorization as string[] },
+  };
+}
+
 /** A server with a certificate of its own that answers reviews as it is told. */
 async function withApiServer(
   run: (world: World) => Promise<void>,
@@ -181,7 +193,7 @@ test('an API server that can not answer allows nothing, and no error holds a tok
       world.answer = () => answer;
       const gate = new Gate(world.authority);
       const headers = { authorization: 'Bearer secret-token' };
-      const failure = await gate.callerOf({ headers } as IncomingMessage).then(
+      const failure = await gate.callerOf(requestWith(headers.authorization)).then(
         () => undefined,
         (error: unknown) => error as Error & { code: string },
       );
@@ -194,8 +206,7 @@ test('an API server that can not answer allows nothing, and no error holds a tok
 test('who shows no token, or something else, is told what is needed', async () => {
   await withApiServer(async (world) => {
     const gate = new Gate(world.authority);
-    const refusalOf = (authorization?: string) =>
-      gate.callerOf({ headers: { authorization } } as IncomingMessage);
+    const refusalOf = (authorization?: string) => gate.callerOf(requestWith(authorization));
     await assert.rejects(refusalOf(), {
       code: 'ETL_UNAUTHENTICATED',
       message: /kubectl create token/,
@@ -205,6 +216,9 @@ test('who shows no token, or something else, is told what is needed', async () =
         code: 'ETL_UNAUTHENTICATED',
         message: /Bearer <token>/,
       });
+    await assert.rejects(gate.callerOf(requestWith('Bearer a', 'Bearer b')), {
+      code: 'ETL_UNAUTHENTICATED',
+    });
     assert.equal(world.asked.length, 0);
   });
 });
