@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { always, eventually } from './harness/eventually.ts';
+import { assertGap } from './harness/gaps.ts';
 import { nextTag } from './harness/images.ts';
 import { isReady, RouterCluster } from './harness/router-cluster.ts';
 import { type Scenario, scenario } from './harness/scenario.ts';
@@ -48,7 +49,7 @@ async function breakAndHeal(run: Scenario, { bad, good }: Attempt): Promise<void
   run.gap('healed', healed);
   run.gap('all', await writer.finish());
   await cluster.isStill(clusterID);
-  assert.ok(healed.longestGapMs <= 4000, `writes stood still for ${healed.longestGapMs} ms`);
+  assertGap(healed, 'kill');
 }
 
 scenario('broken-image', 'an image that is not there stops at one member', (run) =>

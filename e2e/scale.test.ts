@@ -1,6 +1,8 @@
 // One member, three, five, three again, while writes go on.
 
 import assert from 'node:assert/strict';
+import { eventually } from './harness/eventually.ts';
+import { assertGap } from './harness/gaps.ts';
 import { kubectl } from './harness/kubectl.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
@@ -17,23 +19,23 @@ scenario(
     const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 1 });
     const { clusterID } = await cluster.ready();
     const writer = await Writer.start({ namespace, cluster: 'main' });
-    const gaps: number[] = [];
     for (const replicas of [3, 5, 3]) {
       await run.step(`to ${replicas}`, async () => {
         await cluster.scale(replicas);
         await cluster.ready(240_000);
       });
       assert.deepEqual(await cluster.voters(), names(replicas));
-      assert.equal((await cluster.pods()).length, replicas);
+      await run.step(`pods and claims of ${replicas}`, () =>
+        eventually('what left has no pod and no claim', async () => {
+          const claims = await cluster.claims();
+          const wanted = names(replicas).map((name) => `data-${name}`);
+          return (await cluster.pods()).length === replicas && claims.join() === wanted.join();
+        }),
+      );
       const phase = await writer.phase(`after ${replicas}`);
       run.gap(`to ${replicas}`, phase);
-      gaps.push(phase.longestGapMs);
+      assertGap(phase, 'planned');
     }
-    assert.deepEqual(
-      await cluster.claims(),
-      names(3).map((name) => `data-${name}`),
-      'what a removed member kept is gone, as the spec says',
-    );
     await assert.rejects(
       kubectl(['scale', 'erc/main', '-n', namespace, '--replicas=4']),
       /odd/,
@@ -41,7 +43,6 @@ scenario(
     );
     run.gap('all', await writer.finish());
     await cluster.isStill(clusterID);
-    assert.ok(Math.max(...gaps) <= 2000, `writes stood still for ${Math.max(...gaps)} ms`);
   },
   { timeoutMs: 900_000 },
 );

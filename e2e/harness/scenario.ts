@@ -53,8 +53,10 @@ export function scenario(
         },
         gap(name, { answered, failed, longestGapMs, errors, ...rest }) {
           const lost = 'lostCount' in rest ? { lost: rest.lostCount, total: rest.total } : {};
+          const told =
+            'lost' in lost ? `${lost.total} answered, ${lost.lost} lost` : `${answered} writes`;
           figures[`${name}: writes`] = { answered, failed, longestGapMs, ...lost, errors };
-          tell(`${id}: ${name}: ${answered} writes, ${failed} failed, gap ${longestGapMs} ms`);
+          tell(`${id}: ${name}: ${told}, ${failed} failed, gap ${longestGapMs} ms`);
         },
       });
     } catch (error) {

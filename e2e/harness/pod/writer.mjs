@@ -127,7 +127,7 @@ async function readBack() {
 }
 
 async function finish() {
-  const last = stats();
+  phases.push(stats());
   isStopping = true;
   await Promise.all(loops);
   const there = await readBack();
