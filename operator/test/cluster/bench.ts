@@ -27,7 +27,12 @@ const turnMs = 10;
 const turnsATick = 40;
 const turnsMax = 60_000;
 
-let benches = 0;
+let networks = 0;
+
+/** Addresses that no other test has: files run beside each other, each in a process of its own. */
+export function ownNetwork(): string {
+  return `127.${1 + (process.pid % 250)}.${1 + networks++}`;
+}
 
 export interface RunningOperator {
   readonly process: OperatorProcess;
@@ -47,8 +52,7 @@ export class Bench {
   private constructor(server: FaultyApiServer, clock: ManualClock) {
     this.clock = clock;
     this.server = server;
-    // Test files run beside each other: each has addresses of its own.
-    const network = `127.${1 + (process.pid % 250)}.${1 + benches++}`;
+    const network = ownNetwork();
     this.standIn = new StandIn({ server, clock, random: this.random, network });
   }
 
@@ -92,14 +96,7 @@ export class Bench {
 
   /** Declares the cluster. */
   declare(spec: JsonObject): void {
-    const object = {
-      apiVersion: 'etl.router/v1',
-      kind: 'EtlRouterCluster',
-      metadata: { name: 'main', namespace: 'shop' },
-      spec,
-    };
-    const whole = withDefaults(etlRouterCluster, object as never) as unknown as JsonObject;
-    this.server.store.create(key, whole);
+    declareCluster(this.server, spec);
   }
 
   /** Changes its spec. */
@@ -209,4 +206,15 @@ export class Bench {
     await this.standIn.close();
     await this.server.close();
   }
+}
+
+/** Makes the cluster `main` with the defaults of its kind, which a real server fills in. */
+export function declareCluster({ store }: FaultyApiServer, spec: JsonObject): void {
+  const object = {
+    apiVersion: 'etl.router/v1',
+    kind: 'EtlRouterCluster',
+    metadata: { name: 'main', namespace: 'shop' },
+    spec,
+  };
+  store.create(key, withDefaults(etlRouterCluster, object as never) as unknown as JsonObject);
 }

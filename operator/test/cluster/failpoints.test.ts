@@ -43,8 +43,6 @@ for (const place of places) {
       return;
     }
     await bench.until(() => bench.isReady, 'ready again');
-    bench.change({ replicas: 3 });
-    await bench.until(() => bench.isReady, 'three');
   });
 }
 
