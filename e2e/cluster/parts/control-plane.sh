@@ -38,14 +38,28 @@ start_etcd() {
     --initial-cluster default=http://127.0.0.1:23800
 }
 
+# Who wrote what, without what was written: log/audit.log.
+audit_policy() {
+  cat >"$DIR/audit-policy.yaml" <<'END'
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - {level: Metadata, verbs: [create, update, patch, delete, deletecollection], userGroups: ["system:serviceaccounts"]}
+  - {level: None}
+END
+}
+
 start_apiserver() {
+  audit_policy
   run_bg apiserver "$BIN/kube-apiserver" --etcd-servers=http://127.0.0.1:23790 --service-cluster-ip-range=10.96.0.0/16 \
     --secure-port=6443 --bind-address=0.0.0.0 --advertise-address="$HOST_IP" \
     --client-ca-file="$DIR/pki/ca.crt" --tls-cert-file="$DIR/pki/apiserver.crt" --tls-private-key-file="$DIR/pki/apiserver.key" \
     --service-account-key-file="$DIR/pki/sa.pub" --service-account-signing-key-file="$DIR/pki/sa.key" \
     --service-account-issuer=https://kubernetes.default.svc --authorization-mode=Node,RBAC --allow-privileged \
     --kubelet-client-certificate="$DIR/pki/admin.crt" --kubelet-client-key="$DIR/pki/admin.key" \
-    --kubelet-preferred-address-types=InternalIP
+    --kubelet-preferred-address-types=InternalIP \
+    --audit-policy-file="$DIR/audit-policy.yaml" --audit-log-path="$DIR/log/audit.log"
   await 60 kubectl get --raw /readyz || die "the API server did not become ready: $DIR/log/apiserver.log"
 }
 

@@ -1,0 +1,67 @@
+// What is deleted goes: a cluster with what it made and, when its spec says so, its volumes; a namespace with clusters.
+
+import assert from 'node:assert/strict';
+import { eventually } from './harness/eventually.ts';
+import { kubectl, list } from './harness/kubectl.ts';
+import { RouterCluster } from './harness/router-cluster.ts';
+import { makeNamespace, removeNamespace, scenario } from './harness/scenario.ts';
+
+const bindingsOf = async (namespace: string): Promise<readonly string[]> =>
+  (await list('clusterrolebindings'))
+    .map(({ metadata }) => metadata.name)
+    .filter((name) => name.startsWith(`etl-router:${namespace}:`));
+
+scenario('cluster-deleted', 'nothing of it stays, its volumes by policy', async (run) => {
+  const { namespace } = run;
+  const storage = { retention: { whenDeleted: 'delete' } };
+  const kept = await RouterCluster.apply(namespace, 'kept', { replicas: 1 });
+  const gone = await RouterCluster.apply(namespace, 'gone', { replicas: 1, storage });
+  await kept.ready();
+  await gone.ready();
+  const what = 'erc,sts,svc,cm,secret,sa,pdb,pod';
+  await run.step('deleted', async () => {
+    await kubectl(['delete', 'erc', 'kept', 'gone', '-n', namespace, '--wait', '--timeout=100s'], {
+      timeoutMs: 110_000,
+    });
+    await eventually('what they made is gone', async () => {
+      const args = ['get', what, '-n', namespace, '-o', 'name', '-l', 'etl.router/cluster'];
+      return (await kubectl(args)).trim() === '';
+    });
+    await eventually('the claim is gone', async () => (await gone.claims()).length === 0);
+  });
+  assert.deepEqual(await kept.claims(), ['data-kept-1']);
+  assert.deepEqual(await bindingsOf(namespace), []);
+});
+
+scenario('cluster-again', 'one that comes again takes up what the last one kept', async (run) => {
+  const { namespace } = run;
+  const first = await RouterCluster.apply(namespace, 'main', { replicas: 1 });
+  const { clusterID } = await first.ready();
+  await kubectl(['delete', 'erc', 'main', '-n', namespace, '--wait', '--timeout=100s'], {
+    timeoutMs: 110_000,
+  });
+  const second = await RouterCluster.apply(namespace, 'main', { replicas: 1 });
+  await run.step('ready', () => second.ready());
+  await second.isStill(clusterID);
+});
+
+scenario(
+  'namespace-deleted',
+  'nothing holds up its end, and nothing is made again',
+  async (run) => {
+    const namespace = `${run.namespace}-two`;
+    await makeNamespace(namespace);
+    const clusters = [
+      await RouterCluster.apply(namespace, 'main', { replicas: 3 }),
+      await RouterCluster.apply(namespace, 'other', { replicas: 1 }),
+    ];
+    for (const cluster of clusters) await cluster.ready();
+    // It is deleted while one of them is being changed.
+    await clusters[1]?.scale(3);
+    await run.step('gone', () => removeNamespace(namespace));
+    await eventually(
+      'no right is left behind',
+      async () => (await bindingsOf(namespace)).length === 0,
+    );
+  },
+);

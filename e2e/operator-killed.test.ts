@@ -1,0 +1,120 @@
+// The operator dies at every place where what it wrote and what it did differ; the next one goes on from what it sees.
+
+import assert from 'node:assert/strict';
+import { eventually } from './harness/eventually.ts';
+import {
+  operatorName,
+  operatorNamespace,
+  operatorPods,
+  setOperatorEnv,
+} from './harness/installation.ts';
+import { get, type KubeObject, kubectl } from './harness/kubectl.ts';
+import { RouterCluster } from './harness/router-cluster.ts';
+import { type Scenario, scenario } from './harness/scenario.ts';
+import { Writer } from './harness/writer.ts';
+
+const variable = 'ETL_FAILPOINT';
+const both = (act: string): string[] => [`before-act:${act}`, `after-act:${act}`];
+
+/** Hands the operator a failpoint, makes a change, and sees that it died there and that the change came to its end. */
+async function dyingAt(
+  run: Scenario,
+  failpoint: string,
+  change: () => Promise<void>,
+): Promise<void> {
+  const name = `${failpoint}#${run.namespace}`;
+  await setOperatorEnv(`${variable}=${name}`);
+  await run.step(failpoint, change);
+  const lease = await get<KubeObject>('lease', operatorName, operatorNamespace);
+  assert.equal(
+    lease.metadata.annotations?.['etl.router/failpoint'],
+    name,
+    `the operator did not die at ${failpoint}`,
+  );
+}
+
+async function inPeace(act: () => Promise<void>): Promise<void> {
+  try {
+    await act();
+  } finally {
+    await setOperatorEnv(`${variable}-`);
+  }
+  assert.equal((await operatorPods()).length, 2);
+}
+
+scenario(
+  'operator-killed-founding',
+  'a cluster is founded once, whenever the operator dies',
+  (run) =>
+    inPeace(async () => {
+      const { namespace } = run;
+      const points = [
+        'before-certificate:makeAuthority',
+        'after-certificate:makeAuthority',
+        'after-certificate:signMembers',
+        'before-status',
+        'after-status',
+        'after-objects',
+        'after-record',
+      ];
+      for (const [at, point] of points.entries()) {
+        const cluster = new RouterCluster(namespace, `c${at}`);
+        await dyingAt(run, point, async () => {
+          await RouterCluster.apply(namespace, cluster.name, { replicas: 1 });
+          await cluster.ready();
+        });
+        await cluster.isStill((await cluster.status()).clusterID);
+      }
+      await dyingAt(run, 'before-finalizer', async () => {
+        const args = ['delete', 'erc', 'c0', '-n', namespace, '--wait', '--timeout=100s'];
+        await kubectl(args, { timeoutMs: 110_000 });
+      });
+    }),
+  { timeoutMs: 1_200_000 },
+);
+
+scenario(
+  'operator-killed-changing',
+  'members come and go once, whenever the operator dies',
+  (run) =>
+    inPeace(async () => {
+      const cluster = await RouterCluster.apply(run.namespace, 'main', { replicas: 1 });
+      const { clusterID } = await cluster.ready();
+      const writer = await Writer.start({ namespace: run.namespace, cluster: 'main' });
+      const scaleTo = async (replicas: number): Promise<void> => {
+        await cluster.scale(replicas);
+        await cluster.ready(240_000);
+        await eventually(
+          `${replicas} vote`,
+          async () => (await cluster.voters()).length === replicas,
+        );
+      };
+      const growing = ['setReplicas', 'addLearner', 'promote'].flatMap(both);
+      const shrinking = ['removeMember', 'setReplicas', 'deleteClaim'].flatMap(both);
+      for (const [at, point] of growing.entries()) {
+        await dyingAt(run, point, () => scaleTo(3));
+        // The counter makes the same failpoint another one for the way back.
+        await dyingAt(run, `${shrinking[at]}#down`, async () => {
+          await scaleTo(1);
+          await eventually(
+            'the claims are gone',
+            async () => (await cluster.claims()).length === 1,
+          );
+        });
+      }
+      run.gap('scaled', await writer.phase('rolled'));
+      await setOperatorEnv(`${variable}-`);
+      await scaleTo(3);
+      const levels = ['debug', 'info', 'warn', 'error'];
+      for (const [at, point] of [...both('transferLeadership'), ...both('deletePod')].entries()) {
+        await dyingAt(run, point, async () => {
+          await cluster.patch({ logLevel: levels[at] });
+          await cluster.ready(240_000);
+        });
+      }
+      run.gap('rolled', await writer.phase('end'));
+      run.gap('all', await writer.finish());
+      await cluster.isStill(clusterID);
+    }),
+  { timeoutMs: 2_400_000 },
+);
