@@ -33,6 +33,8 @@ export class Hardware {
   stalledUntilMs = 0;
   /** Whether its disk may fail. */
   fails = false;
+  /** An operation failed since the process that runs, or ran last, began. */
+  hasFailed = false;
   /** Whose operations the disk carries out; undefined: nobody waits for them. */
   process: Process | undefined;
   /** A bit of its log was flipped. */
@@ -66,6 +68,7 @@ export class Hardware {
   /** `power`: what the disk was not told to keep may be lost. */
   end(how: 'power' | 'process'): void {
     this.process = undefined;
+    this.hasFailed = false;
     if (how === 'process') return this.#disk.killHolders();
     this.#disk.powerOff();
     this.#isPowered = false;
@@ -112,6 +115,7 @@ export class Hardware {
   #fate({ kind }: DiskOperation): DiskFault | undefined {
     if (!this.fails || (kind !== 'write' && kind !== 'sync')) return undefined;
     if (this.random.next() >= this.#parts.profile.diskErrors) return undefined;
+    this.hasFailed = true;
     this.#parts.trace.note(`disk error ${this.name}`);
     return kind === 'write' && this.random.below(2) === 0 ? 'ENOSPC' : 'EIO';
   }

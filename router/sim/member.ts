@@ -292,9 +292,12 @@ export class Member implements Station {
   #failed(error: unknown): void {
     const code = (error as { code?: string }).code;
     const { coverage } = this.#world;
-    if (code === 'ETL_STORAGE_FAILED' && this.hardware.fails) {
+    if (code === 'ETL_STORAGE_FAILED' && this.hardware.hasFailed) {
       coverage.note('diskFailures');
-      return this.kill('process');
+      this.kill('process');
+      // The last error of a disk that works again by now: nobody else starts who ended of it.
+      if (!this.hardware.fails) this.start();
+      return;
     }
     if (code === 'ETL_STORAGE_CORRUPT' && this.hardware.isRotten) {
       coverage.note('rots');
