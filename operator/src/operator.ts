@@ -4,7 +4,7 @@
 import { createServer, type Server } from 'node:http';
 import { type Clock, EtlError, type Logger, type Random } from '@etl-router/core';
 import type { KubeConfig } from '@kubernetes/client-node';
-import { Registry } from 'prom-client';
+import { collectDefaultMetrics, Registry } from 'prom-client';
 import { ClusterCaches } from './cluster/caches.ts';
 import { ClusterController } from './cluster/controller.ts';
 import { registerClusterMetrics } from './cluster/metrics.ts';
@@ -62,6 +62,7 @@ export interface OperatorProcess {
 export function createOperator(options: OperatorOptions): OperatorProcess {
   const { settings, kubeConfig, clock, logger } = options;
   const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
   const parts = createParts(options, registry);
   const { client, leaseClient, caches, controller, routers, connection } = parts;
   const { informers } = caches;

@@ -33,6 +33,8 @@ export interface MemberAddress {
   readonly address: string;
   /** The DNS name that its certificate has to be for. */
   readonly serverName: string;
+  /** Its silence is worth a word. */
+  readonly isReady: boolean;
 }
 
 /** A member as it is called. */
@@ -197,14 +199,20 @@ export class RouterAdmins {
   ): void {
     const { cluster, member, method, error } = what;
     this.#options.onCall?.(method, error.code);
-    if (silence.get(member.ordinal) === error.code) return;
-    silence.set(member.ordinal, error.code);
-    this.#logger.info(
-      { cluster, ordinal: member.ordinal, code: error.code, error: error.message },
+    const said = `${member.isReady} ${error.code}`;
+    if (silence.get(member.ordinal) === said) return;
+    silence.set(member.ordinal, said);
+    const reason = noConnection.exec(error.message)?.[1] ?? error.message;
+    this.#logger[member.isReady ? 'warn' : 'debug'](
+      { cluster, ordinal: member.ordinal, code: error.code, error: reason },
       'member does not answer',
     );
   }
 }
+
+/** How grpc-js words that there was no connection: a sentence around what the socket or TLS said. */
+const noConnection =
+  /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note: /s;
 
 function connect(
   { credentials, byOrdinal }: ClusterConnections,

@@ -107,7 +107,11 @@ function ready(outcome: Outcome): ConditionClaim {
   if (facts.members === undefined)
     return claim('Ready', 'False', 'NoLeader', 'No member that leads answers.');
   if (isReady(outcome)) {
-    const message = `${facts.members.length} members work and are as the spec wants them.`;
+    const { length } = facts.members;
+    const message =
+      length === 1
+        ? 'The member works and is as the spec wants it.'
+        : `All ${length} members work and are as the spec wants them.`;
     return claim('Ready', 'True', 'Ready', message);
   }
   const idle = idleOf(facts);

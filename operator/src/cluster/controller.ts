@@ -6,7 +6,7 @@ import { isEtlError } from '@etl-router/core';
 import type { EtlRouterCluster, EtlRouterClusterStatus } from '@etl-router/crds';
 import type { PassFailpoint } from '../failpoint.ts';
 import type { RouterAdmins } from '../router-client.ts';
-import { isConflict, isNotFound } from '../runtime/api-error.ts';
+import { isConflict, isNotFound, isStatus } from '../runtime/api-error.ts';
 import { Applier } from '../runtime/apply.ts';
 import { sameJson } from '../runtime/canonical.ts';
 import type { ReconcileContext, ReconcileOutcome } from '../runtime/controller.ts';
@@ -54,6 +54,7 @@ interface Seen {
 }
 
 const soonMs = 1000;
+const goneMs = 15_000;
 const jitterMinMs = 10_000;
 
 export class ClusterController {
@@ -86,9 +87,21 @@ export class ClusterController {
     if (cluster.metadata.deletionTimestamp !== undefined)
       return await this.#delete(key, cluster, context);
     const seen = await this.#look(key, cluster, context);
-    const made = await this.#planFor(seen, context.signal);
+    const first = plan(seen.view);
+    if (first.objects.length > 0 && !isHeld(cluster)) {
+      await this.#hold(key, cluster, context.signal);
+      return { requeueAfterMs: 0 };
+    }
+    const made = await this.#planFor(seen, first, context.signal);
     const outcome = await this.#follow(key, made.seen, made.plan, context);
     return this.#paced(outcome, seen.kept);
+  }
+
+  /** Sees to it that the cluster does not go before what nobody else takes away. */
+  async #hold(key: string, cluster: EtlRouterCluster, signal: AbortSignal): Promise<void> {
+    const { client } = this.#options;
+    const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
+    this.#latest.note(key, cluster, await addFinalizer(finalizer, cluster, signal));
   }
 
   async #look(
@@ -126,7 +139,8 @@ export class ClusterController {
       return await this.#keeper.keep(cluster, how);
     } catch (error) {
       if (!isEtlError(error) || error.retryable || error.code === 'ETL_NOT_LEADER') throw error;
-      how.logger.warn({ code: error.code, error: error.message }, 'certificates are not kept');
+      const level = isTerminating(error) ? 'debug' : 'warn';
+      how.logger[level]({ code: error.code, error: error.message }, 'certificates are not kept');
       const view = { state: 'pending', message: error.message } as const;
       return { view, credentials: undefined, checkAfterMs: 15_000 };
     }
@@ -135,9 +149,9 @@ export class ClusterController {
   /** The plan, made again when something bears a name that is wanted and no cache knew of it. */
   async #planFor(
     seen: Seen,
+    first: Plan,
     signal: AbortSignal,
   ): Promise<{ readonly seen: Seen; readonly plan: Plan }> {
-    const first = plan(seen.view);
     const unseen = await this.#observer.unseen(first.objects, seen.view.objects, signal);
     if (unseen.length === 0) return { seen, plan: first };
     const objects = new Map(seen.view.objects);
@@ -153,14 +167,7 @@ export class ClusterController {
     context: ReconcileContext,
   ): Promise<ReconcileOutcome> {
     const { passFailpoint } = this.#options;
-    const { signal } = context;
     const { cluster } = seen;
-    if (made.objects.length > 0 && !isHeld(cluster)) {
-      const { client } = this.#options;
-      const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
-      this.#latest.note(key, cluster, await addFinalizer(finalizer, cluster, signal));
-      return { requeueAfterMs: 0 };
-    }
     await passFailpoint('before-status');
     const status = statusWith(cluster, made, this.#options.clock);
     if (!(await this.#writeStatus(key, cluster, status, context))) return { requeue: true };
@@ -204,6 +211,8 @@ export class ClusterController {
       return changed;
     } catch (error) {
       if (!isEtlError(error) || error.retryable || error.code === 'ETL_NOT_LEADER') throw error;
+      // What goes with its namespace is not missed.
+      if (isTerminating(error)) return goneMs;
       logger.warn({ code: error.code, error: error.message }, 'an object was refused');
       return this.#failures.note(key, name, error.message);
     }
@@ -331,6 +340,13 @@ export class ClusterController {
     if (afterMs < jitterMinMs) return { requeueAfterMs: afterMs };
     return { requeueAfterMs: Math.round(afterMs * (1 + 0.1 * this.#options.random.next())) };
   }
+}
+
+/** Nothing is made in a namespace that is being deleted. */
+function isTerminating(error: unknown): boolean {
+  return (
+    isStatus(error, 403) && error.causes.some(({ reason }) => reason === 'NamespaceTerminating')
+  );
 }
 
 function isHeld({ metadata }: EtlRouterCluster): boolean {

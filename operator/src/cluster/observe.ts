@@ -133,7 +133,11 @@ export class Observer {
 }
 
 interface PodStatus extends KubeObject {
-  readonly status?: { readonly podIP?: string; readonly phase?: string };
+  readonly status?: {
+    readonly podIP?: string;
+    readonly phase?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
 }
 
 /**
@@ -141,7 +145,7 @@ interface PodStatus extends KubeObject {
  * Undefined: it has none, or has ended.
  */
 function addressOf({ metadata }: EtlRouterCluster, pod: KubeObject): MemberAddress | undefined {
-  const { podIP = '', phase } = (pod as PodStatus).status ?? {};
+  const { podIP = '', phase, conditions } = (pod as PodStatus).status ?? {};
   const ordinal = ordinalOf(metadata.name, pod.metadata.name);
   const family = isIP(podIP);
   if (ordinal === undefined || family === 0 || phase !== 'Running') return undefined;
@@ -150,5 +154,6 @@ function addressOf({ metadata }: EtlRouterCluster, pod: KubeObject): MemberAddre
     podUid: pod.metadata.uid ?? '',
     address: `${family === 6 ? `[${podIP}]` : podIP}:${ports.grpc}`,
     serverName: hostOf(metadata.name, metadata.namespace, ordinal),
+    isReady: conditions?.some((each) => each.type === 'Ready' && each.status === 'True') === true,
   };
 }

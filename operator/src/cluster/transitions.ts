@@ -13,8 +13,11 @@ const told: { readonly [type: string]: Condition['status'] } = {
   ReconciliationPaused: 'False',
 };
 
-/** Statuses that a new cluster passes through and that are no news. */
+/** Reasons that a new cluster passes through and that are no news. */
 const expected: readonly string[] = ['Founding', 'Pending', 'Changing', 'NoLeader'];
+
+/** Reasons that follow from what somebody asked for: nothing to be warned of. */
+const asked: readonly string[] = ['Changing', 'Deleting', 'Paused'];
 
 /** The events of what changed between two states of a cluster. */
 export function transitionEvents(
@@ -31,7 +34,7 @@ export function transitionEvents(
     if (!isNews || condition.status === 'Unknown') return [];
     return [
       {
-        type: isGood ? 'Normal' : 'Warning',
+        type: isGood || asked.includes(condition.reason) ? 'Normal' : 'Warning',
         reason: isGood && condition.type !== 'Ready' ? `${condition.type}Again` : condition.reason,
         action: 'Observe',
         note: condition.message ?? '',

@@ -225,7 +225,7 @@ export class StandIn {
   }
 
   #podObject(pod: Pod, found?: Stored): JsonObject {
-    const { template } = this.#set()?.['spec'] as { template: JsonObject };
+    const { template } = (this.#set() as Stored)['spec'] as { template: JsonObject };
     const { labels, annotations } = template['metadata'] as JsonObject;
     const { containers } = template['spec'] as { containers: { image: string }[] };
     const now = new Date(this.#options.clock.wallMs()).toISOString();
