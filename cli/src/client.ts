@@ -43,6 +43,7 @@ export class RouterClient {
   readonly #route: Route | undefined;
   /** The router that named this one as the leader. */
   #namedBy: string | undefined;
+  #serverTimeMs: number | undefined;
   readonly #timeoutMs: number;
   readonly #consistency: Consistency | undefined;
   readonly #io: Io;
@@ -221,6 +222,11 @@ export class RouterClient {
     return this.#door?.shown ?? 'the router';
   }
 
+  /** What the clock of whoever answered last said, to the second; undefined: nobody did. */
+  get serverTimeMs(): number | undefined {
+    return this.#serverTimeMs;
+  }
+
   get #hint(): string {
     return this.#door?.hint ?? checkServer;
   }
@@ -245,6 +251,8 @@ export class RouterClient {
           },
         },
         (response) => {
+          const timeMs = Date.parse(response.headers.date ?? '');
+          this.#serverTimeMs = Number.isNaN(timeMs) ? undefined : timeMs;
           const chunks: Buffer[] = [];
           let size = 0;
           response.on('data', (chunk: Buffer) => {

@@ -16,8 +16,20 @@ export interface Door {
   readonly agent?: Agent;
 }
 
+/** The door of one pod, not yet opened. */
+export interface Entrance {
+  /** Name of the pod. */
+  readonly pod: string;
+  readonly isReady: boolean;
+  readonly open: () => Promise<Door>;
+}
+
 /** The way into a cluster. */
 export interface Route {
+  /** `namespace/name` of the EtlRouterCluster. */
+  cluster(): Promise<string>;
+  /** Every pod of it by name, in whatever state. */
+  entrances(): Promise<readonly Entrance[]>;
   /** The namespace that the kubeconfig gives what names none; undefined: it says nothing, or can not be read. */
   namespace(): Promise<string | undefined>;
   /** A router that answers, as far as Kubernetes can tell. */

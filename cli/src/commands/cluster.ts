@@ -11,43 +11,13 @@ import {
   printableLine,
 } from '../io.ts';
 import { parseOutput, renderJson, renderTable, renderYaml } from '../output.ts';
+import { type Member, memberFields, type Status, statusFields } from '../routers.ts';
 import { confirm } from './confirm.ts';
 import { assertSuccess, type MutationResult } from './pause.ts';
 
-interface Member {
-  readonly name: string;
-  readonly raftId: string;
-  readonly address: string;
-  /** Null: it has not told the router that was asked. */
-  readonly grpcAddress: string | null;
-  readonly httpAddress: string | null;
-  readonly role: string;
-  /** Null: only the leader knows. */
-  readonly healthy: boolean | null;
-  readonly matchIndex: string | null;
-}
-
-interface Status {
-  readonly clusterId: string;
-  readonly health: string;
-  readonly nodeId: string;
-  readonly raftId: string;
-  readonly role: string;
-  readonly leaderId: string | null;
-  readonly currentTerm: string;
-  readonly commitIndex: string;
-  readonly lastApplied: string;
-  readonly logLength: string;
-  readonly members: readonly Member[];
-}
-
-const memberFields =
-  'members { name raftId address grpcAddress httpAddress role healthy matchIndex }';
 const membersDocument = `query { clusterStatus { ${memberFields} } }`;
 const statusDocument = `query {
-  clusterStatus {
-    clusterId health nodeId raftId role leaderId currentTerm commitIndex lastApplied logLength ${memberFields}
-  }
+  ${statusFields}
 }`;
 
 export interface ClusterRequest {
@@ -58,6 +28,10 @@ export interface ClusterRequest {
 /** `etlctl cluster status`. */
 export async function showStatus({ globals, io }: ClusterRequest): Promise<CommandResult> {
   const output = parseOutput(globals.output, ['table', 'json', 'yaml']);
+  if (globals.route !== undefined) {
+    const { showRouters } = await import('./cluster-routers.ts');
+    return showRouters(globals.route, globals, io);
+  }
   const { clusterStatus: status } = await new RouterClient(globals, io).query<{
     clusterStatus: Status;
   }>(statusDocument);

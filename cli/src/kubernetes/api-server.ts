@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
-import { EtlError } from '@etl-router/core';
+import { type ErrorCode, EtlError, isEtlError } from '@etl-router/core';
 import type { Io } from '../io.ts';
 import type { KubernetesAccess } from './access.ts';
 import type { ListOf } from './objects.ts';
@@ -136,8 +136,10 @@ export class ApiServer {
         `the API server of ${shown} does not accept the credentials of user ${user} (${said}); have they run out?`,
       );
     }
-    if (status === 403)
-      return new EtlError('ETL_PERMISSION_DENIED', `${said}; a Role that allows it is needed`);
+    if (status === 403) {
+      const more = / cannot \w+ resource /.test(said) ? '; a Role that allows it is needed' : '';
+      return new EtlError('ETL_PERMISSION_DENIED', `${said}${more}`);
+    }
     if (status === 404) return new EtlError('ETL_NOT_FOUND', said);
     return new EtlError('ETL_UNAVAILABLE', `the API server of ${shown}: ${said}`);
   }
@@ -166,4 +168,19 @@ function messageOf(text: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The answer; undefined: there is no such object or kind. */
+export function orMissing<T>(answer: Promise<T>): Promise<T | undefined> {
+  return answer.catch((error: unknown) => unless(error, 'ETL_NOT_FOUND'));
+}
+
+/** The answer; undefined: the user may not see it. */
+export function orForbidden<T>(answer: Promise<T>): Promise<T | undefined> {
+  return answer.catch((error: unknown) => unless(error, 'ETL_PERMISSION_DENIED'));
+}
+
+function unless(error: unknown, code: ErrorCode): undefined {
+  if (isEtlError(error) && error.code === code) return undefined;
+  throw error;
 }

@@ -1,7 +1,7 @@
 // Finds the EtlRouterCluster that is meant and its pods, and says what there is when it can not be told.
 
 import { EtlError, isEtlError } from '@etl-router/core';
-import type { ApiServer } from './api-server.ts';
+import { type ApiServer, orMissing } from './api-server.ts';
 import { clusterLabel, clustersPath, isReady, type Pod, type RouterCluster } from './objects.ts';
 
 /** The named EtlRouterCluster, or the only one of the namespace. Throws ETL_NOT_FOUND or ETL_INVALID_ARGUMENT. */
@@ -20,7 +20,7 @@ export async function findCluster(
         : error;
     }
   }
-  const clusters = await listOrNone(server, path);
+  const clusters = await orMissing(server.list<RouterCluster>(path));
   if (clusters === undefined) throw notInstalled(server);
   const [only, ...others] = clusters;
   if (only === undefined) throw await missing(server, namespace, undefined);
@@ -30,19 +30,6 @@ export async function findCluster(
     'ETL_INVALID_ARGUMENT',
     `namespace ${namespace} of ${server.access.shown} has several EtlRouterClusters; choose one with --cluster: ${names}`,
   );
-}
-
-/** Undefined: there is no such kind. */
-async function listOrNone(
-  server: ApiServer,
-  path: string,
-): Promise<readonly RouterCluster[] | undefined> {
-  try {
-    return await server.list<RouterCluster>(path);
-  } catch (error) {
-    if (isEtlError(error) && error.code === 'ETL_NOT_FOUND') return undefined;
-    throw error;
-  }
 }
 
 function notInstalled(server: ApiServer): EtlError {
@@ -70,7 +57,7 @@ async function missing(
 /** `ns/name` of all that may be seen; empty: none, or they may not be listed; undefined: no such kind. */
 async function elsewhere(server: ApiServer): Promise<string | undefined> {
   try {
-    const all = await listOrNone(server, `${clustersPath}/etlrouterclusters`);
+    const all = await orMissing(server.list<RouterCluster>(`${clustersPath}/etlrouterclusters`));
     return all
       ?.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
       .slice(0, 20)

@@ -39,6 +39,11 @@ export interface RouterCluster {
     readonly replicas?: number;
     readonly storage?: { readonly size?: string };
     readonly disruptionBudget?: string;
+    readonly tls?: {
+      readonly certificateDuration?: string;
+      readonly renewBefore?: string;
+      readonly authorityDuration?: string;
+    };
   };
   readonly status?: {
     readonly observedGeneration?: number;

@@ -4,12 +4,12 @@
 import { EtlError } from '@etl-router/core';
 import type { GlobalOptions, Io } from '../io.ts';
 import type { KubernetesPlace } from '../place.ts';
-import type { Door, Route } from '../route.ts';
+import type { Door, Entrance, Route } from '../route.ts';
 import { KubernetesAccess } from './access.ts';
 import { ApiServer } from './api-server.ts';
 import { bearerOf } from './bearer.ts';
 import { findCluster, findPods, inOrder } from './find.ts';
-import type { Pod, RouterCluster } from './objects.ts';
+import { isReady, type Pod, type RouterCluster } from './objects.ts';
 import { ForwardAgent } from './port-forward.ts';
 
 const httpPort = 8080;
@@ -20,7 +20,7 @@ export class KubernetesRoute implements Route {
   readonly #io: Io;
   readonly #agents = new Map<string, ForwardAgent>();
   #server: ApiServer | undefined;
-  #cluster: Promise<RouterCluster> | undefined;
+  #found: Promise<RouterCluster> | undefined;
   #pods: Promise<readonly Pod[]> | undefined;
   #bearer: Promise<string> | undefined;
 
@@ -53,20 +53,33 @@ export class KubernetesRoute implements Route {
     return this.#place.namespace ?? this.server.access.namespace ?? 'default';
   }
 
+  async cluster(): Promise<string> {
+    const { metadata } = await this.routerCluster();
+    return `${metadata.namespace}/${metadata.name}`;
+  }
+
+  async entrances(): Promise<readonly Entrance[]> {
+    return (await this.pods()).map((pod) => ({
+      pod: pod.metadata.name,
+      isReady: isReady(pod),
+      open: () => this.openPod(pod.metadata.name),
+    }));
+  }
+
   /** The EtlRouterCluster that is meant. */
-  cluster(): Promise<RouterCluster> {
-    this.#cluster ??= findCluster(this.server, this.clusterNamespace, this.#place.cluster);
-    return this.#cluster;
+  routerCluster(): Promise<RouterCluster> {
+    this.#found ??= findCluster(this.server, this.clusterNamespace, this.#place.cluster);
+    return this.#found;
   }
 
   /** Its pods. */
   pods(): Promise<readonly Pod[]> {
-    this.#pods ??= this.cluster().then((cluster) => findPods(this.server, cluster));
+    this.#pods ??= this.routerCluster().then((cluster) => findPods(this.server, cluster));
     return this.#pods;
   }
 
   async open(): Promise<Door> {
-    const [pod] = inOrder(await this.cluster(), await this.pods());
+    const [pod] = inOrder(await this.routerCluster(), await this.pods());
     return this.openPod((pod as Pod).metadata.name);
   }
 
@@ -78,7 +91,7 @@ export class KubernetesRoute implements Route {
 
   /** The router of one pod, whatever state it is in. */
   async openPod(pod: string): Promise<Door> {
-    const cluster = await this.cluster();
+    const cluster = await this.routerCluster();
     const namespace = cluster.metadata.namespace ?? this.clusterNamespace;
     this.#bearer ??= bearerOf(this.server, this.#place, namespace);
     const token = await this.#bearer;

@@ -9,8 +9,14 @@ const memberArgument = 'name or Raft id of a member';
 const statusHelp: Explanation = {
   summary: 'show how the cluster does, as the router that is asked sees it',
   about: `Health is healthy, degraded (a member is away or behind), unhealthy (no leader is known), or unknown:
-the router that was asked does not lead, and only the leader hears of all.`,
+the router that was asked does not lead, and only the leader hears of all. In Kubernetes (--cluster)
+every router is asked for its own word: LAG is what the leader knows a member to lack, and health
+is healthy, behind, waiting (to be added), away (from the leader) or silent (no answer).`,
   examples: [
+    {
+      why: 'Every router of a cluster in Kubernetes',
+      line: 'etlctl cluster status --cluster shop/main',
+    },
     { why: 'Of the router at hand', line: 'etlctl cluster status' },
     { why: 'For a script', line: 'etlctl cluster status -o json' },
   ],

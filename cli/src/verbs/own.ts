@@ -1,4 +1,4 @@
-// The commands of etlctl itself: version, completion.
+// The commands of etlctl itself and of its surroundings: version, doctor, completion.
 
 import type { Command } from 'commander';
 import type { Explanation } from '../help.ts';
@@ -13,6 +13,22 @@ With -o json, router is null then and reason says why.`,
     { why: 'Without asking a router', line: 'etlctl version --client' },
   ],
   exits: ['0', '2', '128+n'],
+  outputs: ['table', 'json'],
+};
+
+const doctorHelp: Explanation = {
+  summary: 'look for what is wrong, and say what to do',
+  about: `Of a router in Kubernetes: the kubeconfig, the API server and its clock, the kinds, the operator and who of it
+leads, and of every EtlRouterCluster (or those of -n, or that of --cluster) conditions, pods, volumes,
+certificates, and what the routers say themselves. Of a router at a URL: whether it answers, who leads,
+its version and its clock. Nothing is changed. What you may not look at is said and does not fail.
+With -o json, result.checks lists name, level (ok, warn or fail), message and advice of each.`,
+  examples: [
+    { why: 'Everything that the current context shows', line: 'etlctl doctor --context prod' },
+    { why: 'One cluster', line: 'etlctl doctor --cluster shop/main' },
+    { why: 'The router of this machine', line: 'etlctl doctor' },
+  ],
+  exits: ['0', '1', '2', '128+n'],
   outputs: ['table', 'json'],
 };
 
@@ -40,6 +56,11 @@ export function addOwnVerbs({ program, add, act, io }: Verbs): void {
         }),
       ),
     );
+  add(program, 'doctor', doctorHelp).action(async (_flags: object, command: Command) =>
+    act(command, doctorHelp, async (globals) =>
+      (await import('../commands/doctor.ts')).doctor({ globals, io }),
+    ),
+  );
   add(program, 'completion', completionHelp)
     .addArgument(
       program.createArgument('<shell>', 'the shell that reads it').choices(['bash', 'zsh', 'fish']),

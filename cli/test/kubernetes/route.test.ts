@@ -178,11 +178,14 @@ test('what the API server refuses is passed on with what to do', async (t) => {
   const expired = await shopCtl(kubernetes, services, { token: 'old' });
   assert.equal(expired.code, 1);
   assert.match(expired.err, /does not accept the credentials of user anna .*have they run out\?/);
-  kubernetes.refused.set('/api/v1/namespaces/shop/pods', [403, 'anna can not list pods']);
+  kubernetes.refused.set('/api/v1/namespaces/shop/pods', [
+    403,
+    'User "anna" cannot list resource "pods"',
+  ]);
   const pods = await shopCtl(kubernetes, services);
   assert.deepEqual(
     [pods.code, pods.err],
-    [1, 'error: anna can not list pods; a Role that allows it is needed\n'],
+    [1, 'error: User "anna" cannot list resource "pods"; a Role that allows it is needed\n'],
   );
   kubernetes.refused.clear();
   kubernetes.refused.set(`${podPath('main-2')}/portforward`, [403, '']);

@@ -1,0 +1,81 @@
+// What to do about a condition of an EtlRouterCluster, by its type and reason. The same words stand, at more length, in
+// docs/guides/troubleshooting.md.
+
+import type { Level } from './check.ts';
+
+interface Advice {
+  readonly level: Exclude<Level, 'ok'>;
+  readonly what: string;
+}
+
+const recovery = 'docs/guides/operating-a-cluster.md, "When a majority is lost"';
+const pods = 'look at the pods below, and at kubectl describe of those that are not ready';
+
+/** A reason as conditions carry it, and what it calls for. What is not here is as it should be. */
+const advices: { readonly [typeAndReason: string]: Advice } = {
+  'Accepted Invalid': {
+    level: 'fail',
+    what: 'correct the spec as the message says; what runs is left as it is until then',
+  },
+  'Accepted ResourceConflict': {
+    level: 'fail',
+    what: 'rename or delete the object that the message names, or give the EtlRouterCluster another name',
+  },
+  'Available Founding': {
+    level: 'warn',
+    what: 'wait; the members found the cluster once all of their pods run',
+  },
+  'Available NoLeader': {
+    level: 'fail',
+    what: 'wait for some seconds; if it stays, see whether the members reach each other on port 50052 (NetworkPolicy, DNS)',
+  },
+  'Available QuorumLost': { level: 'fail', what: `bring pods and volumes back; else ${recovery}` },
+  'Available MembersUnreachable': {
+    level: 'warn',
+    what: 'the pods are ready but the operator does not reach port 50051: see NetworkPolicies, and the operator itself',
+  },
+  'Available OtherCluster': {
+    level: 'fail',
+    what: `the volumes hold another cluster: restore the volumes that belong here, or ${recovery}`,
+  },
+  'Degraded MembersNotReady': { level: 'warn', what: pods },
+  'Degraded MemberTimedOut': {
+    level: 'warn',
+    what: `${pods}; a spec that works (image, resources, template) replaces the pod at once`,
+  },
+  'Degraded ActFails': {
+    level: 'warn',
+    what: 'the message is what Kubernetes or a router said to the operator: mostly a quota, an admission rule or a missing right',
+  },
+  'Degraded QuorumLost': { level: 'fail', what: recovery },
+  'Degraded OtherCluster': { level: 'fail', what: recovery },
+  'Progressing WaitingForSupervisor': {
+    level: 'warn',
+    what: 'spec.update.strategy is supervised: delete the pod of the leader when it suits you',
+  },
+  'Progressing ClaimInTheWay': {
+    level: 'warn',
+    what: 'a claim of an earlier member is still there: keep its data elsewhere if you need it, then delete the claim',
+  },
+  'Progressing ClaimBeingDeleted': {
+    level: 'warn',
+    what: 'the claim waits for whoever still uses it: see kubectl describe of the claim',
+  },
+  'CertificatesReady Pending': {
+    level: 'warn',
+    what: 'wait; if it stays, see the log of the operator',
+  },
+  'CertificatesReady Expired': {
+    level: 'fail',
+    what: 'the operator renews what has expired as soon as it runs: see that it leads, and its log',
+  },
+  'ReconciliationPaused Paused': {
+    level: 'warn',
+    what: 'set spec.reconciliation to active when the operator is to go on',
+  },
+};
+
+/** Undefined: nothing is to be done about it. */
+export function adviceOn(type: string, reason: string): Advice | undefined {
+  return advices[`${type} ${reason}`];
+}

@@ -1,0 +1,172 @@
+// Doctor's checks of what routers say of themselves and of each other.
+
+import type { Status, Word } from '../routers.ts';
+import { lagOf, leaderOf } from '../routers.ts';
+import { productVersion } from '../version.ts';
+import { type Check, fail, ok, warn, worst } from './check.ts';
+import { isSameRelease } from './installation.ts';
+
+/** Entries a member may lack and still count as one that keeps up. */
+const lagMax = 1000n;
+
+const askDenied =
+  'name an account that may, with --service-account: it needs get on etlrouterclusters/graphql';
+const recovery = 'docs/guides/operating-a-cluster.md, "When a majority is lost"';
+
+/** The routers of a cluster in Kubernetes, by their own words. `clusterId` is what the status of the cluster says. */
+export function checkRouters(
+  name: string,
+  words: readonly Word[],
+  clusterId: string | undefined,
+): readonly Check[] {
+  const answered = words.filter(({ status }) => status !== undefined);
+  const denied = words.find(
+    ({ error }) => error?.code === 'ETL_PERMISSION_DENIED' || error?.code === 'ETL_UNAUTHENTICATED',
+  );
+  if (answered.length === 0 && denied !== undefined)
+    return [warn(name, `not asked: ${denied.error?.message}`, askDenied)];
+  // What does not run yet is told of the pods.
+  if (answered.length === 0 && words.every(({ entrance }) => !entrance.isReady))
+    return [warn(name, sayErrors(words) || 'there is no pod to be asked', 'see the pods above')];
+  if (answered.length === 0)
+    return [fail(name, sayErrors(words), 'see the pods above, and their logs')];
+  const flaws: Check[] = words.flatMap(({ entrance, error }) => {
+    if (error === undefined) return [];
+    const advice = `kubectl logs ${entrance.pod}; a NetworkPolicy may keep port 8080 from the node`;
+    return [
+      entrance.isReady
+        ? fail(name, sayError(entrance.pod, error.message), advice)
+        : warn(name, sayError(entrance.pod, error.message), 'see the pods above'),
+    ];
+  });
+  const statuses = answered.map(({ status }) => status as Status);
+  flaws.push(...otherClusters(name, answered, clusterId), ...leadership(name, statuses));
+  const leader = leaderOf(words);
+  if (leader !== undefined) flaws.push(...healthOf(name, leader));
+  const versions = [...new Set(answered.map(({ version }) => version ?? 'unknown'))];
+  const seen = `${answered.length} answer, term ${leader?.currentTerm ?? 'unknown'}, entry ${leader?.commitIndex ?? 'unknown'}`;
+  return [worst(name, seen, flaws), checkVersions(`${name} versions`, versions)];
+}
+
+function sayErrors(words: readonly Word[]): string {
+  return words
+    .flatMap(({ entrance, error }) =>
+      error === undefined ? [] : [sayError(entrance.pod, error.message)],
+    )
+    .join('; ');
+}
+
+function sayError(pod: string, message: string): string {
+  return message.includes(pod) ? message : `${pod}: ${message}`;
+}
+
+function otherClusters(
+  name: string,
+  answered: readonly Word[],
+  clusterId: string | undefined,
+): readonly Check[] {
+  const wanted =
+    clusterId ?? answered.find(({ status }) => status?.role === 'LEADER')?.status?.clusterId;
+  return answered.flatMap(({ entrance, status }) => {
+    // Who waits to be added has no cluster yet.
+    if (wanted === undefined || status === undefined || status.members.length === 0) return [];
+    if (status.clusterId === wanted) return [];
+    const message = `${entrance.pod} is of cluster ${status.clusterId}, not ${wanted}`;
+    return [fail(name, message, `it has the volume of another cluster: ${recovery}`)];
+  });
+}
+
+function leadership(name: string, statuses: readonly Status[]): readonly Check[] {
+  const waiting = statuses.filter(({ members }) => members.length === 0);
+  const members = statuses.filter((status) => status.members.length > 0);
+  const leaders = new Set(members.map(({ leaderId }) => leaderId));
+  const flaws: Check[] = waiting.map(({ nodeId }) =>
+    warn(
+      name,
+      `member ${nodeId} waits to be added`,
+      'the operator adds it; else etlctl cluster add',
+    ),
+  );
+  if (members.length > 0 && leaders.size === 1 && leaders.has(null)) {
+    const message = 'no member knows a leader: nothing can be written';
+    flaws.push(
+      fail(
+        name,
+        message,
+        `wait for some seconds, then see port 50052 between the members, and ${recovery}`,
+      ),
+    );
+  } else if (leaders.size > 1) {
+    const message = `members name different leaders: ${[...leaders].map((each) => each ?? 'none').join(', ')}`;
+    flaws.push(
+      warn(
+        name,
+        message,
+        'run etlctl doctor again; if it stays, a member is cut off: see port 50052 between the members',
+      ),
+    );
+  }
+  return flaws;
+}
+
+/** What the leader hears of the others. */
+function healthOf(name: string, leader: Status): readonly Check[] {
+  const away = leader.members.filter(({ healthy }) => healthy === false);
+  const behind = leader.members.filter(({ raftId, healthy }) => {
+    const lag = lagOf(leader, raftId);
+    return healthy !== false && lag !== undefined && lag > lagMax;
+  });
+  const flaws: Check[] = [];
+  if (away.length > 0) {
+    const names = away.map((member) => member.name).join(', ');
+    flaws.push(
+      warn(
+        name,
+        `the leader does not hear of ${names}`,
+        'see their pods or processes, and port 50052 between the members',
+      ),
+    );
+  }
+  for (const { name: member, raftId } of behind) {
+    const message = `member ${member} lacks ${lagOf(leader, raftId)} entries`;
+    flaws.push(
+      warn(name, message, 'wait until it has caught up; if it does not, see its disk and its CPU'),
+    );
+  }
+  return flaws;
+}
+
+function checkVersions(name: string, versions: readonly string[]): Check {
+  const flaws: Check[] = [];
+  if (versions.length > 1)
+    flaws.push(
+      warn(
+        name,
+        `members run ${versions.join(' and ')}`,
+        'an upgrade is under way, or stands still: see the conditions',
+      ),
+    );
+  if (versions.some((version) => !isSameRelease(version))) {
+    const message = `etlctl is ${productVersion}, the routers ${versions.join(' and ')}`;
+    flaws.push(warn(name, message, 'use the etlctl of the same release'));
+  }
+  return worst(name, `routers and etlctl are of one release, ${versions.join(', ')}`, flaws);
+}
+
+/** One router at a URL, such as that of a laptop. */
+export function checkRouter(shown: string, status: Status, version: string): readonly Check[] {
+  const name = 'router';
+  const leader = status.role === 'LEADER' ? status : undefined;
+  const flaws = [
+    ...leadership(name, [status]),
+    ...(leader === undefined ? [] : healthOf(name, leader)),
+  ];
+  if (status.health === 'UNHEALTHY' && flaws.length === 0)
+    flaws.push(fail(name, 'it says that it is unhealthy', 'see its log'));
+  const seen = `${shown} answers: ${status.role.toLowerCase()} in term ${status.currentTerm}, ${status.members.length} members, entry ${status.commitIndex}`;
+  const more =
+    status.role === 'LEADER'
+      ? []
+      : [ok('members', 'only the leader hears of all: ask it for more')];
+  return [worst(name, seen, flaws), ...more, checkVersions('versions', [version])];
+}

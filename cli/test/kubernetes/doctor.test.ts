@@ -1,0 +1,487 @@
+// What doctor says of a Kubernetes in which one thing is wrong, and that it says nothing of one in which nothing is.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { etlctl } from '../harness.ts';
+import {
+  claim,
+  claimPath,
+  definitionPath,
+  deployment,
+  deploymentPath,
+  lease,
+  leasePath,
+  startInstalled,
+} from './installation.ts';
+import type { FakeKubernetes, Fields } from './kubernetes.ts';
+import { cluster, clusterPath, conditions, pod, podPath, router } from './shop.ts';
+
+interface Check {
+  readonly name: string;
+  readonly level: string;
+  readonly message: string;
+  readonly advice?: string;
+}
+
+interface Report {
+  readonly code: number;
+  readonly ok: boolean;
+  readonly checks: readonly Check[];
+}
+
+async function examine(kubernetes: FakeKubernetes, ...more: readonly string[]): Promise<Report> {
+  const kubeconfig = await kubernetes.kubeconfig();
+  const args = ['doctor', '--kubeconfig', kubeconfig, '-o', 'json', ...more];
+  const { code, out } = await etlctl(args);
+  const { ok, result } = JSON.parse(out) as { ok: boolean; result: { checks: readonly Check[] } };
+  return { code, ok, checks: result.checks };
+}
+
+const troubles = ({ checks }: Report): readonly Check[] =>
+  checks.filter(({ level }) => level !== 'ok');
+
+/** Puts `status` into one condition of the cluster. */
+function withCondition(type: string, status: string, reason: string): Fields {
+  const changed = conditions.map((each) =>
+    each['type'] === type ? { ...each, status, reason, message: 'because' } : each,
+  );
+  return cluster('main', { conditions: changed });
+}
+
+test('a healthy installation has no trouble, and every part of it is named', async (t) => {
+  const report = await examine(await startInstalled(t));
+  assert.deepEqual(troubles(report), []);
+  assert.deepEqual([report.code, report.ok], [0, true]);
+  assert.deepEqual(
+    report.checks.map(({ name }) => name),
+    [
+      ...['kubeconfig', 'api-server', 'clock', 'kinds', 'operator', 'operator lease', 'token'],
+      'shop/main',
+      ...['pods', 'volumes', 'certificates', 'budget', 'routers', 'routers versions'].map(
+        (part) => `shop/main ${part}`,
+      ),
+    ],
+  );
+});
+
+test('the report for people has a line for each check, and what to do below it', async (t) => {
+  const kubernetes = await startInstalled(t);
+  kubernetes.put(deploymentPath, deployment(1));
+  const kubeconfig = await kubernetes.kubeconfig();
+  const { code, out, err } = await etlctl(['doctor', '--kubeconfig', kubeconfig]);
+  assert.deepEqual([code, err], [0, '']);
+  assert.match(
+    out,
+    /\nWARN {2}operator {20}etl-system\/etl-operator runs etl-router\/operator:0\.1\.0, 1 of 2 ready\n {34}> see kubectl describe/,
+  );
+  assert.match(out, /\n14 checks: 13 ok, 1 to look at, 0 failed\n$/);
+});
+
+interface Case {
+  readonly change: (kubernetes: FakeKubernetes) => void;
+  readonly name: string;
+  readonly level: 'warn' | 'fail';
+  readonly says: RegExp;
+}
+
+const put =
+  (path: string, object: Fields) =>
+  (kubernetes: FakeKubernetes): void =>
+    kubernetes.put(path, object);
+
+const cases: { readonly [what: string]: Case } = {
+  'an old Kubernetes': {
+    change: put('/version', { gitVersion: 'v1.28.0', minor: '28+' }),
+    name: 'api-server',
+    level: 'fail',
+    says: /v1\.28\.0/,
+  },
+  'a clock that is half a minute off': {
+    change: (kubernetes) => {
+      kubernetes.nowMs += 30_000;
+    },
+    name: 'clock',
+    level: 'warn',
+    says: /30 s behind the API server/,
+  },
+  'a clock that is an hour off': {
+    change: (kubernetes) => {
+      kubernetes.nowMs -= 3_600_000;
+      kubernetes.put(leasePath, lease('2025-12-31T22:59:55Z'));
+    },
+    name: 'clock',
+    level: 'fail',
+    says: /3600 s ahead of the API server/,
+  },
+  'a kind that is missing': {
+    change: put('/apis/etl.router/v1', { resources: [{ kind: 'EtlRouterCluster' }] }),
+    name: 'kinds',
+    level: 'fail',
+    says: /lacks EtlPipeline, EtlSource, EtlTransform, EtlSink/,
+  },
+  'kinds of two releases': {
+    change: put(definitionPath('EtlSink'), {
+      metadata: { labels: { 'app.kubernetes.io/version': '0.0.9' } },
+      status: {},
+    }),
+    name: 'kinds',
+    level: 'warn',
+    says: /releases 0\.1\.0 and 0\.0\.9/,
+  },
+  'no operator': {
+    change: ({ objects }) => objects.delete(deploymentPath),
+    name: 'operator',
+    level: 'fail',
+    says: /no Deployment of the operator/,
+  },
+  'an operator that was scaled away': {
+    change: put(deploymentPath, deployment(0, 0)),
+    name: 'operator',
+    level: 'fail',
+    says: /scaled to 0/,
+  },
+  'an operator of which no pod is ready': {
+    change: put(deploymentPath, deployment(0)),
+    name: 'operator',
+    level: 'fail',
+    says: /0 of 2 ready/,
+  },
+  'a lease that nobody renews': {
+    change: put(leasePath, lease('2025-12-31T23:58:00Z')),
+    name: 'operator lease',
+    level: 'fail',
+    says: /has not renewed the lease etl-system\/etl-operator for 120 s/,
+  },
+  'a lease that nobody holds': {
+    change: put(leasePath, lease('2025-12-31T23:59:59Z', '')),
+    name: 'operator lease',
+    level: 'fail',
+    says: /nobody holds the lease/,
+  },
+  'a cluster that the operator never looked at': {
+    change: put(clusterPath, { ...cluster(), status: {} }),
+    name: 'shop/main',
+    level: 'warn',
+    says: /has not looked at it yet/,
+  },
+  'a quorum that is lost': {
+    change: put(clusterPath, withCondition('Available', 'False', 'QuorumLost')),
+    name: 'shop/main',
+    level: 'fail',
+    says: /Available=False QuorumLost: because/,
+  },
+  'nobody who leads, as the operator sees it': {
+    change: put(
+      clusterPath,
+      cluster('main', {
+        conditions: conditions.map((each) =>
+          each['type'] === 'Ready' || each['type'] === 'Available'
+            ? { ...each, status: 'False', reason: 'NoLeader', message: 'because' }
+            : each,
+        ),
+      }),
+    ),
+    name: 'shop/main',
+    level: 'fail',
+    says: /Available=False NoLeader: because/,
+  },
+  'a spec that is wrong': {
+    change: put(clusterPath, withCondition('Accepted', 'False', 'Invalid')),
+    name: 'shop/main',
+    level: 'fail',
+    says: /Accepted=False Invalid/,
+  },
+  'an operator that may not act': {
+    change: put(clusterPath, withCondition('Degraded', 'True', 'ActFails')),
+    name: 'shop/main',
+    level: 'warn',
+    says: /Degraded=True ActFails/,
+  },
+  'a pause': {
+    change: put(clusterPath, withCondition('ReconciliationPaused', 'True', 'Paused')),
+    name: 'shop/main',
+    level: 'warn',
+    says: /ReconciliationPaused=True/,
+  },
+  'a cluster that changes': {
+    change: put(clusterPath, withCondition('Ready', 'False', 'Changing')),
+    name: 'shop/main',
+    level: 'warn',
+    says: /because/,
+  },
+  'an operation that goes on and on': {
+    change: put(
+      clusterPath,
+      cluster('main', {
+        operation: {
+          ...{ type: 'rollout', phase: 'restart', target: 'main-3', attempt: 9 },
+          startedAt: '2025-12-31T22:00:00Z',
+        },
+      }),
+    ),
+    name: 'shop/main',
+    level: 'warn',
+    says: /rollout main-3 \(restart, attempt 9\) goes on since 2025-12-31T22:00:00Z/,
+  },
+  'an image that is not there': {
+    change: put(
+      podPath('main-3'),
+      pod(
+        3,
+        {
+          containerStatuses: [
+            { name: 'router', state: { waiting: { reason: 'ImagePullBackOff', message: 'no' } } },
+          ],
+        },
+        false,
+      ),
+    ),
+    name: 'shop/main pods',
+    level: 'warn',
+    says: /main-3 waits: ImagePullBackOff, no/,
+  },
+  'a pod that no node takes': {
+    change: put(
+      podPath('main-3'),
+      pod(
+        3,
+        {
+          phase: 'Pending',
+          conditions: [{ type: 'PodScheduled', status: 'False', message: 'full' }],
+        },
+        false,
+      ),
+    ),
+    name: 'shop/main pods',
+    level: 'warn',
+    says: /main-3 has no node: full/,
+  },
+  'a majority without pods': {
+    change: ({ objects }) => {
+      objects.delete(podPath('main-1'));
+      objects.delete(podPath('main-3'));
+    },
+    name: 'shop/main pods',
+    level: 'fail',
+    says: /1 of 3 pods are there/,
+  },
+  'a pod that ends again and again': {
+    change: put(
+      podPath('main-1'),
+      pod(1, {
+        containerStatuses: [
+          {
+            ...{ name: 'router', ready: true, restartCount: 7 },
+            lastState: { terminated: { exitCode: 65, reason: 'Error' } },
+          },
+        ],
+      }),
+    ),
+    name: 'shop/main pods',
+    level: 'warn',
+    says: /restarted 7 times, last after Error \(exit code 65\)/,
+  },
+  'two members on one node': {
+    change: put(podPath('main-1'), { ...pod(1), spec: { nodeName: 'node-2' } }),
+    name: 'shop/main pods',
+    level: 'warn',
+    says: /2 of 3 members are on node node-2/,
+  },
+  'a claim that waits for a volume': {
+    change: put(claimPath('data-main-2'), claim('data-main-2', { phase: 'Pending' })),
+    name: 'shop/main volumes',
+    level: 'warn',
+    says: /data-main-2 is Pending/,
+  },
+  'a claim without its volume': {
+    change: put(claimPath('data-main-2'), claim('data-main-2', { phase: 'Lost' })),
+    name: 'shop/main volumes',
+    level: 'fail',
+    says: /data-main-2 lost its volume/,
+  },
+  'a volume that is too small yet': {
+    change: put(claimPath('data-main-2'), claim('data-main-2', { capacity: { storage: '512Mi' } })),
+    name: 'shop/main volumes',
+    level: 'warn',
+    says: /data-main-2 has 512Mi and is to have 1Gi/,
+  },
+  'a certificate that has expired': {
+    change: put(
+      clusterPath,
+      cluster('main', { serverCertificateNotAfter: '2025-12-31T12:00:00Z' }),
+    ),
+    name: 'shop/main certificates',
+    level: 'fail',
+    says: /a certificate of a member has expired, 2025-12-31T12:00/,
+  },
+  'a certificate that nobody renews': {
+    change: put(
+      clusterPath,
+      cluster('main', { serverCertificateNotAfter: '2026-01-10T00:00:00Z' }),
+    ),
+    name: 'shop/main certificates',
+    level: 'warn',
+    says: /ends 2026-01-10T00:00 and is not renewed/,
+  },
+  'a router where nobody listens': {
+    change: ({ routers }) => routers.delete('main-3'),
+    name: 'shop/main routers',
+    level: 'fail',
+    says: /main-3 does not take connections/,
+  },
+  'a volume of another cluster': {
+    change: ({ routers }) => routers.set('main-3', router(3, { clusterId: 'c-9' })),
+    name: 'shop/main routers',
+    level: 'fail',
+    says: /main-3 is of cluster c-9, not c-1/,
+  },
+  'nobody who leads': {
+    change: ({ routers }) => {
+      for (const ordinal of [1, 2, 3])
+        routers.set(`main-${ordinal}`, router(ordinal, { leaderId: null, role: 'CANDIDATE' }));
+    },
+    name: 'shop/main routers',
+    level: 'fail',
+    says: /no member knows a leader/,
+  },
+  'a member that is cut off': {
+    change: ({ routers }) => routers.set('main-3', router(3, { leaderId: '1' })),
+    name: 'shop/main routers',
+    level: 'warn',
+    says: /members name different leaders: 2, 1/,
+  },
+  'members of two versions': {
+    change: ({ routers }) => routers.set('main-3', router(3, {}, '0.2.0')),
+    name: 'shop/main routers versions',
+    level: 'warn',
+    says: /members run 0\.1\.0 and 0\.2\.0/,
+  },
+};
+
+for (const [what, { change, name, level, says }] of Object.entries(cases)) {
+  test(`${what} is a ${level === 'fail' ? 'failure' : 'warning'} with what to do`, async (t) => {
+    const kubernetes = await startInstalled(t);
+    change(kubernetes);
+    const report = await examine(kubernetes);
+    const check = report.checks.find((each) => each.name === name);
+    assert.equal(check?.level, level);
+    assert.match(check?.message ?? '', says);
+    assert.ok((check?.advice ?? '').length > 10);
+    const failed = report.checks.some((each) => each.level === 'fail');
+    assert.deepEqual([report.code, report.ok], failed ? [1, false] : [0, true]);
+  });
+}
+
+test('what may not be looked at is said, and the rest is looked at', async (t) => {
+  const kubernetes = await startInstalled(t);
+  for (const path of [
+    '/apis/apps/v1/deployments',
+    '/apis/apps/v1/namespaces/etl-system/deployments',
+    '/apis/etl.router/v1/etlrouterclusters',
+    '/api/v1/namespaces/shop/persistentvolumeclaims',
+    '/api/v1/namespaces/shop/configmaps/main-ca',
+    definitionPath('EtlRouterCluster'),
+  ])
+    kubernetes.refused.set(path, [403, `anna may not see ${path}`]);
+  for (const ordinal of [1, 2, 3]) {
+    kubernetes.routers.set(`main-${ordinal}`, (_asked, response) => {
+      response.statusCode = 403;
+      const title = 'anna may not get etlrouterclusters/graphql of this cluster';
+      response.end(JSON.stringify({ status: 403, title, code: 'ETL_PERMISSION_DENIED' }));
+    });
+  }
+  const report = await examine(kubernetes, '-n', 'shop');
+  assert.equal(report.code, 0);
+  assert.deepEqual(
+    troubles(report).map(({ name, level }) => [name, level]),
+    [
+      ['operator', 'warn'],
+      ['shop/main routers', 'warn'],
+    ],
+  );
+});
+
+test('a user without a token learns it once, and routers are not asked', async (t) => {
+  const kubernetes = await startInstalled(t);
+  kubernetes.put(clusterPath.replace('main', 'other'), cluster('other'));
+  kubernetes.token = undefined;
+  const kubeconfig = await kubernetes.kubeconfig({ 'client-certificate-data': 'YQ==' });
+  const run = async (...more: readonly string[]): Promise<readonly Check[]> => {
+    const { out } = await etlctl(['doctor', '--kubeconfig', kubeconfig, '-o', 'json', ...more]);
+    return (JSON.parse(out) as { result: Report }).result.checks;
+  };
+  const told = (await run()).filter(({ advice }) => /--service-account/.test(advice ?? ''));
+  assert.deepEqual(
+    told.map(({ name, level }) => [name, level]),
+    [['token', 'warn']],
+  );
+  assert.deepEqual(kubernetes.asked, []);
+  const lent = await run('--service-account', 'viewer', '--cluster', 'shop/main');
+  assert.equal(lent.find(({ name }) => name === 'shop/main routers')?.level, 'ok');
+});
+
+test('a cluster that is being deleted has one line', async (t) => {
+  const kubernetes = await startInstalled(t);
+  const { metadata, ...rest } = cluster();
+  const deletionTimestamp = '2025-12-31T23:00:00Z';
+  kubernetes.put(clusterPath, {
+    ...rest,
+    metadata: { ...(metadata as Fields), deletionTimestamp },
+  });
+  const report = await examine(kubernetes);
+  assert.deepEqual(
+    report.checks.filter(({ name }) => name.startsWith('shop')).map(({ message }) => message),
+    ['is being deleted since 2025-12-31T23:00:00Z'],
+  );
+});
+
+test('what two conditions say is told once', async (t) => {
+  const kubernetes = await startInstalled(t);
+  const lost = conditions.map((each) => {
+    if (each['type'] === 'Ready') return { ...each, status: 'False', reason: 'NoLeader' };
+    if (each['type'] === 'Available') return { ...each, status: 'False', reason: 'QuorumLost' };
+    if (each['type'] === 'Degraded') return { ...each, status: 'True', reason: 'QuorumLost' };
+    return each;
+  });
+  kubernetes.put(clusterPath, cluster('main', { conditions: lost }));
+  const report = await examine(kubernetes);
+  const { message = '' } = report.checks.find(({ name }) => name === 'shop/main') ?? {};
+  assert.equal(message.match(/QuorumLost/g)?.length, 1);
+});
+
+test('a cluster that is being founded has no failure yet', async (t) => {
+  const kubernetes = await startInstalled(t);
+  kubernetes.put(clusterPath, withCondition('Available', 'False', 'Founding'));
+  for (const ordinal of [1, 2, 3])
+    kubernetes.put(podPath(`main-${ordinal}`), pod(ordinal, { phase: 'Pending' }, false));
+  kubernetes.routers.clear();
+  const report = await examine(kubernetes);
+  assert.equal(report.code, 0);
+  assert.equal(report.checks.find(({ name }) => name === 'shop/main pods')?.level, 'warn');
+});
+
+test('an API server that is away, or a kubeconfig that is missing, ends the checks with one failure', async (t) => {
+  const kubernetes = await startInstalled(t);
+  kubernetes.token = 'another';
+  const refused = await examine(kubernetes);
+  assert.deepEqual(
+    refused.checks.map(({ name, level }) => [name, level]),
+    [
+      ['kubeconfig', 'ok'],
+      ['api-server', 'fail'],
+    ],
+  );
+  const { code, out } = await etlctl(['doctor', '--kubeconfig', '/no/such', '-o', 'json']);
+  const { result, error } = JSON.parse(out) as { result: Report; error: { code: string } };
+  assert.deepEqual([code, error.code], [1, 'ETL_UNAVAILABLE']);
+  assert.match(result.checks[0]?.message ?? '', /\/no\/such: does not exist/);
+});
+
+test('without an EtlRouterCluster it is said where one is described', async (t) => {
+  const kubernetes = await startInstalled(t);
+  kubernetes.objects.delete(clusterPath);
+  const report = await examine(kubernetes);
+  const [none] = troubles(report);
+  assert.deepEqual([none?.name, none?.level], ['clusters', 'warn']);
+  assert.match(none?.advice ?? '', /quickstart-kubernetes\.md/);
+});
