@@ -61,7 +61,7 @@ export const errorCodes = {
     retryable: false,
     grpc: 'FAILED_PRECONDITION',
     exitCode: 1,
-    help: 'The lane was reassigned under a higher epoch. The holder of the lower one stops; nothing needs to be done.',
+    help: 'A higher epoch is in force: the lane was reassigned, or another operator leads. The holder of the lower one stops; nothing needs to be done.',
   },
   ETL_INTERNAL: {
     retryable: false,

@@ -292,6 +292,7 @@ async function serveGrpc(scope: Scope): Promise<Address> {
       member,
       stopping: stopping.signal,
       isClosed: config.apiTls !== undefined,
+      needsEpoch: config.access !== undefined,
     },
     logger,
   );

@@ -30,7 +30,10 @@ export interface ProposeOptions {
 export type Answer<Case extends CommandResult['outcome']['case']> =
   Extract<CommandResult['outcome'], { case: Case }> extends { value: infer Value } ? Value : never;
 
-/** What makes the state smaller or stops work, and the session that a repeat of it is remembered in. */
+/**
+ * What makes the state smaller or stops work, and what that needs: the session that a repeat of it is remembered in, and
+ * the operator's epoch.
+ */
 const freeing: ReadonlySet<CommandBody['case']> = new Set<CommandBody['case']>([
   'abortRestore',
   'deleteObject',
@@ -41,6 +44,7 @@ const freeing: ReadonlySet<CommandBody['case']> = new Set<CommandBody['case']>([
   'expireSession',
   'leaveGroup',
   'openSession',
+  'raiseOperatorEpoch',
   'revokePipeline',
   'setPipelineState',
 ]);

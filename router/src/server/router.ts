@@ -14,6 +14,7 @@ import { Live } from './live.ts';
 import { Members } from './members.ts';
 import { toCount } from './numbers.ts';
 import { type ObjectCheck, Objects } from './objects.ts';
+import { Operators } from './operators.ts';
 import { type GuaranteeFunction, Pipelines } from './pipelines.ts';
 import { type PlanFunction, Planner } from './planner.ts';
 import { Positions } from './positions.ts';
@@ -68,6 +69,7 @@ export class Router {
   readonly problems: Problems;
   readonly deadLetters: DeadLetters;
   readonly members: Members;
+  readonly operators: Operators;
   readonly backups: Backups;
   readonly digestRounds: DigestRounds;
   readonly #comparison: StateComparison | undefined;
@@ -101,6 +103,8 @@ export class Router {
     this.groups = new Groups({ host, proposer });
     this.checkpoints = new Checkpoints({ host, proposer });
     this.sessions = new Sessions(common);
+    const barrier = (signal?: AbortSignal): Promise<void> => this.barrier(signal);
+    this.operators = new Operators({ host, proposer, barrier });
     this.backups = new Backups({ ...common, parts: parts.backups, consensus, random });
     this.#comparison = parts.comparison;
     const { comparison } = parts;

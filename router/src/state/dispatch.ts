@@ -15,6 +15,7 @@ import {
 import { advanceWatermarks, commitPositions, dropLanes, openLanes, setPositions } from './lanes.ts';
 import { invalid } from './names.ts';
 import { deleteObject, putObject, setPipelineState } from './objects.ts';
+import { raiseOperatorEpoch } from './operators.ts';
 import { done, type Outcome } from './refusal.ts';
 import { abortRestore, beginRestore, commitRestore, putRestoreChunk } from './restore.ts';
 import { deregisterService, registerService, updateServiceHealth } from './services.ts';
@@ -33,6 +34,7 @@ type WholeBody = Extract<
       | 'abortRestore'
       | 'takeDigest'
       | 'reportDigest'
+      | 'raiseOperatorEpoch'
       | undefined;
   }
 >;
@@ -98,6 +100,7 @@ export function dispatch(context: Context, { body }: Command): Outcome {
     case 'abortRestore':
     case 'takeDigest':
     case 'reportDigest':
+    case 'raiseOperatorEpoch':
     case undefined:
       return dispatchWhole(context, body);
     default:
@@ -120,6 +123,8 @@ function dispatchWhole(context: Context, body: WholeBody): Outcome {
       return takeDigest(context);
     case 'reportDigest':
       return reportDigest(context, body.value);
+    case 'raiseOperatorEpoch':
+      return raiseOperatorEpoch(context, body.value);
     case undefined:
       throw invalid('command', 'must have exactly one body');
     default:

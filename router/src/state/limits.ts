@@ -51,6 +51,9 @@ export const maxTtlMs: number = 24 * 60 * 60 * 1000;
 /** Shortest lease and session silence. */
 export const minTtlMs = 1000;
 
+/** Highest epoch of an operator. */
+export const maxOperatorEpoch: bigint = 2n ** 53n - 1n;
+
 /** Rows of a backup that is restored. */
 export const maxRestoreBytes: number = 256 * 1024 * 1024;
 /** One chunk of them. */

@@ -13,16 +13,17 @@ import { type CommandBody, encodeProposalFields } from './hot-messages.ts';
 export type { CommandBody } from './hot-messages.ts';
 
 /** The latest version of the commands' meaning that this code applies. */
-export const commandVersion = 2;
+export const commandVersion = 3;
 
-/** Commands that came with version 2. All others mean what they meant in version 1. */
-const sinceVersion2: ReadonlySet<CommandBody['case']> = new Set<CommandBody['case']>([
-  'abortRestore',
-  'beginRestore',
-  'commitRestore',
-  'putRestoreChunk',
-  'reportDigest',
-  'takeDigest',
+/** Versions that commands came with. All others mean what they meant in version 1. */
+const versions: ReadonlyMap<CommandBody['case'], number> = new Map([
+  ['abortRestore', 2],
+  ['beginRestore', 2],
+  ['commitRestore', 2],
+  ['putRestoreChunk', 2],
+  ['reportDigest', 2],
+  ['takeDigest', 2],
+  ['raiseOperatorEpoch', 3],
 ]);
 
 /** What stands on a proposal beside the command. */
@@ -36,7 +37,7 @@ export interface ProposalStamps {
 /** The bytes of a log entry. */
 export function encodeProposal(body: CommandBody, stamps: ProposalStamps): Uint8Array {
   return encodeProposalFields({
-    version: sinceVersion2.has(body.case) ? 2 : 1,
+    version: versions.get(body.case) ?? 1,
     proposedAtNs: stamps.proposedAtNs,
     uid: stamps.uid,
     command: body,

@@ -11,6 +11,7 @@ import {
   type StoredMeta,
   StoredMetaSchema,
   StoredObjectSchema,
+  StoredOperatorSchema,
   StoredRequestSchema,
   StoredRestoreChunkSchema,
   StoredRestoreSchema,
@@ -112,6 +113,12 @@ export class Tables {
     tag: 'l',
     schema: StoredRestoreChunkSchema,
   });
+  /** The operator's epoch. */
+  readonly operators: Table<typeof StoredOperatorSchema> = new Table(this.journal, {
+    name: 'operators',
+    tag: 'm',
+    schema: StoredOperatorSchema,
+  });
 
   /** Every table, in the order of their tags. */
   readonly all: readonly AnyTable[] = [
@@ -128,6 +135,7 @@ export class Tables {
     this.requests,
     this.restores,
     this.restoreChunks,
+    this.operators,
   ];
   /** What of the chunks was read; no part of the state. */
   readonly staged: StagedRestore = new StagedRestore(this);

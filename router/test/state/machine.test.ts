@@ -6,7 +6,7 @@ import { ProposalSchema } from '@etl-router/proto';
 import fc from 'fast-check';
 import { stateDigest } from '../../src/server/digest.ts';
 import { StateMachine } from '../../src/state/machine.ts';
-import { decodeResult } from '../../src/state/proposal.ts';
+import { commandVersion, decodeResult } from '../../src/state/proposal.ts';
 import type { Change } from '../../src/state/table.ts';
 import { Bench, commit, eachChange, putPipeline } from './harness.ts';
 import { type Draft, drafts, sequences } from './sequences.ts';
@@ -153,7 +153,7 @@ function applyOrStop(machine: StateMachine, entry: Uint8Array): string | undefin
 }
 
 test('a member that is older than the log stops instead of guessing', () => {
-  const entry = toBinary(ProposalSchema, create(ProposalSchema, { version: 3, uid: 'u' }));
+  const entry = toBinary(ProposalSchema, create(ProposalSchema, { version: commandVersion + 1, uid: 'u' }));
   assert.throws(() => new StateMachine().apply(entry), { code: 'ETL_UNSUPPORTED' });
 });
 

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { RestoreResult } from '@etl-router/proto';
 import { stateDigest } from '../../src/server/digest.ts';
 import { type Applied, StateMachine, type StoredRow } from '../../src/state/machine.ts';
+import { operatorEpoch } from '../../src/state/operators.ts';
 import { type CommandBody, decodeResult } from '../../src/state/proposal.ts';
 import { nextRestoreDigest, restoreDigestStart } from '../../src/state/restore.ts';
 import { encodeRowHead } from '../../src/state/row-stream.ts';
@@ -286,6 +287,15 @@ test('chunks are refused that are too many, too large, out of order or not those
     bench.accept({ case: 'putRestoreChunk', value: { ...command.value, data } });
   }
   assert.equal(bench.refuse(commands.at(-1) as CommandBody), 'ETL_INVALID_ARGUMENT');
+});
+
+test('the operator’s epoch is a fact of now: no restore takes it back', () => {
+  const bench = filled();
+  bench.accept({ case: 'raiseOperatorEpoch', value: { epoch: 2n } });
+  const backup = bytesOf(bench.machine.rows());
+  bench.accept({ case: 'raiseOperatorEpoch', value: { epoch: 7n } });
+  restoreAll(bench, commandsOf(backup));
+  assert.equal(operatorEpoch(bench.machine.tables), 7n);
 });
 
 test('digests change no row and are told to those who compare them', () => {

@@ -4,6 +4,7 @@
 import { type StoredHealth, StoredPipelineState } from '@etl-router/proto';
 import fc from 'fast-check';
 import type { StateMachine } from '../../src/state/machine.ts';
+import { operatorEpoch } from '../../src/state/operators.ts';
 import type { CommandBody, ProposalStamps } from '../../src/state/proposal.ts';
 import { openLanes, putPipeline, registerService, registerSidecar } from './harness.ts';
 
@@ -255,6 +256,13 @@ const groupDrafts: fc.Arbitrary<Draft> = fc.oneof(
 );
 
 const otherDrafts: fc.Arbitrary<Draft> = fc.oneof(
+  skew.map(
+    (by): Draft =>
+      ({ tables }) => {
+        const epoch = at(operatorEpoch(tables), by);
+        return { body: { case: 'raiseOperatorEpoch', value: { epoch } } };
+      },
+  ),
   fc.constant((): ReturnType<Draft> => ({ body: { case: 'noop', value: {} } })),
   fc.record({ serviceId: services, position: positions }).map(
     ({ serviceId, position }): Draft =>

@@ -82,6 +82,7 @@ function clusterStatus({
     health: healths[router.members.health()],
     version,
     raftId: BigInt(status.nodeId),
+    operatorEpoch: BigInt(router.operators.epoch),
   };
 }
 

@@ -22,4 +22,6 @@ export interface GrpcContext {
   readonly stopping: AbortSignal;
   /** Callers show certificates: what changes the cluster itself needs the operator's. */
   readonly isClosed: boolean;
+  /** A change of the cluster has to say which leadership of the operator it comes from. */
+  readonly needsEpoch: boolean;
 }

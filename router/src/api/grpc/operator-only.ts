@@ -13,7 +13,7 @@ export const operatorUri = 'etl-router://operator';
 type Call = (request: unknown, context: CallContext) => unknown;
 
 /** Looks at a call before its handler does. Throws to refuse it. */
-export type BeforeCall = (method: DescMethod, context: CallContext) => Promise<void> | void;
+export type BeforeCall = (method: DescMethod, context: CallContext) => Promise<void>;
 
 /** Throws ETL_PERMISSION_DENIED unless the certificate is the operator's. */
 export function checkOperator(certificate: PeerCertificate | undefined, method: string): void {

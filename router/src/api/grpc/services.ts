@@ -12,6 +12,7 @@ import type { Server } from '@grpc/grpc-js';
 import { createBackupService } from './backup-service.ts';
 import { createCheckpointService } from './checkpoint-service.ts';
 import type { GrpcContext } from './context.ts';
+import { checkEpoch } from './operator-epoch.ts';
 import { type BeforeCall, checkOperator, guarded } from './operator-only.ts';
 import { createRegistryService } from './registry-service.ts';
 import { createRouterAdminService } from './router-admin-service.ts';
@@ -38,8 +39,9 @@ export function addRouterServices(
   addService(server, ServiceRegistry, createRegistryService(context), options);
   addService(server, CheckpointService, createCheckpointService(context), options);
   addService(server, SidecarCoordinator, createSidecarCoordinatorService(context), options);
-  const before: BeforeCall = ({ name }, call) => {
-    if (context.isClosed) checkOperator(call.certificate(), name);
+  const before: BeforeCall = async (method, call) => {
+    if (context.isClosed) checkOperator(call.certificate(), method.name);
+    await checkEpoch(context, method, call);
   };
   const admin = guarded(RouterAdmin, createRouterAdminService(context), before);
   addService(server, RouterAdmin, admin, options);
