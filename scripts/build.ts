@@ -1,5 +1,6 @@
 // Bundles each process into a folder of its own with esbuild: `npm run build` makes dist/etlctl, `npm run build router`
-// dist/router and so on, which is what an image holds. Native modules and files that are read at run time stay beside the bundle.
+// dist/router and so on, which is what an image holds. Native modules and files that are read at run time stay beside the
+// bundle. BUILD_DIR names another folder than dist.
 
 import { execFileSync } from 'node:child_process';
 import {
@@ -18,7 +19,8 @@ import { kubernetesClient } from './build/kubernetes-client.ts';
 /** What a process is made of. */
 interface Bundle {
   readonly entries: { readonly [output: string]: string };
-  readonly outdir: string;
+  /** Below {@link dist}. */
+  readonly folder: string;
   /** Modules that can not be in a bundle; they are copied with what they need. */
   readonly native?: readonly string[];
   /** Files that the code reads beside itself. */
@@ -29,6 +31,7 @@ interface Bundle {
   readonly prelude?: string;
 }
 
+const dist = process.env['BUILD_DIR'] ?? 'dist';
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
 /** Runs the bundle with the Node of the clone when there is one, else with the one on the PATH. */
@@ -51,18 +54,18 @@ if (major < 24 || (major === 24 && minor < 12)) {
 const bundles: { readonly [name: string]: Bundle } = {
   etlctl: {
     entries: { etlctl: 'cli/src/main.ts' },
-    outdir: 'dist/etlctl.d',
+    folder: 'etlctl.d',
     // A command reads what it needs: the client of Kubernetes takes as long to read as everything else together.
     splitting: true,
     prelude: `import { enableCompileCache } from 'node:module';${versionCheck}\nenableCompileCache?.();`,
   },
   router: {
     entries: { main: 'router/src/main.ts', 'log-thread': 'router/src/raft/thread/log-thread.ts' },
-    outdir: 'dist/router',
+    folder: 'router',
     native: ['classic-level'],
     files: ['router/src/api/graphql/schema.graphql'],
   },
-  operator: { entries: { main: 'operator/src/main.ts' }, outdir: 'dist/operator' },
+  operator: { entries: { main: 'operator/src/main.ts' }, folder: 'operator' },
 };
 
 /** Packages that read their proto files from the folder of their sources. */
@@ -93,7 +96,7 @@ async function makeBundle(name: string): Promise<void> {
   if (bundle === undefined) {
     throw new Error(`there is no ${name} to build; there are ${Object.keys(bundles).join(', ')}`);
   }
-  const { outdir } = bundle;
+  const outdir = `${dist}/${bundle.folder}`;
   rmSync(outdir, { recursive: true, force: true });
   mkdirSync(outdir, { recursive: true });
   const { metafile } = await build(optionsOf(bundle));
@@ -101,16 +104,16 @@ async function makeBundle(name: string): Promise<void> {
   for (const module of bundle.native ?? []) copyModule(module, `${outdir}/node_modules`);
   copyAssets(metafile, outdir);
   if (name === 'etlctl') {
-    writeFileSync('dist/etlctl', launcher);
-    chmodSync('dist/etlctl', 0o755);
+    writeFileSync(`${dist}/etlctl`, launcher);
+    chmodSync(`${dist}/etlctl`, 0o755);
   }
-  const where = name === 'etlctl' ? 'dist/etlctl' : outdir;
+  const where = name === 'etlctl' ? `${dist}/etlctl` : outdir;
   process.stdout.write(`${where} ${version} (${Math.round(bytesOf(metafile) / 1024)} KiB)\n`);
 }
 
 function optionsOf({
   entries,
-  outdir,
+  folder,
   splitting = false,
   native = [],
   prelude = '',
@@ -119,7 +122,7 @@ function optionsOf({
 } {
   return {
     entryPoints: { ...entries },
-    outdir,
+    outdir: `${dist}/${folder}`,
     outExtension: { '.js': '.mjs' },
     bundle: true,
     splitting,

@@ -33,6 +33,8 @@ async function main(): Promise<void> {
     fail(error);
     return;
   }
+  // Who is told that it is ready may stop it at once.
+  const stopped = untilStopped(running, logger);
   const { grpc, http, metrics } = running.addresses;
   logger.info(
     {
@@ -42,7 +44,7 @@ async function main(): Promise<void> {
     },
     'the router is ready',
   );
-  await untilStopped(running, logger);
+  await stopped;
 }
 
 /** The configuration; undefined where there is nothing to start. */

@@ -35,7 +35,7 @@ app.kubernetes.io/part-of: etl-router
 app.kubernetes.io/component: router
 {{- end }}
 
-{{- /* What the operator does in a namespace that it watches. It never writes what it did not read: no deletecollection, no update. */}}
+{{- /* What the operator does in a namespace that it watches. It updates nothing but its lease: what it changes is applied or patched. */}}
 {{- define "etl-operator.rules" -}}
 - apiGroups: [etl.router]
   resources: [etlrouterclusters]
@@ -62,10 +62,10 @@ app.kubernetes.io/component: router
   verbs: [get, list, watch, create, patch]
 - apiGroups: ['']
   resources: [pods]
-  verbs: [get, list, watch, delete]
+  verbs: [list, watch, delete]
 - apiGroups: ['']
   resources: [persistentvolumeclaims]
-  verbs: [get, list, watch, patch, delete]
+  verbs: [list, watch, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
