@@ -15,7 +15,7 @@ import {
 } from '@etl-router/core';
 import { isConflict, isNotFound } from './api-error.ts';
 import type { ObjectRef } from './kube-object.ts';
-import { claimed, givenAway, type Lease, leaseKind } from './lease.ts';
+import { claimed, epochOf, givenAway, type Lease, leaseKind } from './lease.ts';
 import type { RuntimeMetrics } from './metrics.ts';
 import type { RawKube } from './raw-kube.ts';
 
@@ -58,8 +58,8 @@ export class LeaderElection {
   #renewedAtWallMs = 0;
   /** Of this process's own claim. */
   #epoch = 0;
-  /** Of any claim that this process saw: a lease that somebody deleted does not begin again at 1. */
-  #highestEpoch = 0;
+  /** Changes of hands that this process saw: a lease that somebody deleted does not begin again at 1. */
+  #highestTransitions = 0;
 
   constructor(options: LeaderElectionOptions) {
     const { leaseDurationMs = 15_000, renewDeadlineMs = 10_000, retryPeriodMs = 2000 } = options;
@@ -92,7 +92,7 @@ export class LeaderElection {
     return this.#leading && !this.#expired() && Math.abs(wallMs) < this.#deadlineMs;
   }
 
-  /** How often the lease had changed hands when this process took it: fences what is outside of Kubernetes. */
+  /** Higher than that of whoever held the lease before: fences what is outside of Kubernetes. */
   get epoch(): number {
     return this.#epoch;
   }
@@ -152,7 +152,7 @@ export class LeaderElection {
       this.#notice(written, startMs);
       this.#untilMs = startMs + this.#deadlineMs;
       this.#renewedAtWallMs = startWallMs;
-      this.#epoch = written.spec?.leaseTransitions ?? 0;
+      this.#epoch = epochOf(written);
       return true;
     } catch (error) {
       if (signal.aborted) return false;
@@ -196,7 +196,7 @@ export class LeaderElection {
     const spec = claimed(known, {
       identity,
       durationMs: this.#durationMs,
-      epoch: renewing ? this.#highestEpoch : this.#highestEpoch + 1,
+      transitions: renewing ? this.#highestTransitions : this.#highestTransitions + 1,
       wallMs: clock.wallMs(),
     });
     const options = { signal, deadlineMs: this.#deadlineMs / 2 };
@@ -219,7 +219,10 @@ export class LeaderElection {
       this.#seenAtMs = atMs;
     }
     this.#seen = lease;
-    this.#highestEpoch = Math.max(this.#highestEpoch, lease.spec?.leaseTransitions ?? 0);
+    this.#highestTransitions = Math.max(
+      this.#highestTransitions,
+      lease.spec?.leaseTransitions ?? 0,
+    );
   }
 
   #expired(): boolean {

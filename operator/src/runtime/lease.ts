@@ -27,13 +27,26 @@ export function microTime(wallMs: number): string {
   return new Date(wallMs).toISOString().replace('Z', '000Z');
 }
 
+/** Changes of hands of one lease that are told apart from those of the next; what is behind them are seconds. */
+const transitionsMax = 2 ** 20;
+
+/**
+ * What a claim is known by outside of Kubernetes. Grows with every change of hands, and also where the lease was deleted
+ * and nobody is left who saw it: whoever fences by it must not lock out who comes after an installation that is gone.
+ */
+export function epochOf({ metadata, spec }: Lease): number {
+  const madeAtMs = Date.parse(metadata.creationTimestamp ?? '');
+  const madeAtSeconds = Number.isNaN(madeAtMs) ? 0 : Math.floor(madeAtMs / 1000);
+  return madeAtSeconds * transitionsMax + (spec?.leaseTransitions ?? 0);
+}
+
 /** The lease as its holder writes it: taken from another, or renewed. */
 export function claimed(
   known: Lease | undefined,
   claim: {
     readonly identity: string;
     readonly durationMs: number;
-    readonly epoch: number;
+    readonly transitions: number;
     readonly wallMs: number;
   },
 ): LeaseSpec {
@@ -45,7 +58,7 @@ export function claimed(
     leaseDurationSeconds: Math.ceil(claim.durationMs / 1000),
     acquireTime: renewing ? (known.spec?.acquireTime ?? now) : now,
     renewTime: now,
-    leaseTransitions: claim.epoch,
+    leaseTransitions: claim.transitions,
   };
 }
 

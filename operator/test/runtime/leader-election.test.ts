@@ -17,7 +17,7 @@ import {
   LeaderElection,
   type LeaderElectionOptions,
 } from '../../src/runtime/leader-election.ts';
-import { leaseKind } from '../../src/runtime/lease.ts';
+import { epochOf, leaseKind } from '../../src/runtime/lease.ts';
 import { RawKube } from '../../src/runtime/raw-kube.ts';
 import { ObjectStore, Refusal } from '../faulty-api-server/object-store.ts';
 import { driveUntil, startBench, turns } from './harness.ts';
@@ -301,6 +301,19 @@ test('a lease that was deleted does not set the epochs back', async () => {
     50,
   );
   assert.ok(other.election.epoch > leader.election.epoch);
+});
+
+test('a lease that was made anew has a higher epoch, though nobody is left who saw the old one', () => {
+  const leaseOf = (creationTimestamp: string, leaseTransitions: number): number =>
+    epochOf({
+      ...{ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' },
+      metadata: { name: 'operator', creationTimestamp },
+      spec: { leaseTransitions },
+    });
+  const old = leaseOf('2026-01-01T00:00:00Z', 900_000);
+  assert.ok(leaseOf('2026-01-01T00:00:01Z', 1) > old);
+  assert.equal(leaseOf('2026-01-01T00:00:00Z', 900_001), old + 1);
+  assert.ok(Number.isSafeInteger(leaseOf('2200-01-01T00:00:00Z', 900_000)));
 });
 
 test('never may two write, with clocks that drift, processes that stall and a network that loses', async (t) => {
