@@ -14,6 +14,11 @@ app.kubernetes.io/name: {{ include "etl-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- define "etl-operator.testSelector" -}}
+app.kubernetes.io/name: {{ include "etl-operator.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "etl-operator.labels" -}}
 {{ include "etl-operator.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
