@@ -162,10 +162,7 @@ test('with watchNamespaces the operator reads and changes nothing elsewhere but 
   const roles = objects.filter(
     ({ kind, metadata }) => kind === 'Role' && metadata.name === 'etl-operator',
   );
-  assert.deepEqual(
-    roles.map(({ metadata }) => metadata.namespace).sort(),
-    ['lab', 'shop'],
-  );
+  assert.deepEqual(roles.map(({ metadata }) => metadata.namespace).sort(), ['lab', 'shop']);
   for (const role of roles) {
     const rights = rightsOf(role['rules'] as readonly Rule[]);
     assert.deepEqual([...rights].sort(), inside.flatMap(([, each]) => each).sort());

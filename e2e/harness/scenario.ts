@@ -1,5 +1,5 @@
-// A scenario is a test with a namespace of its own, which enforces the restricted Pod Security Standard. When it fails,
-// what the cluster looked like is kept; when it passes, nothing is left of it.
+// A scenario is a test with a namespace of its own, which enforces the restricted Pod Security Standard. Nothing is left
+// of it but, when it fails, what the cluster looked like; E2E_KEEP=1 keeps the namespace of a failed one.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -61,6 +61,8 @@ export function scenario(
       });
     } catch (error) {
       await keepEvidence(id, namespace).catch(() => {});
+      if (process.env['E2E_KEEP'] === undefined)
+        await kubectl(['delete', 'namespace', namespace, '--wait=false']).catch(() => {});
       throw error;
     } finally {
       await mkdir(reports, { recursive: true });

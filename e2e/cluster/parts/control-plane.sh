@@ -63,13 +63,14 @@ start_apiserver() {
   await 60 kubectl get --raw /readyz || die "the API server did not become ready: $DIR/log/apiserver.log"
 }
 
-# Kubernetes waits 40 seconds before it says that a node is gone; here 12, so that a test does not wait either.
+# One of each, which goes on when the API server was away. Kubernetes waits 40 seconds before it says that a node is gone;
+# here 12, so that a test does not wait either.
 start_controllers() {
   run_bg controller-manager "$BIN/kube-controller-manager" --kubeconfig="$DIR/admin.conf" --root-ca-file="$DIR/pki/ca.crt" \
-    --service-account-private-key-file="$DIR/pki/sa.key" --use-service-account-credentials \
+    --service-account-private-key-file="$DIR/pki/sa.key" --use-service-account-credentials --leader-elect=false \
     --node-monitor-period=2s --node-monitor-grace-period=12s \
     --cluster-signing-cert-file="$DIR/pki/ca.crt" --cluster-signing-key-file="$DIR/pki/ca.key"
-  run_bg scheduler "$BIN/kube-scheduler" --kubeconfig="$DIR/admin.conf"
+  run_bg scheduler "$BIN/kube-scheduler" --kubeconfig="$DIR/admin.conf" --leader-elect=false
 }
 
 start_dns() {

@@ -63,13 +63,16 @@ pause_image() {
   rm -rf "$work"
 }
 
-# load TAG|ARCHIVE...
+# load TAG|ARCHIVE...: on all nodes at once
 load() {
-  local each file node
+  local each node files=() imports=()
   for each in "$@"; do
-    file=$each
-    [ -f "$file" ] || file=$(archive_of "$each")
-    [ -f "$file" ] || die "no image $each: build it with cluster.sh image, or name an archive"
-    for node in $(nodes); do ctr_on "$node" images import "$file" >/dev/null; done
+    [ -f "$each" ] || [ -f "$(archive_of "$each")" ] || die "no image $each: build it with cluster.sh image, or name an archive"
+    if [ -f "$each" ]; then files+=("$each"); else files+=("$(archive_of "$each")"); fi
   done
+  for node in $(nodes); do
+    (for each in "${files[@]}"; do ctr_on "$node" images import "$each" >/dev/null; done) &
+    imports+=($!)
+  done
+  for each in "${imports[@]}"; do wait "$each" || die 'a node did not take an image'; done
 }

@@ -132,9 +132,14 @@ async function finish() {
   await Promise.all(loops);
   const there = await readBack();
   const lost = answered.filter((id) => !there.has(id));
+  const sum = (field) => phases.reduce((total, each) => total + each[field], 0);
   return {
-    ...last,
+    name: 'all',
+    answered: sum('answered'),
+    failed: sum('failed'),
+    longestGapMs: Math.max(...phases.map((each) => each.longestGapMs)),
     total: answered.length,
+    errors: Object.fromEntries(errors),
     there: there.size,
     lostCount: lost.length,
     lost: lost.slice(0, 20),
