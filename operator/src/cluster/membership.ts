@@ -180,7 +180,7 @@ function lowerReplicas(facts: Facts): Step | undefined {
 function dropClaim(facts: Facts): Step | undefined {
   const { view, set, spec } = facts;
   if (set === undefined || spec.storage.retention.whenScaled === 'retain') return undefined;
-  const claim = view.claims.find(
+  const claim = view.claims.findLast(
     ({ ordinal, terminating }) =>
       !terminating &&
       ordinal > Math.max(set.replicas, spec.replicas) &&
@@ -191,6 +191,20 @@ function dropClaim(facts: Facts): Step | undefined {
   const { name, uid, ordinal } = claim;
   const intent: Intent = { type: 'scaleIn', phase: 'claim', target: nameOf(facts, ordinal) };
   return act(intent, { kind: 'deleteClaim', name, uid }, `${name} is not needed any more.`);
+}
+
+/** The volume of a pod that is on its way out is not forgotten, though it can only go after the pod. */
+export function waitForLastPod(facts: Facts): Step | undefined {
+  const { view, set, spec, members } = facts;
+  if (set === undefined || members === undefined) return undefined;
+  const highest = Math.max(set.replicas, spec.replicas);
+  const last = view.pods.find(
+    ({ ordinal, terminating, isStuck }) => ordinal > highest && terminating && !isStuck,
+  );
+  if (last === undefined || claimOf(facts, last.ordinal)?.terminating !== false) return undefined;
+  if (spec.storage.retention.whenScaled === 'retain') return undefined;
+  const intent: Intent = { type: 'scaleIn', phase: 'claim', target: last.name };
+  return wait('WaitingForPod', `Waits for pod ${last.name} to end.`, intent);
 }
 
 function joinType(facts: Facts, ordinal: number): OperationType {

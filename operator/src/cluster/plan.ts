@@ -10,7 +10,7 @@ import type { ConditionClaim } from '../runtime/status.ts';
 import { checkSpec } from './check-spec.ts';
 import { conditionsOf, isReady } from './conditions.ts';
 import { type Facts, highestMember, majorityOf, readFacts, votersOf } from './facts.ts';
-import { joinStep, settleStep } from './membership.ts';
+import { joinStep, settleStep, waitForLastPod } from './membership.ts';
 import { objectKey, objectsOf } from './objects.ts';
 import { repairStep, rolloutStep } from './rollout.ts';
 import { statusOf } from './status.ts';
@@ -141,7 +141,7 @@ function decide(facts: Facts, isCurrent: boolean): Step | undefined {
   if (settle !== undefined) return settle;
   const rollout = rolloutStep(facts);
   if (rollout?.kind === 'act' || isInRestart(facts)) return rollout;
-  return joinStep(facts) ?? rollout ?? unfinished(facts);
+  return joinStep(facts) ?? rollout ?? waitForLastPod(facts) ?? unfinished(facts);
 }
 
 /** Whoever waits for a member that is away may get another one meanwhile, but not in the middle of a restart. */

@@ -21,7 +21,8 @@ export function statusOf(outcome: Outcome): EtlRouterClusterStatus {
     facts.members
       ?.filter(({ ordinal }) => ordinal <= membersMax)
       .map((member) => toStatus(facts, member)) ?? known?.members;
-  const versions = new Set(facts.members?.map(({ word }) => word?.version));
+  // By the tags of their images, as the version that they are brought to; what a member calls itself is with the member.
+  const versions = new Set(facts.members?.map(({ pod }) => pod?.version));
   const [onlyVersion] = versions;
   const clusterID = known?.clusterID ?? (leader?.clusterId === '' ? undefined : leader?.clusterId);
   const pods = view.pods.filter(({ terminating }) => !terminating);
@@ -37,7 +38,7 @@ export function statusOf(outcome: Outcome): EtlRouterClusterStatus {
     selector: Object.entries(selectorOf(metadata.name))
       .map(([name, value]) => `${name}=${value}`)
       .join(','),
-    currentVersion: versions.size === 1 ? onlyVersion : known?.currentVersion,
+    currentVersion: (versions.size === 1 ? onlyVersion : undefined) ?? known?.currentVersion,
     targetVersion: versionOf(cluster, view.installed),
     term: leader?.term ?? known?.term,
     leader: leaderStatus(facts),
