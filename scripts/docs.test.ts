@@ -1,4 +1,4 @@
-// Docs that can not rot: every YAML block is a valid manifest or configuration, every shell block runs, every link and
+// Docs that can not rot: every YAML block is a valid manifest, configuration or object of Kubernetes, every shell block runs, every link and
 // path exists. `sh` blocks run block after block in a folder that looks like a clone, with `etlctl` on the PATH. A block
 // that can not run here has a comment above it, `<!-- not run: why -->`; a page whose blocks need a running router says
 // `<!-- needs: router -->` once and gets one on free ports, with ETLCTL_SERVER set and the pipeline of `fixture`.
@@ -21,6 +21,7 @@ import {
   type Manifest,
   normalizePipeline,
   parseManifests,
+  readYaml,
   type StageKind,
   validatePipeline,
 } from '@etl-router/pipeline';
@@ -31,6 +32,8 @@ import {
   startStandalone,
   until,
 } from '../cli/test/standalone-process.ts';
+import { admit } from '../crds/test/support/admission.ts';
+import { kindOf } from '../crds/test/support/open-api.ts';
 
 const pages = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.md'], {
   encoding: 'utf8',
@@ -118,7 +121,29 @@ function checkManifest(manifest: Manifest, all: readonly Manifest[]): readonly F
   return checkConnector(kind, spec, `${manifest.kind} ${namespace}/${name}`);
 }
 
-test('every YAML block is manifests without an error, or a configuration of the router', () => {
+/** An object that Kubernetes alone reads: an EtlRouterCluster, or one of its own kinds. */
+interface KubernetesObject {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata?: { readonly name?: string };
+}
+
+/** What is wrong with the objects of Kubernetes in a text; undefined: it is one of manifests or a configuration. */
+function kubernetesProblems(text: string): readonly string[] | undefined {
+  const objects = readYaml(text).documents.map(({ value }) => value as KubernetesObject);
+  const isTheirs = ({ apiVersion = '', kind }: KubernetesObject): boolean =>
+    kind === 'EtlRouterCluster' || !apiVersion.startsWith('etl.');
+  if (!objects.every((object) => object !== null && isTheirs(object))) return undefined;
+  return objects.flatMap((object) => {
+    const { apiVersion, kind = '', metadata } = object;
+    if (kind === 'EtlRouterCluster') return admit(kindOf(kind), { ...object }).problems;
+    return apiVersion === undefined || kind === '' || metadata?.name === undefined
+      ? [`an object needs apiVersion, kind and metadata.name`]
+      : [];
+  });
+}
+
+test('every YAML block is manifests or objects of Kubernetes without an error, or a configuration of the router', () => {
   const blocks = blocksIn('yaml');
   assert.ok(blocks.length > 5);
   const broken = blocks.flatMap(({ page, block }) => {
@@ -126,6 +151,9 @@ test('every YAML block is manifests without an error, or a configuration of the 
       loadConfig({ flags: {}, env: {}, file: { name: placeOf(page, block), text: block.text } });
       return [];
     }
+    const problems = kubernetesProblems(block.text);
+    if (problems !== undefined)
+      return problems.map((problem) => `${placeOf(page, block)}: ${problem}`);
     const { manifests, findings } = parseManifests(block.text);
     const all = [...findings, ...manifests.flatMap((one) => checkManifest(one, manifests))];
     if (manifests.length === 0 && all.length === 0) return [`${placeOf(page, block)}: no object`];
