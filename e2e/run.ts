@@ -10,7 +10,16 @@ import { machine } from './harness/machine.ts';
 import { prepare } from './up.ts';
 
 /** What every change has to pass, in this order. */
-const core = ['schemas', 'install', 'bootstrap', 'leader-deleted', 'scale', 'upgrade'];
+const core = [
+  'schemas',
+  'chart-rendered',
+  'install',
+  'chart-rights',
+  'bootstrap',
+  'leader-deleted',
+  'scale',
+  'upgrade',
+];
 
 const all = globSync('e2e/*.test.ts', { cwd: root })
   .map((file) => basename(file, '.test.ts'))

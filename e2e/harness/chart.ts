@@ -1,8 +1,7 @@
 // The chart as Helm renders it, for the sets of values that the tests look at.
 
-import process from 'node:process';
 import { load, loadAll } from 'js-yaml';
-import { chart, operatorName, operatorNamespace } from './installation.ts';
+import { chart, helmProgram, operatorName, operatorNamespace } from './installation.ts';
 import { type KubeObject, run } from './kubectl.ts';
 
 /** What a template gave. */
@@ -22,7 +21,7 @@ export const valueSets: { readonly [name: string]: object } = {
     router: { image: { repository: 'example.io/etl/router', tag: '1.2.3' } },
     logLevel: 'debug',
     serviceAccount: { name: 'runner', annotations: { 'example.io/role': 'etl' } },
-    resources: { requests: { cpu: '1', memory: '1Gi' } },
+    resources: { requests: { cpu: '1', memory: '1Gi' }, limits: { memory: '1Gi' } },
     podLabels: { team: 'data' },
     podAnnotations: { 'example.io/note': 'yes' },
     podSecurityContext: { runAsUser: null, runAsGroup: null },
@@ -57,15 +56,10 @@ export const valueSets: { readonly [name: string]: object } = {
   },
 };
 
-/** Helm 3, or what ETL_HELM names. */
-export function helmProgram(): string {
-  return process.env['ETL_HELM'] ?? 'helm';
-}
-
 /** The text that Helm renders with these values. */
 export function render(values: object, kubeVersion = '1.34.0'): Promise<string> {
   const args = ['template', operatorName, chart, '-n', operatorNamespace, '--values', '-'];
-  return run(helmProgram(), [...args, '--kube-version', kubeVersion], {
+  return run(helmProgram, [...args, '--kube-version', kubeVersion], {
     input: JSON.stringify(values),
   });
 }

@@ -1,26 +1,30 @@
 // The operator, installed by its chart as a user does.
 
 import { join } from 'node:path';
+import process from 'node:process';
 import { eventually } from './eventually.ts';
-import { repository, tag } from './images.ts';
+import { repository, tags } from './images.ts';
 import { get, type KubeObject, kubectl, list, root, run } from './kubectl.ts';
 
 export const operatorNamespace = 'etl-system';
 export const operatorName = 'etl-operator';
 export const chart: string = join(root, 'charts', 'etl-operator');
 
+/** Helm 3, which the local cluster has built, or the program that ETL_HELM names. */
+export const helmProgram: string = process.env['ETL_HELM'] ?? 'helm';
+
 /** helm, the release of the operator. */
 export function helm(args: readonly string[], timeoutMs = 300_000): Promise<string> {
-  return run('helm', args, { timeoutMs });
+  return run(helmProgram, args, { timeoutMs });
 }
 
 /** Installs or upgrades and waits for both replicas. */
 export async function install(values: { readonly [name: string]: string } = {}): Promise<void> {
   const given = {
     'image.repository': `${repository}/operator`,
-    'image.tag': tag,
+    'image.tag': tags().operator,
     'router.image.repository': `${repository}/router`,
-    'router.image.tag': tag,
+    'router.image.tag': tags().router,
     ...values,
   };
   const set = Object.entries(given).flatMap(([name, value]) => [
