@@ -32,7 +32,7 @@ scenario(
     await cluster.ready();
     await applyClient(namespace, 'viewer', ['get']);
     await applyClient(namespace, 'editor', ['get', 'update']);
-    await applyClient(namespace, 'nobody', []);
+    await applyClient(namespace, 'nobody', ['list']);
     const HOST = `main.${namespace}.svc.cluster.local`;
     const statusesOf = async (name: string, account?: string): Promise<Report> => {
       const env = { HOST, DOCUMENTS: JSON.stringify({ ...looks, ...mutations }) };

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { always, eventually } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
-import { nextTag } from './harness/images.ts';
+import { tags } from './harness/images.ts';
 import { isReady, RouterCluster } from './harness/router-cluster.ts';
 import { type Scenario, scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
@@ -53,7 +53,7 @@ async function breakAndHeal(run: Scenario, { bad, good }: Attempt): Promise<void
 }
 
 scenario('broken-image', 'an image that is not there stops at one member', (run) =>
-  breakAndHeal(run, { bad: { version: 'not-there' }, good: { version: nextTag } }),
+  breakAndHeal(run, { bad: { version: 'not-there' }, good: { version: tags().nextRouter } }),
 );
 
 scenario('broken-config', 'a member that dies at its start stops the others from it', (run) => {

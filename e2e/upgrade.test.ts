@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { always } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
-import { images, nextTag } from './harness/images.ts';
+import { routerImage, tags } from './harness/images.ts';
 import { isReady, type Pod, RouterCluster } from './harness/router-cluster.ts';
 import { type Scenario, scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
@@ -51,11 +51,13 @@ scenario(
     const { clusterID } = await cluster.ready();
     const writer = await Writer.start({ namespace, cluster: 'main' });
 
-    await roll(run, cluster, { version: nextTag });
+    await roll(run, cluster, { version: tags().nextRouter });
     const upgrade = await writer.phase('configuration');
     run.gap('version', upgrade);
     const pods = await cluster.pods();
-    assert.ok(pods.every(({ spec }) => spec.containers[0]?.image === images.nextRouter));
+    assert.ok(
+      pods.every(({ spec }) => spec.containers[0]?.image === routerImage(tags().nextRouter)),
+    );
 
     await roll(run, cluster, { logLevel: 'debug' });
     const change = await writer.phase('end');

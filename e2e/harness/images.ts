@@ -1,65 +1,89 @@
-// The images under test: built here, carried to the nodes as archives. A second name of the router's image stands for the
-// next version.
+// The images under test: built here, carried to the nodes as archives. Each is tagged by its content, so that a new build
+// is a new version and an old one is none; a second name of the router's image stands for the next version.
 
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { isLocal, root, run } from './kubectl.ts';
 
-export const tag = process.env['IMAGE_TAG'] ?? 'dev';
-export const nextTag = 'next';
 export const repository = 'etl-router';
 
-export const images = {
-  operator: `${repository}/operator:${tag}`,
-  router: `${repository}/router:${tag}`,
-  nextRouter: `${repository}/router:${nextTag}`,
-} as const;
-
 const folder = join(root, 'dist', 'images');
+const archives = join(root, 'dist', 'e2e', 'images');
+const tagsFile = join(archives, 'tags.json');
+
+export interface Tags {
+  readonly operator: string;
+  readonly router: string;
+  /** Another name of the router's image. */
+  readonly nextRouter: string;
+}
+
+/** What was built last. */
+export function tags(): Tags {
+  if (!existsSync(tagsFile)) throw new Error('there are no images yet: npm run e2e:up builds them');
+  return JSON.parse(readFileSync(tagsFile, 'utf8')) as Tags;
+}
+
+export function routerImage(tag: string = tags().router): string {
+  return `${repository}/router:${tag}`;
+}
 
 export async function buildImages(): Promise<void> {
   await run('npm', ['run', '--silent', 'images'], { timeoutMs: 900_000 });
-  await rename('router', nextTag);
+  await rm(archives, { recursive: true, force: true });
+  await mkdir(archives, { recursive: true });
+  const found: Tags = {
+    operator: await rename('operator', 'dev'),
+    router: await rename('router', 'dev'),
+    nextRouter: await rename('router', 'next'),
+  };
+  await writeFile(tagsFile, JSON.stringify(found));
 }
 
-/** Puts every image on every node: by the local cluster, or by the command in E2E_LOAD, which gets archives. */
+/** Puts every image on every node: by the local cluster, or by the command in E2E_LOAD, which gets an archive. */
 export async function loadImages(): Promise<void> {
-  const archives = ['operator', 'router', `router-${nextTag}`].map((name) =>
-    join(folder, `${name}.tar`),
+  const { operator, router, nextRouter } = tags();
+  const files = [`operator-${operator}`, `router-${router}`, `router-${nextRouter}`].map((name) =>
+    join(archives, `${name}.tar`),
   );
   const given = process.env['E2E_LOAD']?.split(' ').filter((word) => word !== '');
-  const [command = '', ...args] = given ?? [join(root, 'e2e/cluster/cluster.sh'), 'load'];
-  if (given === undefined && !isLocal)
+  if (given === undefined && !isLocal) {
     throw new Error(
-      'say by E2E_LOAD what puts archives of images on the nodes, such as "kind load image-archive"',
+      'say by E2E_LOAD what puts an archive of an image on the nodes, such as "kind load image-archive"',
     );
+  }
   if (given === undefined) {
-    await run(command, [...args, ...archives], { timeoutMs: 300_000 });
+    await run(join(root, 'e2e/cluster/cluster.sh'), ['load', ...files], { timeoutMs: 300_000 });
     return;
   }
-  for (const archive of archives) await run(command, [...args, archive], { timeoutMs: 300_000 });
+  const [command = '', ...args] = given;
+  for (const file of files) await run(command, [...args, file], { timeoutMs: 300_000 });
 }
 
 interface Index {
-  readonly manifests: { annotations?: { [name: string]: string } }[];
+  readonly manifests: { readonly digest: string; annotations?: { [name: string]: string } }[];
 }
 
-/** Keeps a copy of an archive in which the image has another tag. */
-async function rename(name: string, newTag: string): Promise<void> {
+/** Keeps a copy of an archive in which the image is tagged by its content; answers the tag. */
+async function rename(name: string, prefix: string): Promise<string> {
   const work = await mkdtemp(join(tmpdir(), 'etl-image-'));
   await run('tar', ['-xf', join(folder, `${name}.tar`), '-C', work]);
   const file = join(work, 'index.json');
   const index = JSON.parse(await readFile(file, 'utf8')) as Index;
-  const full = `docker.io/${repository}/${name}:${newTag}`;
+  const digest = index.manifests[0]?.digest.replace('sha256:', '').slice(0, 12);
+  const tag = `${prefix}-${digest}`;
   for (const manifest of index.manifests) {
+    const full = `docker.io/${repository}/${name}:${tag}`;
     manifest.annotations = {
       'org.opencontainers.image.ref.name': full,
       'io.containerd.image.name': full,
     };
   }
   await writeFile(file, JSON.stringify(index));
-  await run('tar', ['-cf', join(folder, `${name}-${newTag}.tar`), '-C', work, '.']);
+  await run('tar', ['-cf', join(archives, `${name}-${tag}.tar`), '-C', work, '.']);
   await rm(work, { recursive: true });
+  return tag;
 }

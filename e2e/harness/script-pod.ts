@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { eventually } from './eventually.ts';
-import { images } from './images.ts';
+import { routerImage } from './images.ts';
 import { apply, kubectl } from './kubectl.ts';
 
 /** Passes the restricted Pod Security Standard. */
@@ -63,7 +63,7 @@ function specOf({ name, env, serviceAccount, node }: ScriptPod): object {
     containers: [
       {
         name: 'script',
-        image: images.router,
+        image: routerImage(),
         command: ['/usr/local/bin/node', '/script/main.mjs'],
         env: Object.entries(env).map(([key, value]) => ({ name: key, value })),
         resources: { requests: { cpu: '50m', memory: '64Mi' } },
