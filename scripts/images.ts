@@ -38,8 +38,7 @@ function makeImages(named: readonly string[]): void {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
   const common = {
     version,
-    revision: git('rev-parse', 'HEAD') ?? 'unknown',
-    timestamp: git('log', '-1', '--format=%ct') ?? '0',
+    revision: revision(),
     base: process.env['BASE'],
     store: builder === 'buildah' ? prepareStore() : undefined,
   };
@@ -93,13 +92,13 @@ function run([program, ...rest]: Command): void {
   execFileSync(program, rest, { stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
-function git(...rest: string[]): string | undefined {
+function revision(): string {
   try {
-    return execFileSync('git', rest, {
+    return execFileSync('git', ['rev-parse', 'HEAD'], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
   } catch {
-    return undefined;
+    return 'unknown';
   }
 }

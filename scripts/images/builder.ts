@@ -14,13 +14,14 @@ export interface ImageRequest {
   readonly archive: string;
   readonly version: string;
   readonly revision: string;
-  /** Seconds since 1970 that every file and the image are dated with, so that the same commit gives the same image. */
-  readonly timestamp: string;
   /** Image that Node comes from; undefined: what the Dockerfile says. */
   readonly base: string | undefined;
   /** Where buildah keeps layers; undefined: where it always does. */
   readonly store: string | undefined;
 }
+
+/** When every file and image was made: the same content is the same layer, which who has it need not read again. */
+const epoch = '0';
 
 /** A program and its arguments. */
 export type Command = readonly [string, ...string[]];
@@ -32,11 +33,11 @@ export function probeOf(builder: Builder): Command {
 
 /** Builds the image, then writes it to its archive, which must not be there yet. */
 export function commandsOf(builder: Builder, request: ImageRequest): readonly Command[] {
-  const { reference, archive, timestamp } = request;
+  const { reference, archive } = request;
   const build = ['--target', request.name, '--tag', reference, ...buildArguments(request), '.'];
   switch (builder) {
     case 'docker': {
-      const dated = ['--build-arg', `SOURCE_DATE_EPOCH=${timestamp}`];
+      const dated = ['--build-arg', `SOURCE_DATE_EPOCH=${epoch}`];
       return [
         ['docker', 'build', ...dated, ...build],
         ['docker', 'save', '--output', archive, reference],
@@ -44,12 +45,12 @@ export function commandsOf(builder: Builder, request: ImageRequest): readonly Co
     }
     case 'podman':
       return [
-        ['podman', 'build', '--layers', '--timestamp', timestamp, ...build],
+        ['podman', 'build', '--layers', '--timestamp', epoch, ...build],
         ['podman', 'save', '--quiet', '--format', 'oci-archive', '--output', archive, reference],
       ];
     case 'buildah': {
       const buildah = ['buildah', ...storeArguments(request.store)] as [string, ...string[]];
-      const isolation = ['--isolation', 'chroot', '--layers', '--timestamp', timestamp];
+      const isolation = ['--isolation', 'chroot', '--layers', '--timestamp', epoch];
       return [
         [...buildah, 'build', ...isolation, ...build],
         [...buildah, 'push', '--quiet', reference, `oci-archive:${archive}:${reference}`],
