@@ -17,7 +17,12 @@ scenario('bootstrap', 'three members found one cluster and answer', async (run) 
   assert.ok((status.term ?? 0) >= 1);
   const pods = await cluster.pods();
   assert.equal(pods.filter(isReady).length, 3);
-  assert.equal(new Set(pods.map(({ spec }) => spec.nodeName)).size, 3, 'each on a node of its own');
+  const nodes = await list('nodes');
+  assert.equal(
+    new Set(pods.map(({ spec }) => spec.nodeName)).size,
+    Math.min(3, nodes.length),
+    'spread over the nodes',
+  );
   const line = await kubectl(['get', 'erc', 'main', '-n', namespace, '--no-headers']);
   run.note('kubectl get erc', line.trim().replace(/ +/g, ' '));
   assert.match(line, new RegExp(`main +True +3 +${status.leader?.name} +${status.term} `));
