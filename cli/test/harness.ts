@@ -19,17 +19,27 @@ export async function etlctl(
 ): Promise<Ran> {
   const texts = { out: '', err: '' };
   const code = await run(args, {
+    ...testIo(stdin),
     out: (text) => {
       texts.out += text;
     },
     err: (text) => {
       texts.err += text;
     },
-    stdin: Readable.from([Buffer.from(stdin)]),
     env,
+  });
+  return { code, ...texts };
+}
+
+/** An outside that keeps nothing; its time stands at 2026-01-01. */
+export function testIo(stdin: string | Uint8Array = ''): Io {
+  return {
+    out: () => {},
+    err: () => {},
+    stdin: Readable.from([Buffer.from(stdin)]),
+    env: {},
     clock: new ManualClock(Date.parse('2026-01-01T00:00:00Z')),
     isTty: false,
     signal: new AbortController().signal,
-  });
-  return { code, ...texts };
+  };
 }

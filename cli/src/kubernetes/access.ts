@@ -8,6 +8,7 @@ import { EtlError, isEtlError } from '@etl-router/core';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Io } from '../io.ts';
 import type { KubernetesPlace } from '../place.ts';
+import { pluginOf, preparePlugin } from './plugin.ts';
 
 const serviceAccountFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
 
@@ -72,6 +73,7 @@ export class KubernetesAccess {
   async options(): Promise<RequestOptions> {
     const options: RequestOptions = {};
     const deadline = AbortSignal.any([AbortSignal.timeout(this.#timeoutMs), this.#io.signal]);
+    preparePlugin(this.config, this.#io, deadline);
     let end = (): void => {};
     const ended = new Promise<never>((_, reject) => {
       end = () => reject(this.#late());
@@ -81,6 +83,7 @@ export class KubernetesAccess {
       await Promise.race([this.config.applyToHTTPSOptions(options), ended]);
       return options;
     } catch (error) {
+      if (deadline.aborted) throw this.#late();
       throw isEtlError(error) ? error : this.#unusable(error as Error);
     } finally {
       deadline.removeEventListener('abort', end);
@@ -105,8 +108,7 @@ export class KubernetesAccess {
   }
 
   #plugin(): string {
-    const command = (this.config.getCurrentUser()?.exec as { command?: string } | undefined)
-      ?.command;
+    const command = pluginOf(this.config);
     return command === undefined ? '' : ` from the plug-in ${command}`;
   }
 }

@@ -23,6 +23,14 @@ interface Channel {
   addEventListener(type: 'close', listener: () => void): void;
 }
 
+/** How to get to the API server, and how long it may take. */
+export interface Way {
+  readonly config: KubeConfig;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
 /** Streams of the first port; each begins with the number of the port. */
 const dataStream = 0;
 const errorStream = 1;
@@ -110,10 +118,22 @@ class ForwardedSocket extends Duplex {
   }
 }
 
+/** What the library needs of a kubeconfig to open a stream, with a bound on it. */
+function bounded({ config, timeoutMs, signal }: Way): KubeConfig {
+  const bounds = { handshakeTimeout: timeoutMs, signal };
+  return {
+    getCurrentCluster: () => config.getCurrentCluster(),
+    applyToHTTPSOptions: async (options: object) => {
+      await config.applyToHTTPSOptions(options);
+      Object.assign(options, bounds);
+    },
+  } as unknown as KubeConfig;
+}
+
 /** Opens a connection. Throws ETL_PERMISSION_DENIED, ETL_UNAUTHENTICATED or ETL_UNAVAILABLE. */
-async function connect(config: KubeConfig, target: Target, clock: Clock): Promise<ForwardedSocket> {
+async function connect(target: Target, way: Way): Promise<ForwardedSocket> {
   const { namespace, pod, port } = target;
-  const socket = new ForwardedSocket(clock);
+  const socket = new ForwardedSocket(way.clock);
   // Whoever uses the socket hears of its end; until somebody does, this keeps it from ending the process.
   socket.on('error', () => {});
   let complaint: EtlError | undefined;
@@ -131,7 +151,7 @@ async function connect(config: KubeConfig, target: Target, clock: Clock): Promis
   try {
     const path = `/api/v1/namespaces/${namespace}/pods/${pod}/portforward?ports=${port}`;
     // Of what the library offers for streams, this is the smallest that opens one.
-    const channel = await new Exec(config).handler.connect(path, null, receive);
+    const channel = await new Exec(bounded(way)).handler.connect(path, null, receive);
     socket.attach(channel as unknown as Channel);
   } catch (error) {
     throw toRefusal(target, error as Error);
@@ -165,30 +185,52 @@ function toRefusal({ namespace, pod }: Target, error: Error): EtlError {
       'ETL_UNAUTHENTICATED',
       `the API server does not accept your credentials for ${to}`,
     );
-  return new EtlError('ETL_UNAVAILABLE', `can not open ${to} (${reason})`, { cause: error });
+  const code = /handshake has timed out/.test(reason) ? 'ETL_TIMEOUT' : 'ETL_UNAVAILABLE';
+  return new EtlError(code, `can not open ${to} (${reason})`, { cause: error });
 }
 
 /** Gives HTTP its connections to a pod. */
 export class ForwardAgent extends Agent {
-  readonly #config: KubeConfig;
   readonly #target: Target;
-  readonly #clock: Clock;
+  readonly #way: Way;
+  /** Opened to see whether it can be; the first request takes it. */
+  #ready: ForwardedSocket | undefined;
+  #isClosed = false;
 
-  constructor(config: KubeConfig, target: Target, clock: Clock) {
+  constructor(target: Target, way: Way) {
     super({ keepAlive: true, maxSockets: 4 });
-    this.#config = config;
     this.#target = target;
-    this.#clock = clock;
+    this.#way = way;
+  }
+
+  /** Throws what keeps connections from being opened. */
+  async dial(): Promise<void> {
+    this.#ready ??= await this.#connect();
   }
 
   override createConnection(
     _options: object,
     done?: (error: Error | null, stream: Duplex) => void,
   ): undefined {
-    connect(this.#config, this.#target, this.#clock).then(
-      (socket) => done?.(null, socket),
+    const ready = this.#ready;
+    this.#ready = undefined;
+    const socket = ready?.destroyed === false ? Promise.resolve(ready) : this.#connect();
+    socket.then(
+      (opened) => done?.(null, opened),
       (error: Error) => done?.(error, undefined as unknown as Duplex),
     );
     return undefined;
+  }
+
+  async #connect(): Promise<ForwardedSocket> {
+    const socket = await connect(this.#target, this.#way);
+    if (this.#isClosed) socket.destroy();
+    return socket;
+  }
+
+  override destroy(): void {
+    this.#isClosed = true;
+    this.#ready?.destroy();
+    super.destroy();
   }
 }

@@ -1,7 +1,7 @@
 // The way to a router in Kubernetes: kubeconfig, EtlRouterCluster, pod, connection, token. Each is found out when it is
 // first needed and kept for the command.
 
-import { EtlError } from '@etl-router/core';
+import { EtlError, isEtlError } from '@etl-router/core';
 import type { GlobalOptions, Io } from '../io.ts';
 import type { KubernetesPlace } from '../place.ts';
 import type { Door, Entrance, Route } from '../route.ts';
@@ -78,9 +78,20 @@ export class KubernetesRoute implements Route {
     return this.#pods;
   }
 
+  /** The first of the pods that takes a connection. */
   async open(): Promise<Door> {
-    const [pod] = inOrder(await this.routerCluster(), await this.pods());
-    return this.openPod((pod as Pod).metadata.name);
+    let failure: unknown;
+    for (const pod of inOrder(await this.routerCluster(), await this.pods())) {
+      const door = await this.openPod(pod.metadata.name);
+      try {
+        await this.#agents.get(pod.metadata.name)?.dial();
+        return door;
+      } catch (error) {
+        if (!isEtlError(error) || error.code !== 'ETL_UNAVAILABLE') throw error;
+        failure ??= error;
+      }
+    }
+    throw failure;
   }
 
   async openLeader(httpAddress: string): Promise<Door | undefined> {
@@ -96,9 +107,10 @@ export class KubernetesRoute implements Route {
     this.#bearer ??= bearerOf(this.server, this.#place, namespace);
     const token = await this.#bearer;
     const { config } = this.server.access;
+    const { clock, signal } = this.#io;
+    const way = { config, clock, signal, timeoutMs: this.#timeoutMs };
     const agent =
-      this.#agents.get(pod) ??
-      new ForwardAgent(config, { namespace, pod, port: httpPort }, this.#io.clock);
+      this.#agents.get(pod) ?? new ForwardAgent({ namespace, pod, port: httpPort }, way);
     this.#agents.set(pod, agent);
     if (!/^[\w.~+/-]+=*$/.test(token))
       throw new EtlError('ETL_UNAUTHENTICATED', 'the token has characters that no token has');

@@ -24,7 +24,10 @@ interface Seen {
 /** What the router of a pod was asked, and with which credentials. */
 export interface Asked {
   readonly pod: string;
+  /** The document, or the path beside GraphQL. */
   readonly query: string;
+  /** Length of the body. */
+  readonly bytes: number;
   readonly authorization: string | undefined;
 }
 
@@ -37,6 +40,8 @@ export class FakeKubernetes {
   readonly routers: Map<string, RouterAnswer> = new Map();
   /** Paths that are answered with a status of HTTP and a message. */
   readonly refused: Map<string, readonly [number, string]> = new Map();
+  /** Pods to which no port is ever opened, and nothing is said. */
+  readonly silent: Set<string> = new Set();
   readonly seen: Seen[] = [];
   readonly asked: Asked[] = [];
   /** The bearer that the API server wants; undefined: whatever comes. */
@@ -78,6 +83,11 @@ export class FakeKubernetes {
     const path = join(this.#folder, name);
     await writeFile(path, JSON.stringify(config));
     return path;
+  }
+
+  /** An empty folder that goes with the test. */
+  folder(): Promise<string> {
+    return mkdtemp(join(this.#folder, 'f-'));
   }
 
   put(path: string, object: Fields): void {
@@ -159,6 +169,7 @@ export class FakeKubernetes {
       return;
     }
     const pod = url.pathname.split('/').at(-2) as string;
+    if (this.silent.has(pod)) return;
     void this.#portOf(pod).then((port) => this.#pipe(request, socket, port));
   }
 
@@ -190,8 +201,16 @@ export class FakeKubernetes {
         body += String(chunk);
       });
       request.on('end', () => {
-        const { query } = (body === '' ? { query: '' } : JSON.parse(body)) as { query: string };
-        const asked = { pod, query, authorization: request.headers.authorization };
+        const isQuestion = request.url === '/graphql';
+        const { query } = (isQuestion ? JSON.parse(body) : { query: request.url }) as {
+          query: string;
+        };
+        const asked = {
+          pod,
+          query,
+          bytes: Buffer.byteLength(body),
+          authorization: request.headers.authorization,
+        };
         this.asked.push(asked);
         this.routers.get(pod)?.(asked, response);
       });

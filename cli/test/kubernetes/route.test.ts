@@ -3,8 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { chmod, writeFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
-import { etlctl, type Ran } from '../harness.ts';
+import { RouterClient } from '../../src/client.ts';
+import { KubernetesRoute } from '../../src/kubernetes/route.ts';
+import type { KubernetesPlace } from '../../src/place.ts';
+import { etlctl, type Ran, testIo } from '../harness.ts';
 import type { FakeKubernetes } from './kubernetes.ts';
 import { cluster, clusterPath, pod, podPath, routerStatus, startShop } from './shop.ts';
 
@@ -165,6 +169,16 @@ test('a plug-in is asked for the token, and its failure is told without the toke
   };
   assert.equal((await shopCtl(kubernetes, services, { exec })).code, 0);
   assert.equal(kubernetes.asked.at(-1)?.authorization, 'Bearer my-token');
+  await writeFile(file, '#!/bin/sh\necho "$KUBERNETES_EXEC_INFO" >&2; exit 3\n');
+  const info = await shopCtl(kubernetes, services, { exec: { ...exec, provideClusterInfo: true } });
+  assert.match(
+    info.err,
+    /"kind":"ExecCredential","spec":\{"interactive":false,"cluster":\{"server":"http/,
+  );
+  await writeFile(file, '#!/bin/sh\nexec sleep 600\n');
+  const slow = await shopCtl(kubernetes, [...services, '--timeout', '100ms'], { exec });
+  assert.equal(slow.code, 124);
+  assert.match(slow.err, /credentials of user anna did not come within 0\.1s .* from the plug-in/);
   await writeFile(file, '#!/bin/sh\necho "log in first" >&2; exit 3\n');
   const failed = await shopCtl(kubernetes, services, { exec });
   assert.equal(failed.code, 1);
@@ -206,13 +220,58 @@ test('a router that refuses the caller says which right is missing', async (t) =
 
 test('a pod where nobody listens is told by its name', async (t) => {
   const kubernetes = await startShop(t);
-  kubernetes.routers.delete('main-2');
+  kubernetes.routers.clear();
   const { code, err } = await shopCtl(kubernetes, services);
   assert.equal(code, 1);
   assert.match(
     err,
     /pod shop\/main-2 does not take connections on port 8080 \(.*connection refused\); etlctl doctor tells more\n$/,
   );
+});
+
+test('a pod that goes away meanwhile is passed over', async (t) => {
+  const kubernetes = await startShop(t);
+  kubernetes.refused.set(`${podPath('main-2')}/portforward`, [500, '']);
+  const { code } = await shopCtl(kubernetes, services);
+  assert.deepEqual([code, kubernetes.asked.map(({ pod }) => pod)], [0, ['main-1']]);
+  for (const pod of ['main-1', 'main-3'])
+    kubernetes.refused.set(`${podPath(pod)}/portforward`, [404, '']);
+  const none = await shopCtl(kubernetes, services);
+  assert.equal(none.code, 1);
+  assert.match(none.err, /can not open pods\/portforward of shop\/main-2 \(.*500\)\n$/);
+});
+
+test('a node that does not answer ends the command after --timeout', async (t) => {
+  const kubernetes = await startShop(t);
+  kubernetes.silent.add('main-2');
+  const { code, err } = await shopCtl(kubernetes, [...services, '--timeout', '100ms']);
+  assert.equal(code, 124);
+  assert.match(err, /can not open pods\/portforward of shop\/main-2/);
+});
+
+test('bytes beside GraphQL go both ways through the port, with the credentials', async (t) => {
+  const kubernetes = await startShop(t);
+  const bytes = Buffer.alloc(3_000_000, 7);
+  let sent = 0;
+  kubernetes.routers.set('main-2', ({ bytes: got }, response) => {
+    sent = got;
+    response.end(bytes);
+  });
+  const place: KubernetesPlace = {
+    ...({ kind: 'kubernetes' } as const),
+    ...{ kubeconfig: await kubernetes.kubeconfig(), cluster: 'main' },
+    ...{ namespace: 'shop', context: undefined, serviceAccount: undefined, token: undefined },
+  };
+  const io = testIo();
+  const route = new KubernetesRoute(place, { timeoutMs: 10_000 }, io);
+  t.after(() => route.close());
+  const options = { place, route, timeoutMs: 10_000, consistency: undefined };
+  const client = new RouterClient(options, io);
+  const received = Buffer.concat(await (await client.get('/backups/s-1')).toArray());
+  assert.ok(received.equals(bytes));
+  await client.put('/backups/s-1', Readable.from([bytes.subarray(0, 2_000_000), bytes]));
+  assert.equal(sent, 5_000_000);
+  assert.ok(kubernetes.asked.every(({ authorization }) => authorization === 'Bearer my-token'));
 });
 
 test('the context gives the namespace of what names none', async (t) => {
