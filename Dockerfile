@@ -48,6 +48,8 @@ LABEL org.opencontainers.image.title="etl-router/router" \
 
 FROM runtime AS operator
 COPY --from=bundles /operator /app
+# With a hundred clusters a third less memory: garbage is collected rather than given room.
+ENTRYPOINT ["/usr/local/bin/node", "--optimize-for-size", "--max-semi-space-size=2", "--disable-warning=DEP0040", "/app/main.mjs"]
 EXPOSE 8080
 LABEL org.opencontainers.image.title="etl-router/operator" \
       org.opencontainers.image.description="Runs ETL Router in Kubernetes."

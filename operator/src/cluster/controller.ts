@@ -55,6 +55,7 @@ interface Seen {
 
 const soonMs = 1000;
 const goneMs = 15_000;
+const nobodyMs = 15_000;
 const jitterMinMs = 10_000;
 
 export class ClusterController {
@@ -182,7 +183,9 @@ export class ClusterController {
     if (changed) return { requeueAfterMs: Math.min(soonMs, made.requeueAfterMs) };
     if (made.act === undefined) {
       this.#failures.forget(key);
-      return { requeueAfterMs: made.requeueAfterMs };
+      // Where nobody can be asked, only an event brings news.
+      const leastMs = seen.parts.addresses.length === 0 ? nobodyMs : 0;
+      return { requeueAfterMs: Math.max(leastMs, made.requeueAfterMs) };
     }
     return await this.#act(key, seen, { act: made.act, plan: made }, context);
   }
