@@ -19,13 +19,14 @@ export interface ListenOptions {
 export interface ListeningServer {
   /** Where it listens; the port is the real one where 0 was asked for. */
   readonly address: Address;
-  /** Stops accepting and closes what is open within `graceMs`. */
+  /** Takes no new connections, lets what is in progress end within `graceMs`, and hangs up on whoever waits. */
   close(graceMs: number): Promise<void>;
 }
 
 /** Throws ETL_PORT_IN_USE naming the flag, or ETL_CONFIG_INVALID for an address the machine does not have. */
 export async function listenHttp(options: ListenOptions): Promise<ListeningServer> {
-  const { address } = options;
+  const { address, handler } = options;
+  const open = new Set<ServerResponse>();
   const server = createServer(
     {
       maxHeaderSize: 16_384,
@@ -33,7 +34,12 @@ export async function listenHttp(options: ListenOptions): Promise<ListeningServe
       requestTimeout: options.requestTimeoutMs ?? 30_000,
       keepAliveTimeout: 5_000,
     },
-    options.handler,
+    (request, response) => {
+      open.add(response);
+      response.once('close', () => open.delete(response));
+      if (!server.listening) hangUpAfter(server, response);
+      handler(request, response);
+    },
   );
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(listenError(options, cause)));
@@ -43,7 +49,7 @@ export async function listenHttp(options: ListenOptions): Promise<ListeningServe
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
   return {
     address: { host: address.host, port },
-    close: (graceMs) => closeServer(server, graceMs),
+    close: (graceMs) => closeServer(server, open, graceMs),
   };
 }
 
@@ -70,10 +76,22 @@ export function listenError(
   );
 }
 
-async function closeServer(server: Server, graceMs: number): Promise<void> {
+async function closeServer(
+  server: Server,
+  open: ReadonlySet<ServerResponse>,
+  graceMs: number,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
+  for (const response of open) hangUpAfter(server, response);
   const deadline = AbortSignal.timeout(graceMs);
   deadline.addEventListener('abort', () => server.closeAllConnections(), { once: true });
   await closed;
+}
+
+/** Ends the connection of an answer after it: clients that keep theirs would hold up the end until they go. */
+function hangUpAfter(server: Server, response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader('connection', 'close');
+  // One that began already promised to keep it.
+  else response.once('close', () => setImmediate(() => server.closeIdleConnections()));
 }
