@@ -3,18 +3,10 @@
 import assert from 'node:assert/strict';
 import { eventually } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
-import { kubectl } from './harness/kubectl.ts';
-import { machine, nodeNumber } from './harness/machine.ts';
+import { machine, nodeIs, nodeNumber } from './harness/machine.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
-
-export async function nodeIs(node: string, isReady: boolean): Promise<void> {
-  await eventually(`${node} is ${isReady ? '' : 'not '}ready`, async () => {
-    const line = await kubectl(['get', 'node', node, '--no-headers', '--ignore-not-found']);
-    return line.includes(' Ready ') === isReady;
-  });
-}
 
 scenario('node-cut', 'the majority goes on, and the member follows again', async (run) => {
   const { namespace } = run;

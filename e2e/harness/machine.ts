@@ -1,7 +1,8 @@
 // Faults of machines, which only the local cluster can be told to have.
 
 import { join } from 'node:path';
-import { isLocal, root, run } from './kubectl.ts';
+import { eventually } from './eventually.ts';
+import { isLocal, kubectl, root, run } from './kubectl.ts';
 
 const script = join(root, 'e2e', 'cluster', 'cluster.sh');
 
@@ -17,4 +18,12 @@ export function nodeNumber(name: string | undefined): string {
   const number = /^node(\d)$/.exec(name ?? '')?.[1];
   if (number === undefined) throw new Error(`${name} is no node of the local cluster`);
   return number;
+}
+
+/** Waits until Kubernetes says of a node that it is ready, or is not. */
+export async function nodeIs(node: string, isReady: boolean): Promise<void> {
+  await eventually(`${node} is ${isReady ? '' : 'not '}ready`, async () => {
+    const line = await kubectl(['get', 'node', node, '--no-headers', '--ignore-not-found']);
+    return line.includes(' Ready ') === isReady;
+  });
 }

@@ -51,11 +51,13 @@ export function scenario(
           figures[name] = value;
           tell(`${id}: ${name}: ${JSON.stringify(value)}`);
         },
-        gap(name, { answered, failed, longestGapMs, errors, ...rest }) {
+        gap(name, { answered, failed, longestGapMs, gapEndedAt, errors, ...rest }) {
           const lost = 'lostCount' in rest ? { lost: rest.lostCount, total: rest.total } : {};
           const told =
             'lost' in lost ? `${lost.total} answered, ${lost.lost} lost` : `${answered} writes`;
-          figures[`${name}: writes`] = { answered, failed, longestGapMs, ...lost, errors };
+          figures[`${name}: writes`] = {
+            ...{ answered, failed, longestGapMs, gapEndedAt, ...lost, errors },
+          };
           tell(`${id}: ${name}: ${told}, ${failed} failed, gap ${longestGapMs} ms`);
         },
       });

@@ -13,6 +13,8 @@ export interface Phase {
   readonly failed: number;
   /** Longest time in which no write was answered. */
   readonly longestGapMs: number;
+  /** When it ended. */
+  readonly gapEndedAt?: string;
   /** Answered in all phases. */
   readonly total: number;
   /** What failed writes were told, and how often. */

@@ -69,7 +69,10 @@ function stats() {
 
 function count(id) {
   const now = performance.now();
-  if (lastMs !== undefined) phase.longestGapMs = Math.max(phase.longestGapMs, now - lastMs);
+  if (lastMs !== undefined && now - lastMs > phase.longestGapMs) {
+    phase.longestGapMs = now - lastMs;
+    phase.gapEndedAt = new Date().toISOString();
+  }
   lastMs = now;
   phase.answered++;
   answered.push(id);
