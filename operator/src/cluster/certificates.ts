@@ -62,6 +62,8 @@ interface Known {
   /** Without `nowMs` it has no key and no secret. */
   readonly state: CertificateState;
   readonly credentials: RouterCredentials | undefined;
+  /** The caches showed all of it since. */
+  readonly isShown: boolean;
 }
 
 /** An object of the store as it was read. */
@@ -124,20 +126,24 @@ export class CertificateKeeper {
   async #read(cluster: EtlRouterCluster, signal: AbortSignal): Promise<Known> {
     const known = this.#known.get(keyOf(cluster));
     const versions = this.#cachedVersions(cluster);
-    if (known !== undefined && (versions === undefined || versions === known.versions))
+    if (known !== undefined && versions === known.versions) {
+      this.#known.set(keyOf(cluster), { ...known, isShown: true });
       return known;
+    }
+    // What the caches never showed they do not know yet; what they showed and do not show any more was deleted.
+    if (known?.isShown === false && versions === undefined) return known;
     return this.#note(cluster, await this.#fetch(cluster, signal));
   }
 
   #note(cluster: EtlRouterCluster, read: Read): Known {
     const state = readState(read.stored, this.#nowMs());
     const versions = versionsOf(storeNames.map((name) => read.objects[name]));
-    const known = { versions, state, credentials: credentialsOf(read) };
+    const known = { versions, state, credentials: credentialsOf(read), isShown: false };
     this.#known.set(keyOf(cluster), known);
     return known;
   }
 
-  /** Undefined while a cache does not know all of them yet. */
+  /** Undefined while a cache does not know all of them. */
   #cachedVersions(cluster: EtlRouterCluster): string | undefined {
     const { caches } = this.#options;
     const found = storeNames.map((name) => {

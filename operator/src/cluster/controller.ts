@@ -8,7 +8,7 @@ import type { PassFailpoint } from '../failpoint.ts';
 import type { RouterAdmins } from '../router-client.ts';
 import { isConflict, isNotFound, isStatus } from '../runtime/api-error.ts';
 import { Applier } from '../runtime/apply.ts';
-import { sameJson } from '../runtime/canonical.ts';
+import { digestOf, sameJson } from '../runtime/canonical.ts';
 import type { ReconcileContext, ReconcileOutcome } from '../runtime/controller.ts';
 import type { EventRecorder } from '../runtime/events.ts';
 import { addFinalizer, removeFinalizer } from '../runtime/finalizers.ts';
@@ -66,6 +66,8 @@ export class ClusterController {
   readonly #actor: Actor;
   readonly #failures: ActFailures;
   readonly #latest = new LatestWrites<EtlRouterCluster>();
+  /** Statuses that the server did not take, by their digests. */
+  readonly #futile = new Map<string, string>();
 
   constructor(options: ClusterControllerOptions) {
     this.#options = options;
@@ -171,7 +173,10 @@ export class ClusterController {
     const { cluster } = seen;
     await passFailpoint('before-status');
     const status = statusWith(cluster, made, this.#options.clock);
-    if (!(await this.#writeStatus(key, cluster, status, context))) return { requeue: true };
+    const written = await this.#writeStatus(key, cluster, status, context);
+    // An intent that is not kept is begun anew, ever later: nothing is done without it.
+    if (written === 'outdated' || (written === 'futile' && made.act?.kind === 'record'))
+      return { requeue: true };
     await passFailpoint('after-status');
     if (made.act?.kind === 'record') {
       await passFailpoint('after-record', status.operation?.phase);
@@ -260,16 +265,21 @@ export class ClusterController {
     return { requeueAfterMs: made.requeueAfterMs };
   }
 
-  /** False when the cluster is another one by now than what the plan was made from. */
+  /**
+   * `outdated`: the cluster is another one by now than what the plan was made from. `futile`: the server keeps it as it
+   * was, as one does whose schema of the kind is older than this operator.
+   */
   async #writeStatus(
     key: string,
     cluster: EtlRouterCluster,
     status: EtlRouterClusterStatus,
     { signal }: ReconcileContext,
-  ): Promise<boolean> {
+  ): Promise<'written' | 'outdated' | 'futile'> {
     const { client, events, metrics } = this.#options;
     metrics.show(key, status);
-    if (sameJson(cluster.status ?? {}, status)) return true;
+    if (sameJson(cluster.status ?? {}, status)) return 'written';
+    const digest = digestOf(status);
+    if (this.#futile.get(key) === digest) return 'futile';
     const { apiVersion, kind } = clusterKind;
     const { name, namespace, uid, resourceVersion } = cluster.metadata;
     const body: UntypedObject = {
@@ -287,14 +297,19 @@ export class ClusterController {
           signal,
         },
       );
+      if (written.metadata.resourceVersion === resourceVersion) {
+        this.#futile.set(key, digest);
+        return 'futile';
+      }
+      this.#futile.delete(key);
       this.#latest.note(key, cluster, written);
     } catch (error) {
-      if (isConflict(error) || isNotFound(error)) return false;
+      if (isConflict(error) || isNotFound(error)) return 'outdated';
       throw error;
     }
     const turned = transitionEvents(cluster.status?.conditions, status.conditions ?? []);
     for (const event of turned) events.record(cluster, event);
-    return true;
+    return 'written';
   }
 
   /** Owner references take the objects along; the binding has none. */
@@ -317,7 +332,8 @@ export class ClusterController {
     });
     const said = conditions.filter(({ type }) => type === 'Ready' || type === 'Progressing');
     const status = { ...cluster.status, conditions: merged(cluster, said, clock) };
-    if (!(await this.#writeStatus(key, cluster, status, context))) return { requeue: true };
+    const written = await this.#writeStatus(key, cluster, status, context);
+    if (written === 'outdated') return { requeue: true };
     await deleteBinding({ client, applier: this.#applier }, bindingName(cluster.metadata), signal);
     await passFailpoint('before-finalizer');
     const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
@@ -333,6 +349,7 @@ export class ClusterController {
     this.#keeper.forget(key);
     this.#failures.forget(key);
     this.#latest.forget(key);
+    this.#futile.delete(key);
   }
 
   /** Looks again in time for the certificates, and never at all clusters in the same moment. */

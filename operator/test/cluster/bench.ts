@@ -18,6 +18,7 @@ import {
   withDefaults,
 } from '@etl-router/crds';
 import { createOperator, type OperatorProcess } from '../../src/operator.ts';
+import type { Settings } from '../../src/settings.ts';
 import { FaultyApiServer } from '../faulty-api-server/faulty-api-server.ts';
 import type { JsonObject } from '../faulty-api-server/json.ts';
 import { clusters, StandIn } from './stand-in.ts';
@@ -42,7 +43,7 @@ export interface RunningOperator {
 }
 
 export class Bench {
-  readonly clock: ManualClock = new ManualClock(systemClock.wallMs());
+  readonly clock: ManualClock;
   readonly random: Random = seededRandom(1);
   readonly server: FaultyApiServer;
   readonly standIn: StandIn;
@@ -56,15 +57,16 @@ export class Bench {
     this.standIn = new StandIn({ server, clock, random: this.random, network });
   }
 
-  static async start(t: TestContext): Promise<Bench> {
-    const clock = new ManualClock(systemClock.wallMs());
+  /** `agoMs`: how far in the past it begins, for those who let long times pass: certificates hold by the real time. */
+  static async start(t: TestContext, agoMs = 0): Promise<Bench> {
+    const clock = new ManualClock(systemClock.wallMs() - agoMs);
     const bench = new Bench(await FaultyApiServer.start(clock), clock);
     t.after(() => bench.#close());
     return bench;
   }
 
   /** Starts an operator; `failpoint` names where it dies. */
-  async operator(options: { readonly failpoint?: string } = {}): Promise<RunningOperator> {
+  async operator(options: Partial<Settings> = {}): Promise<RunningOperator> {
     const { clock, server } = this;
     const created: { running?: RunningOperator } = {};
     const operator = createOperator({
@@ -75,7 +77,8 @@ export class Bench {
         watchNamespaces: [],
         logLevel: 'info',
         metrics: { host: '127.0.0.1', port: 0 },
-        failpoint: options.failpoint,
+        failpoint: undefined,
+        ...options,
       },
       kubeConfig: server.kubeConfig(),
       clock,
@@ -146,9 +149,9 @@ export class Bench {
   }
 
   /** Lets so much time pass. */
-  async pass(ms: number): Promise<void> {
+  async pass(ms: number, stepMs: number = turnMs): Promise<void> {
     const endMs = this.clock.monotonicMs() + ms;
-    while (this.clock.monotonicMs() < endMs) await this.#turn();
+    while (this.clock.monotonicMs() < endMs) await this.#turn(stepMs);
   }
 
   get events(): readonly string[] {
@@ -164,8 +167,8 @@ export class Bench {
       .map(({ verb, path, status }) => `${verb} ${path} ${status}`);
   }
 
-  async #turn(): Promise<void> {
-    this.clock.advance(turnMs);
+  async #turn(stepMs: number = turnMs): Promise<void> {
+    this.clock.advance(stepMs);
     await nextTurn();
     if (++this.#turns % turnsATick === 0) await this.standIn.tick();
     const [violation] = this.standIn.violations;

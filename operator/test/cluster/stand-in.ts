@@ -47,6 +47,8 @@ export interface StandInOptions {
 
 interface Listening {
   readonly uid: string;
+  /** Of the certificates that it listens with: a router reads them again when they change. */
+  readonly versions: string;
   readonly grpc: Server;
 }
 
@@ -260,9 +262,11 @@ export class StandIn {
 
   /** Pods that run listen, those that do not hang up. */
   async #listen(): Promise<void> {
-    for (const [ordinal, { uid, grpc }] of [...this.#listening]) {
+    const versions = this.#versions();
+    for (const [ordinal, { uid, grpc, ...known }] of [...this.#listening]) {
       const pod = this.world.pods.get(ordinal);
-      if (pod?.uid === uid && pod.peers !== undefined) continue;
+      const isSame = pod?.uid === uid && known.versions === versions;
+      if (isSame && pod?.peers !== undefined) continue;
       grpc.forceShutdown();
       this.#listening.delete(ordinal);
     }
@@ -273,8 +277,15 @@ export class StandIn {
       const grpc = createServer();
       addService(grpc, RouterAdmin, this.#admin(pod));
       await bindServer(grpc, `${this.#addressOf(pod.ordinal)}:50051`, credentials);
-      this.#listening.set(pod.ordinal, { uid: pod.uid, grpc });
+      this.#listening.set(pod.ordinal, { uid: pod.uid, versions, grpc });
     }
+  }
+
+  #versions(): string {
+    const { store } = this.#options.server;
+    const version = (collection: string, name: string): string | undefined =>
+      store.find({ collection, namespace: 'shop', name })?.metadata.resourceVersion;
+    return `${version(secrets, 'main-tls')} ${version(configMaps, 'main-ca')}`;
   }
 
   #credentials(): ServerCredentials | undefined {

@@ -46,6 +46,8 @@ export class FaultyApiServer {
   /** The `authorization` header of the last request. */
   lastAuthorization: string | undefined;
   denyEvictions = false;
+  /** What is kept of a status that is applied, as by a schema that is older than its writer. */
+  prune: ((body: JsonObject) => JsonObject) | undefined;
   readonly #server: Server | TlsServer;
 
   private constructor(clock: Clock, tls: TlsFiles | undefined) {
@@ -154,7 +156,8 @@ export class FaultyApiServer {
         }
         const manager = seen.query.get('fieldManager') ?? 'unknown';
         const force = seen.query.get('force') === 'true';
-        return this.store.apply(key, body, { manager, force }, subresource);
+        const kept = subresource === 'status' ? (this.prune?.(body) ?? body) : body;
+        return this.store.apply(key, kept, { manager, force }, subresource);
       }
       case 'watch':
         throw new Error('watches are answered elsewhere');
