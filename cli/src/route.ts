@@ -28,6 +28,8 @@ export interface Entrance {
 export interface Route {
   /** `namespace/name` of the EtlRouterCluster. */
   cluster(): Promise<string>;
+  /** Whether an operator decides about its members now. */
+  isManaged(): Promise<boolean>;
   /** Every pod of it by name, in whatever state. */
   entrances(): Promise<readonly Entrance[]>;
   /** The namespace that the kubeconfig gives what names none; undefined: it says nothing, or can not be read. */

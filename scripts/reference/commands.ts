@@ -37,6 +37,29 @@ ${table(['option', 'meaning'], shared)}
 They stand before or after the command's name. \`-o, --output <format>\` stands with each command, as what it offers
 differs.
 
+## Where the router is
+
+Without a word it is the one of this machine, \`http://localhost:8080\`: that there is a kubeconfig sends no command into its
+cluster. Elsewhere it is at a URL, or in Kubernetes, and never both. A flag decides before a variable, a variable before
+the file:
+
+\${table(
+  ['flag', 'variable', 'key of the file', 'meaning'],
+  [
+    ['\`--server\`', '\`ETLCTL_SERVER\`', '\`server\`', 'a URL'],
+    ['\`--cluster\`', '\`ETLCTL_CLUSTER\`, \`ETL_CLUSTER\`', '\`cluster\`', 'an EtlRouterCluster; without it the only one of the namespace'],
+    ['\`--context\`', '\`ETLCTL_CONTEXT\`', '\`context\`', 'the context of the kubeconfig; alone, it also means a router in Kubernetes'],
+    ['\`--kubeconfig\`', '\`KUBECONFIG\`', '\`kubeconfig\`', 'the kubeconfig; the flag alone also means a router in Kubernetes'],
+    ['\`--service-account\`', '\`ETLCTL_SERVICE_ACCOUNT\`', '\`service_account\`', 'whose token the router is shown'],
+    ['–', '\`ETLCTL_TOKEN\`', '–', 'the token itself, for a URL too; there is no flag, as others see command lines'],
+    ['\`--namespace\`', '\`ETLCTL_NAMESPACE\`', '\`namespace\`', 'of objects, and of the EtlRouterCluster'],
+  ],
+)}
+The file is \`~/.config/etlctl/config.yaml\` (\`XDG_CONFIG_HOME\` moves it), or the one that \`ETLCTL_CONFIG\` names. In
+Kubernetes etlctl reads the EtlRouterCluster and its pods, opens a port to the pod of the leader, or of whoever is ready,
+through the API server, and shows the router a bearer token: that of the variable, of the service account, or your own.
+Which rights that takes is in [operating a cluster](../guides/operating-a-cluster.md#who-may-do-what).
+
 ## Output
 
 Data goes to standard output, words to standard error. \`get\`, \`dlq ls\`, \`dlq show\`, \`cluster status\` and

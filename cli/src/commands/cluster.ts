@@ -138,6 +138,7 @@ export async function addMember({
   ...rest
 }: AddRequest): Promise<CommandResult> {
   checkId(raftId);
+  await checkUnmanaged(rest.globals);
   return mutate(rest, {
     field: 'addLearner',
     types: { name: 'ID!', raftId: 'UInt64!', address: 'String!' },
@@ -153,6 +154,7 @@ export interface PromoteRequest extends ClusterRequest {
 /** `etlctl cluster promote`. */
 export async function promoteMember(request: PromoteRequest): Promise<CommandResult> {
   const { member, replaces } = request;
+  await checkUnmanaged(request.globals);
   const members = await readMembers(new RouterClient(request.globals, request.io));
   const values = {
     raftId: idOf(member, members),
@@ -172,6 +174,7 @@ export interface RemoveRequest extends ClusterRequest {
 /** `etlctl cluster remove`. */
 export async function removeMember(request: RemoveRequest): Promise<CommandResult> {
   const { member, force, yes, io } = request;
+  await checkUnmanaged(request.globals);
   const members = await readMembers(new RouterClient(request.globals, io));
   const raftId = idOf(member, members);
   const name = members.find((each) => each.raftId === raftId)?.name;
@@ -197,6 +200,16 @@ export async function transferLeadership(request: TransferRequest): Promise<Comm
       : idOf(member, await readMembers(new RouterClient(request.globals, request.io)));
   const types = { toRaftId: 'UInt64' };
   return mutate(request, { field: 'transferLeadership', types, values: { toRaftId } });
+}
+
+/** Members that an operator decides about are not changed behind its back: it would change them again. */
+async function checkUnmanaged({ route }: GlobalOptions): Promise<void> {
+  if (route === undefined || !(await route.isManaged())) return;
+  const cluster = await route.cluster();
+  throw new EtlError(
+    'ETL_UNSAFE',
+    `the operator decides about the members of ${cluster}: set spec.replicas, or spec.reconciliation to paused to do it by hand`,
+  );
 }
 
 interface Mutation {

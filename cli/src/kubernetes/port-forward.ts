@@ -154,6 +154,7 @@ async function connect(target: Target, way: Way): Promise<ForwardedSocket> {
     const channel = await new Exec(bounded(way)).handler.connect(path, null, receive);
     socket.attach(channel as unknown as Channel);
   } catch (error) {
+    if (way.signal.aborted) throw new EtlError('ETL_CANCELLED', 'interrupted');
     throw toRefusal(target, error as Error);
   }
   if (complaint !== undefined) throw complaint;

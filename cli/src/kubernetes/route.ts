@@ -9,7 +9,7 @@ import { KubernetesAccess } from './access.ts';
 import { ApiServer } from './api-server.ts';
 import { bearerOf } from './bearer.ts';
 import { findCluster, findPods, inOrder } from './find.ts';
-import { isReady, type Pod, type RouterCluster } from './objects.ts';
+import { has, isReady, type Pod, type RouterCluster } from './objects.ts';
 import { ForwardAgent } from './port-forward.ts';
 
 const httpPort = 8080;
@@ -56,6 +56,11 @@ export class KubernetesRoute implements Route {
   async cluster(): Promise<string> {
     const { metadata } = await this.routerCluster();
     return `${metadata.namespace}/${metadata.name}`;
+  }
+
+  async isManaged(): Promise<boolean> {
+    const { status } = await this.routerCluster();
+    return !has(status?.conditions, 'ReconciliationPaused', 'True');
   }
 
   async entrances(): Promise<readonly Entrance[]> {

@@ -42,6 +42,8 @@ export class FakeKubernetes {
   readonly refused: Map<string, readonly [number, string]> = new Map();
   /** Pods to which no port is ever opened, and nothing is said. */
   readonly silent: Set<string> = new Set();
+  /** Called when a port of a pod is asked for. */
+  onForward: () => void = () => {};
   readonly seen: Seen[] = [];
   readonly asked: Asked[] = [];
   /** The bearer that the API server wants; undefined: whatever comes. */
@@ -163,6 +165,7 @@ export class FakeKubernetes {
     const url = new URL(request.url ?? '', this.url);
     const { authorization } = request.headers;
     this.seen.push({ method: 'GET', path: `${url.pathname}${url.search}`, authorization });
+    this.onForward();
     const refused = this.refused.get(url.pathname);
     if (refused !== undefined) {
       socket.end(`HTTP/1.1 ${refused[0]} No\r\ncontent-length: 0\r\n\r\n`);

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { load } from 'js-yaml';
 import { etlctl, type Ran } from '../harness.ts';
 import type { FakeKubernetes } from './kubernetes.ts';
-import { pod, podPath, router, startShop } from './shop.ts';
+import { cluster, clusterPath, conditions, pod, podPath, router, startShop } from './shop.ts';
 
 async function status(kubernetes: FakeKubernetes, ...more: readonly string[]): Promise<Ran> {
   const kubeconfig = await kubernetes.kubeconfig();
@@ -66,6 +66,31 @@ test('without a leader the members are away from it, and the cluster is unhealth
   const { out } = await status(kubernetes);
   assert.match(out, /: unhealthy\n/);
   assert.equal(out.match(/ away\n/g)?.length, 3);
+});
+
+test('members are changed by the operator, and by hand only while it pauses', async (t) => {
+  const kubernetes = await startShop(t);
+  const kubeconfig = await kubernetes.kubeconfig();
+  const lines = [
+    ['add', '4', 'main-4.main-peers.shop.svc:50052', '--raft-id', '904'],
+    ['promote', '3'],
+    ['remove', '3', '--yes'],
+  ];
+  const run = (line: readonly string[]): Promise<Ran> =>
+    etlctl(['cluster', ...line, '--kubeconfig', kubeconfig, '--cluster', 'shop/main']);
+  for (const line of lines) {
+    const { code, err } = await run(line);
+    assert.equal(code, 3);
+    assert.match(err, /the operator decides about the members of shop\/main: set spec\.replicas/);
+  }
+  assert.equal(kubernetes.asked.length, 0);
+  const paused = conditions.map((each) =>
+    each['type'] === 'ReconciliationPaused' ? { ...each, status: 'True' } : each,
+  );
+  kubernetes.put(clusterPath, cluster('main', { conditions: paused }));
+  for (const line of lines) await run(line);
+  const mutations = kubernetes.asked.filter(({ query }) => query.startsWith('mutation'));
+  assert.equal(mutations.length, 3);
 });
 
 test('when nobody answers it fails with the reason of the first', async (t) => {
