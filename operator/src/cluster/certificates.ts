@@ -64,6 +64,7 @@ interface Known {
   readonly credentials: RouterCredentials | undefined;
   /** The caches showed all of it since. */
   readonly isShown: boolean;
+  readonly readAtMs: number;
 }
 
 /** An object of the store as it was read. */
@@ -74,6 +75,8 @@ interface Read {
 
 const storeNames: readonly StoreName[] = ['authority', 'bundle', 'members', 'operator'];
 const unknownCheckMs = 15_000;
+/** How long caches may not know what was just written. */
+const cacheLagMs = 30_000;
 
 export class CertificateKeeper {
   readonly #options: KeeperOptions;
@@ -131,14 +134,17 @@ export class CertificateKeeper {
       return known;
     }
     // What the caches never showed they do not know yet; what they showed and do not show any more was deleted.
-    if (known?.isShown === false && versions === undefined) return known;
+    const isNew = known?.isShown === false && versions === undefined;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (known !== undefined && isNew && nowMs - known.readAtMs < cacheLagMs) return known;
     return this.#note(cluster, await this.#fetch(cluster, signal));
   }
 
   #note(cluster: EtlRouterCluster, read: Read): Known {
     const state = readState(read.stored, this.#nowMs());
     const versions = versionsOf(storeNames.map((name) => read.objects[name]));
-    const known = { versions, state, credentials: credentialsOf(read), isShown: false };
+    const readAtMs = this.#options.clock.monotonicMs();
+    const known = { versions, state, credentials: credentialsOf(read), isShown: false, readAtMs };
     this.#known.set(keyOf(cluster), known);
     return known;
   }
