@@ -137,8 +137,17 @@ function decide(facts: Facts, isCurrent: boolean): Step | undefined {
   const repair = repairStep(facts);
   if (repair !== undefined) return repair;
   if (facts.clusterId === undefined) return founding(facts);
-  const settle = settleStep(facts) ?? growStep(facts);
+  const settle = settleStep(facts);
   if (settle !== undefined) return settle;
+  const grow = growStep(facts);
+  if (grow === undefined) return moveOn(facts);
+  // Many storage classes let no volume grow: one that can not be helped holds up nothing that can be done.
+  const next = facts.view.failure === undefined ? undefined : moveOn(facts);
+  return next?.kind === 'act' ? next : grow;
+}
+
+/** Brings the members to what the spec says. */
+function moveOn(facts: Facts): Step | undefined {
   const rollout = rolloutStep(facts);
   if (rollout?.kind === 'act' || isInRestart(facts)) return rollout;
   return joinStep(facts) ?? rollout ?? waitForLastPod(facts) ?? unfinished(facts);

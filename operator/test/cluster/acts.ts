@@ -163,6 +163,7 @@ function deleteClaim(world: World, { name, uid }: { name: string; uid: string })
 }
 
 function growClaim(world: World, name: string, size: string): void {
+  if (world.refusesGrowth) throw new Refused('the storage class does not let volumes grow');
   const claim = [...world.claims.values()].find(({ ordinal }) => `data-main-${ordinal}` === name);
   if (claim !== undefined) claim.size = size;
 }

@@ -28,9 +28,10 @@ class Story {
     return this.operator.lastPlan as Plan;
   }
 
-  /** What was done since the last time this was asked, as `kind target`. */
+  /** What was tried since the last time this was asked, as `kind target`. */
   takeActs(): readonly string[] {
-    const acts = this.operator.log.splice(0).map((line) => line.slice(line.indexOf('{')));
+    const tried = this.operator.log.splice(0).filter((line) => line.includes('{'));
+    const acts = tried.map((line) => line.slice(line.indexOf('{')));
     return acts.map((line) => {
       const { kind, name, replicas, raftId, toRaftId } = JSON.parse(line) as {
         readonly [field: string]: string;
@@ -279,6 +280,24 @@ test('a volume grows when the spec says so, and no pod is restarted for it', () 
   story.untilReady();
   const acts = story.takeActs().map((line) => line.split(' ')[0]);
   assert.deepEqual(acts, ['growClaim', 'growClaim', 'growClaim']);
+});
+
+test('a volume that can not grow holds up no upgrade, and is tried again and again', () => {
+  const story = new Story(3, {
+    storage: { size: '10Gi', retention: { whenDeleted: 'retain', whenScaled: 'delete' } },
+  });
+  story.untilReady().takeActs();
+  const { storage } = story.world.cluster.spec;
+  story.world.refusesGrowth = true;
+  story.world.setSpec({ version: 'v2', storage: { ...storage, size: '20Gi' } });
+  story.pass(100);
+  const restarted = story.takeActs().filter((line) => line.startsWith('deletePod'));
+  assert.deepEqual(
+    restarted.toSorted(),
+    [1, 2, 3].map((ordinal) => `deletePod main-${ordinal}`),
+  );
+  story.world.refusesGrowth = false;
+  story.untilReady();
 });
 
 test('a cluster that is being deleted is left to the garbage collector', () => {

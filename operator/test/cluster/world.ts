@@ -83,6 +83,7 @@ export class World {
   readonly claims: Map<number, Claim> = new Map();
   readonly groups: Group[] = [];
   pausedSince: number | undefined;
+  refusesGrowth = false;
   #count = 0;
 
   constructor(random: Random, spec: Spec) {
