@@ -27,14 +27,16 @@ export async function readSettings({ env }: Pick<Io, 'env'>): Promise<Settings> 
   if (path === undefined) return {};
   const text = readText(path, Boolean(named));
   if (text === undefined) return {};
-  const { load } = await import('js-yaml');
-  let value: unknown;
+  const { loadAll } = await import('js-yaml');
+  let documents: unknown[];
   try {
-    value = load(text);
+    // A file of comments alone holds no document.
+    documents = loadAll(text);
   } catch (cause) {
     throw invalid(path, (cause as Error).message.split('\n')[0] as string);
   }
-  return check(path, value);
+  if (documents.length > 1) throw invalid(path, 'holds more than one document');
+  return check(path, documents[0]);
 }
 
 function defaultPath(env: Io['env']): string | undefined {

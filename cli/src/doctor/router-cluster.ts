@@ -265,6 +265,8 @@ function newestAuthority(bundle: string | undefined): readonly number[] {
 function checkBudget(name: string, { cluster, budget }: Seen): Check {
   if (cluster.spec?.disruptionBudget === 'none')
     return ok(name, 'spec.disruptionBudget is none: a drain may take a majority');
+  if (budget === null && cluster.status?.clusterID === undefined)
+    return ok(name, 'it comes once the cluster is founded');
   if (budget === null || budget === undefined) {
     const message = 'there is no PodDisruptionBudget: a drain may take a majority';
     return warn(name, message, 'the operator makes it; see its checks above');

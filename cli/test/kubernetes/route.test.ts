@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { chmod, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { RouterClient } from '../../src/client.ts';
@@ -279,6 +280,21 @@ test('the context gives the namespace of what names none', async (t) => {
   const kubeconfig = await kubernetes.kubeconfig(undefined, { namespace: 'shop' });
   const { code, out } = await etlctl(['cluster', 'members', '--kubeconfig', kubeconfig]);
   assert.deepEqual([code, out.split('\n').length], [0, 5]);
+});
+
+test('several kubeconfigs are one, and one that is missing does no harm', async (t) => {
+  const kubernetes = await startShop(t);
+  const real = await kubernetes.kubeconfig();
+  const other = join(await kubernetes.folder(), 'other');
+  const context = { name: 'there', context: { cluster: 'fake', user: 'anna', namespace: 'shop' } };
+  await writeFile(other, JSON.stringify({ contexts: [context], 'current-context': 'there' }));
+  const KUBECONFIG = [other, '/no/such', real].join(delimiter);
+  const { code, err } = await etlctl([...services, '--context', 'there'], '', { KUBECONFIG });
+  assert.deepEqual([code, err], [0, 'No services are registered.\n']);
+  const all = await etlctl([...services, '--context', 'x'], '', { KUBECONFIG });
+  assert.match(all.err, /has no context "x"; there are there, here\n$/);
+  const none = await etlctl([...services, '--context', 'x'], '', { KUBECONFIG: '/a:/b' });
+  assert.match(none.err, /KUBECONFIG \/a:\/b: none of the files exists\n$/);
 });
 
 test('a kubeconfig that is missing, broken or of another context is told by its name', async (t) => {
