@@ -32,9 +32,11 @@ export function statusOf(outcome: Outcome): EtlRouterClusterStatus {
     clusterID,
     bootstrappedAt:
       known?.bootstrappedAt ?? (clusterID === undefined ? undefined : timeOf(view.nowMs)),
-    replicas: set?.replicas ?? 0,
-    readyReplicas: pods.filter(({ ready }) => ready).length,
-    updatedReplicas: pods.filter((pod) => set !== undefined && !isOutdated(facts, pod)).length,
+    replicas: counted(set?.replicas ?? 0),
+    readyReplicas: counted(pods.filter(({ ready }) => ready).length),
+    updatedReplicas: counted(
+      pods.filter((pod) => set !== undefined && !isOutdated(facts, pod)).length,
+    ),
     selector: Object.entries(selectorOf(metadata.name))
       .map(([name, value]) => `${name}=${value}`)
       .join(','),
@@ -73,7 +75,7 @@ function toStatus(facts: Facts, member: Member): EtlRouterClusterStatusMember {
     role,
     state: stateOf(word),
     ready: pod?.ready === true && !pod.terminating,
-    version: word?.version ?? pod?.version,
+    version: word?.version.slice(0, versionMaxLength) ?? pod?.version,
     podUID: pod?.uid,
   });
 }
@@ -104,7 +106,14 @@ function operationOf(outcome: Outcome): EtlRouterClusterStatusOperation | undefi
   };
 }
 
+/** Bounds of the schema: a status that the server refuses would stop all work on the cluster. */
 const messageMaxLength = 4096;
+const versionMaxLength = 128;
+const countMax = 100;
+
+function counted(pods: number): number {
+  return Math.min(pods, countMax);
+}
 
 function isSame(
   known: EtlRouterClusterStatusOperation | undefined,

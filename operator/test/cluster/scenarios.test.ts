@@ -270,6 +270,13 @@ test('replicas that somebody set by hand are set back: up at once, down once nob
   assert.deepEqual(story.takeActs(), []);
 });
 
+test('more replicas than a status can count are lowered all the same', () => {
+  const story = new Story(3).untilReady();
+  story.world.scaleSet(150);
+  story.pass(40);
+  assert.equal(story.takeActs()[0], 'setReplicas 149');
+});
+
 test('a volume grows when the spec says so, and no pod is restarted for it', () => {
   const story = new Story(3, {
     storage: { size: '10Gi', retention: { whenDeleted: 'retain', whenScaled: 'delete' } },
