@@ -121,7 +121,7 @@ const variable: ObjectSchema = object(
         pattern: '^[A-Za-z_][A-Za-z0-9_.-]*$',
         rules: [
           {
-            rule: "!self.startsWith('ETL_') && !(self in ['RAFT_NODE_ID', 'RAFT_PEERS', 'GRPC_PORT', 'GRAPHQL_PORT', 'DATA_DIR'])",
+            rule: "!self.startsWith('ETL_') && !(self in ['RAFT_NODE_ID', 'RAFT_PEERS', 'GRPC_PORT', 'GRAPHQL_PORT', 'DATA_DIR', 'POD_NAME'])",
             message: 'is set by the operator: use the fields of the spec instead',
           },
         ],

@@ -149,6 +149,11 @@ export const refused: readonly (readonly [string, Spec, RegExp])[] = [
     /^spec\.template\.env\[0\]\.name: is set by the operator/,
   ],
   [
+    'the name of the pod, which the operator says already',
+    { template: { env: [{ name: 'POD_NAME', value: 'x' }] } },
+    /^spec\.template\.env\[0\]\.name: is set by the operator/,
+  ],
+  [
     'a variable twice',
     {
       template: {
