@@ -21,6 +21,12 @@ export interface KubeStatus {
   };
 }
 
+/** Statuses below 500 that another try may not meet. */
+const passing: readonly number[] = [409, 410, 429];
+
+/** How server-side apply refuses fields that no schema knows and entries that are there twice: with a 500. */
+const unreadable = /^failed to create typed patch object/;
+
 /** An answer of the API server that is not a success. */
 export class ApiError extends EtlError {
   /** HTTP status. */
@@ -32,11 +38,12 @@ export class ApiError extends EtlError {
   readonly retryAfterMs: number | undefined;
 
   constructor(what: string, status: number, body: KubeStatus, retryAfterMs?: number) {
-    const code = codeOf(status);
+    const isRefusal = status === 500 && unreadable.test(body.message ?? '');
+    const code = isRefusal ? 'ETL_INVALID_ARGUMENT' : codeOf(status);
     const text = body.message ?? body.reason ?? 'no reason given';
     super(code, `${what}: the API server answered ${status}: ${text}`, {
       details: { status, reason: body.reason ?? '' },
-      retryable: status === 409 || status === 410 || status === 429 || status >= 500,
+      retryable: !isRefusal && (passing.includes(status) || status >= 500),
     });
     this.status = status;
     this.reason = body.reason ?? '';
