@@ -15,6 +15,7 @@ import {
 import process from 'node:process';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import { kubernetesClient } from './build/kubernetes-client.ts';
+import { renderLicences } from './build/licences.ts';
 
 /** What a process is made of. */
 interface Bundle {
@@ -101,8 +102,14 @@ async function makeBundle(name: string): Promise<void> {
   mkdirSync(outdir, { recursive: true });
   const { metafile } = await build(optionsOf(bundle));
   for (const file of bundle.files ?? []) cpSync(file, `${outdir}/${file.split('/').at(-1)}`);
-  for (const module of bundle.native ?? []) copyModule(module, `${outdir}/node_modules`);
+  const copied = (bundle.native ?? []).flatMap((module) =>
+    copyModule(module, `${outdir}/node_modules`),
+  );
   copyAssets(metafile, outdir);
+  writeFileSync(
+    `${outdir}/LICENCES.txt`,
+    renderLicences([...Object.keys(metafile.inputs), ...copied]),
+  );
   if (name === 'etlctl') {
     writeFileSync(`${dist}/etlctl`, launcher);
     chmodSync(`${dist}/etlctl`, 0o755);
@@ -146,8 +153,8 @@ const etlBundleFolder = import.meta.dirname;${prelude}`,
   };
 }
 
-/** A module and what it needs; of native ones those for Linux, which images are for. */
-function copyModule(module: string, to: string): void {
+/** A module and what it needs; of native ones those for Linux, which images are for. Answers where they were. */
+function copyModule(module: string, to: string): readonly string[] {
   const from = `node_modules/${module}`;
   const { dependencies = {} } = JSON.parse(readFileSync(`${from}/package.json`, 'utf8')) as {
     dependencies?: { readonly [name: string]: string };
@@ -161,7 +168,7 @@ function copyModule(module: string, to: string): void {
     recursive: true,
     filter: (path) => isNeeded(path) && !isSource(path),
   });
-  for (const dependency of Object.keys(dependencies)) copyModule(dependency, to);
+  return [from, ...Object.keys(dependencies).flatMap((each) => copyModule(each, to))];
 }
 
 /** The proto files of packages that read their folder. */

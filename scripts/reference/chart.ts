@@ -7,7 +7,7 @@ export function renderChart(values: readonly ChartValue[]): string {
   return `# Values of the chart
 
 \`helm install etl-operator charts/etl-operator --namespace etl-system --create-namespace\` takes these, by \`--set\` or in a
-file. What is not here, or of another type, is refused. Helm 3.18 and later, and Helm 4.
+file. What is not here, or of another type, is refused. Tested with Helm 3.19 and 4.3.
 
 ${table(['value', 'type', 'default', 'meaning'], values.flatMap(rowsOf))}`;
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -108,6 +108,14 @@ test('the bundle of the operator starts while the API server is away, and stops 
   await said(/the operator starts/);
   child.kill('SIGTERM');
   assert.equal((await ended).code, 0);
+});
+
+test('what a bundle holds of others is named with its licence', async () => {
+  const router = await readFile(join(folder, 'router', 'LICENCES.txt'), 'utf8');
+  assert.match(router, /^classic-level \d+\.\d+\.\d+ \(MIT\)$/m);
+  const operator = await readFile(join(folder, 'operator', 'LICENCES.txt'), 'utf8');
+  assert.match(operator, /^@kubernetes\/client-node \d+\.\d+\.\d+ \(Apache-2\.0\)$/m);
+  assert.doesNotMatch(operator, /\(see below\)|GPL/);
 });
 
 /** A port that nobody listens at. */
