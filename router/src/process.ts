@@ -121,7 +121,6 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
   opened.add(() => router.close());
   void consensus.failed.then((error) => router.noteFailure(error));
   leadWhenLeading(router, consensus);
-  probes.router = router;
   opened.add(registerRouterMetrics(registry, () => router.cluster()));
   const leaving = new AbortController();
   probes.leaving = leaving.signal;
@@ -132,6 +131,7 @@ async function open(options: StartRouterOptions, opened: Opened): Promise<Runnin
     http: await serveGraphQl(scope),
     metrics,
   };
+  probes.router = router;
   storage.announce(advertised(config, addresses));
   const close = async (): Promise<void> => {
     leaving.abort();
@@ -335,17 +335,19 @@ async function bindGrpc(
 async function serveGraphQl(scope: Scope): Promise<Address | undefined> {
   const { options, router, clock } = scope;
   const { config, logger, version } = options;
-  const handler = createGraphQlHandler({
+  const { handle, load } = createGraphQlHandler({
     context: { router, clock, version },
     gate: gateOf(config, clock),
     logger,
     health: () => healthOf(router),
   });
   const address = config.httpAddress;
+  // Others go on without this member until it is ready, so it may take its time; alone it rather starts soon.
+  if (address !== undefined && networkOf(config).isOpen) await load();
   return serveHttp(scope, {
     address,
     flag: 'http-addr',
-    handler,
+    handler: handle,
     requestTimeoutMs: uploadTimeoutMs,
   });
 }

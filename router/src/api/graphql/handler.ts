@@ -24,16 +24,27 @@ export interface GraphQlOptions {
   readonly gate?: Gate | undefined;
 }
 
+export interface GraphQlHandler {
+  readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Loads what the first request would wait for. */
+  readonly load: () => Promise<void>;
+}
+
 /** The handler of the HTTP port: `POST /graphql` (and `/`), subscriptions over SSE, GraphiQL, `/health`, `/backups/`. */
-export function createGraphQlHandler(
-  options: GraphQlOptions,
-): (request: IncomingMessage, response: ServerResponse) => void {
+export function createGraphQlHandler(options: GraphQlOptions): GraphQlHandler {
   const engine = loadEngine(options);
-  return (request, response) => {
-    handle(engine, options, { request, response }).catch((error: unknown) => {
-      options.logger.debug({ err: error }, 'request ended early');
-      response.destroy();
-    });
+  return {
+    handle: (request, response) => {
+      handle(engine, options, { request, response }).catch((error: unknown) => {
+        options.logger.debug({ err: error }, 'request ended early');
+        response.destroy();
+      });
+    },
+    load: async () => {
+      const loaded = await engine();
+      // The schema is checked at the first document.
+      await loaded.fetch('http://localhost/graphql?query={__typename}', {}, {});
+    },
   };
 }
 

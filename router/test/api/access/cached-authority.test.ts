@@ -3,8 +3,11 @@ import { test } from 'node:test';
 import { EtlError, ManualClock } from '@etl-router/core';
 import type { Authority, Caller, Verb } from '../../../src/api/access/access.ts';
 import {
+  believedAwayMs,
   CachedAuthority,
+  keptYesMs,
   questionsMax,
+  refreshedYesMs,
   rememberedMax,
   rememberedNoMs,
   rememberedYesMs,
@@ -15,6 +18,8 @@ const ann: Caller = { name: 'ann', uid: 'u1', groups: ['staff'], extra: {} };
 class CountingAuthority implements Authority {
   asked = 0;
   isAway = false;
+  failure: Error | undefined;
+  #paused: PromiseWithResolvers<void> | undefined;
   readonly tokens = new Map<string, Caller>([['good', ann]]);
   readonly rights = new Set<string>(['ann get']);
 
@@ -28,9 +33,20 @@ class CountingAuthority implements Authority {
     return this.rights.has(`${name} ${verb}`);
   }
 
+  /** Answers nothing until it goes on. */
+  pause(): void {
+    this.#paused = Promise.withResolvers();
+  }
+
+  goOn(): void {
+    this.#paused?.resolve();
+    this.#paused = undefined;
+  }
+
   async #answer(): Promise<void> {
     this.asked++;
-    await Promise.resolve();
+    await this.#paused?.promise;
+    if (this.failure !== undefined) throw this.failure;
     if (this.isAway) throw new EtlError('ETL_UNAVAILABLE', 'away', { retryable: true });
   }
 }
@@ -81,14 +97,88 @@ test('many who ask the same at once are one question', async () => {
   assert.equal(authority.asked, 1);
 });
 
-test('an authority that is away is not remembered, and what is remembered still counts', async () => {
-  const { authority, cached } = create();
+const settled = (): Promise<void> =>
+  new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+
+test('who comes often is asked about ahead of time, and never waits for it', async () => {
+  const { clock, authority, cached } = create();
+  await cached.authenticate('good');
+  for (let minute = 0; minute < 5; minute++) {
+    clock.advance(refreshedYesMs);
+    authority.pause();
+    assert.deepEqual(await cached.authenticate('good'), ann);
+    assert.deepEqual(await cached.authenticate('good'), ann);
+    authority.goOn();
+    await settled();
+    assert.equal(authority.asked, 2 + minute);
+  }
+});
+
+test('a no that is found ahead of time counts at once', async () => {
+  const { clock, authority, cached } = create();
+  await cached.authenticate('good');
+  authority.tokens.clear();
+  clock.advance(refreshedYesMs);
+  await cached.authenticate('good');
+  await settled();
+  assert.equal(await cached.authenticate('good'), undefined);
+});
+
+test('while an authority is away who was known comes in, for some minutes, and nobody else', async () => {
+  const { clock, authority, cached } = create();
   await cached.authenticate('good');
   authority.isAway = true;
-  assert.deepEqual(await cached.authenticate('good'), ann);
-  await assert.rejects(cached.authenticate('other'), { code: 'ETL_UNAVAILABLE' });
+  const beganMs = clock.monotonicMs();
+  const ageMs = (): number => clock.monotonicMs() - beganMs;
+  for (clock.advance(refreshedYesMs); ageMs() < keptYesMs; clock.advance(10_000)) {
+    assert.deepEqual(await cached.authenticate('good'), ann, `after ${ageMs()} ms`);
+    await assert.rejects(cached.authenticate('other'), { code: 'ETL_UNAVAILABLE' });
+    await settled();
+  }
+  await assert.rejects(cached.authenticate('good'), { code: 'ETL_UNAVAILABLE' });
   authority.isAway = false;
   assert.equal(await cached.authenticate('other'), undefined);
+  assert.deepEqual(await cached.authenticate('good'), ann);
+});
+
+test('an authority that hangs keeps nobody waiting who comes often, and is asked now and then', async () => {
+  const { clock, authority, cached } = create();
+  await cached.authenticate('good');
+  authority.isAway = true;
+  clock.advance(refreshedYesMs);
+  for (let second = 0; second < 60; second++) {
+    authority.pause();
+    assert.deepEqual(await cached.authenticate('good'), ann);
+    authority.goOn();
+    await settled();
+    clock.advance(1000);
+  }
+  assert.equal(authority.asked, 1 + 12);
+});
+
+test('who was known and comes seldom waits for the answer once the authority is back', async () => {
+  const { clock, authority, cached } = create();
+  await cached.authenticate('good');
+  authority.isAway = true;
+  clock.advance(rememberedYesMs);
+  assert.deepEqual(await cached.authenticate('good'), ann);
+  authority.isAway = false;
+  authority.tokens.clear();
+  clock.advance(believedAwayMs);
+  assert.equal(await cached.authenticate('good'), undefined);
+});
+
+test('an authority that fails in another way is no reason to believe what it said', async () => {
+  const { clock, authority, cached } = create();
+  await cached.authenticate('good');
+  authority.failure = new Error('a defect');
+  clock.advance(rememberedYesMs);
+  await assert.rejects(cached.authenticate('good'), /a defect/);
+  authority.failure = undefined;
+  authority.isAway = true;
+  await assert.rejects(cached.authenticate('good'), { code: 'ETL_UNAVAILABLE' });
 });
 
 test('tokens that nobody knows do not fill the memory, and push nobody out of it', async () => {
