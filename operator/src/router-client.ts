@@ -14,6 +14,8 @@ export const epochHeader = 'etl-operator-epoch';
 
 /** How long a question may take. */
 const askDeadlineMs = 3000;
+/** Calls that a member that is ready may miss before a word is said of it. */
+const silentCalls = 3;
 /** How long a change of the members may take: it is decided by a majority, and leadership is handed over in it. */
 const changeDeadlineMs = 20_000;
 
@@ -67,8 +69,8 @@ interface ClusterConnections {
   readonly digest: string;
   readonly credentials: ChannelCredentials;
   readonly byOrdinal: Map<number, Connection>;
-  /** Why members did not answer last time, so that it is said once. */
-  readonly silence: Map<number, string>;
+  /** How often in a row members did not answer. */
+  readonly silence: Map<number, number>;
 }
 
 export class RouterAdmins {
@@ -199,11 +201,12 @@ export class RouterAdmins {
   ): void {
     const { cluster, member, method, error } = what;
     this.#options.onCall?.(method, error.code);
-    const said = `${member.isReady} ${error.code}`;
-    if (silence.get(member.ordinal) === said) return;
-    silence.set(member.ordinal, said);
+    const count = (silence.get(member.ordinal) ?? 0) + 1;
+    silence.set(member.ordinal, count);
+    // Once is what every restart looks like.
+    const isNews = member.isReady && count === silentCalls;
     const reason = noConnection.exec(error.message)?.[1] ?? error.message;
-    this.#logger[member.isReady ? 'warn' : 'debug'](
+    this.#logger[isNews ? 'warn' : 'debug'](
       { cluster, ordinal: member.ordinal, code: error.code, error: reason },
       'member does not answer',
     );

@@ -8,26 +8,24 @@ import type { PassFailpoint } from '../failpoint.ts';
 import type { RouterAdmins } from '../router-client.ts';
 import { isConflict, isNotFound, isStatus } from '../runtime/api-error.ts';
 import { Applier } from '../runtime/apply.ts';
-import { digestOf, sameJson } from '../runtime/canonical.ts';
 import type { ReconcileContext, ReconcileOutcome } from '../runtime/controller.ts';
 import type { EventRecorder } from '../runtime/events.ts';
 import { addFinalizer, removeFinalizer } from '../runtime/finalizers.ts';
-import { refOf, type UntypedObject } from '../runtime/kube-object.ts';
 import type { RawKube } from '../runtime/raw-kube.ts';
 import { type ConditionClaim, withConditions } from '../runtime/status.ts';
 import { applyObjects, deleteBinding, deleteObjects } from './applying.ts';
 import type { ClusterCaches } from './caches.ts';
 import { CertificateKeeper, type Kept } from './certificates.ts';
+import { readFacts } from './facts.ts';
 import { ActFailures, isApplication, namedAct, namedObjects } from './failures.ts';
 import { clusterKind } from './kinds.ts';
-import { LatestWrites } from './latest.ts';
 import type { ClusterMetrics } from './metrics.ts';
 import { fieldManager } from './names.ts';
 import { bindingName, objectKey } from './objects.ts';
 import { Observer, type Parts } from './observe.ts';
 import { Actor, type CallAct } from './perform.ts';
 import { type Plan, plan } from './plan.ts';
-import { transitionEvents } from './transitions.ts';
+import { StatusWriter } from './status-writer.ts';
 import type { ClusterView, Installed } from './view.ts';
 
 /** Holds a cluster until its binding, which nobody else takes away, is gone. */
@@ -65,9 +63,7 @@ export class ClusterController {
   readonly #observer: Observer;
   readonly #actor: Actor;
   readonly #failures: ActFailures;
-  readonly #latest = new LatestWrites<EtlRouterCluster>();
-  /** Statuses that the server did not take, by their digests. */
-  readonly #futile = new Map<string, string>();
+  readonly #statuses: StatusWriter;
 
   constructor(options: ClusterControllerOptions) {
     this.#options = options;
@@ -76,6 +72,7 @@ export class ClusterController {
     this.#observer = new Observer(options);
     this.#actor = new Actor(options);
     this.#failures = new ActFailures(options.clock);
+    this.#statuses = new StatusWriter(options);
   }
 
   /** One run for one cluster. */
@@ -85,7 +82,7 @@ export class ClusterController {
       this.#forget(key);
       return undefined;
     }
-    const cluster = this.#latest.of(key, cached);
+    const cluster = this.#statuses.latest.of(key, cached);
     context.addLogFields({ generation: cluster.metadata.generation });
     if (cluster.metadata.deletionTimestamp !== undefined)
       return await this.#delete(key, cluster, context);
@@ -104,7 +101,7 @@ export class ClusterController {
   async #hold(key: string, cluster: EtlRouterCluster, signal: AbortSignal): Promise<void> {
     const { client } = this.#options;
     const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
-    this.#latest.note(key, cluster, await addFinalizer(finalizer, cluster, signal));
+    this.#statuses.latest.note(key, cluster, await addFinalizer(finalizer, cluster, signal));
   }
 
   async #look(
@@ -173,12 +170,12 @@ export class ClusterController {
     const { cluster } = seen;
     await passFailpoint('before-status');
     const status = statusWith(cluster, made, this.#options.clock);
-    const written = await this.#writeStatus(key, cluster, status, context);
+    const written = await this.#statuses.write(cluster, status, context.signal);
     // An intent that is not kept is begun anew, ever later: nothing is done without it.
-    if (written === 'outdated' || (written === 'futile' && made.act?.kind === 'record'))
-      return { requeue: true };
+    const isRecord = made.act?.kind === 'record';
+    if (written === 'outdated' || (isRecord && written !== 'written')) return { requeue: true };
     await passFailpoint('after-status');
-    if (made.act?.kind === 'record') {
+    if (isRecord) {
       await passFailpoint('after-record', status.operation?.phase);
       return { requeueAfterMs: 0 };
     }
@@ -239,7 +236,7 @@ export class ClusterController {
     const name = namedAct(call);
     const pauseMs = this.#failures.pauseMs(key, name);
     if (pauseMs > 0) return { requeueAfterMs: pauseMs };
-    const leader = view.words.find(({ role }) => role === 'leader');
+    const { leader } = readFacts(view);
     await passFailpoint('before-act', call.kind);
     try {
       await this.#actor.perform(call, {
@@ -265,53 +262,6 @@ export class ClusterController {
     return { requeueAfterMs: made.requeueAfterMs };
   }
 
-  /**
-   * `outdated`: the cluster is another one by now than what the plan was made from. `futile`: the server keeps it as it
-   * was, as one does whose schema of the kind is older than this operator.
-   */
-  async #writeStatus(
-    key: string,
-    cluster: EtlRouterCluster,
-    status: EtlRouterClusterStatus,
-    { signal }: ReconcileContext,
-  ): Promise<'written' | 'outdated' | 'futile'> {
-    const { client, events, metrics } = this.#options;
-    metrics.show(key, status);
-    if (sameJson(cluster.status ?? {}, status)) return 'written';
-    const digest = digestOf(status);
-    if (this.#futile.get(key) === digest) return 'futile';
-    const { apiVersion, kind } = clusterKind;
-    const { name, namespace, uid, resourceVersion } = cluster.metadata;
-    const body: UntypedObject = {
-      apiVersion,
-      kind,
-      metadata: { name, namespace, uid, resourceVersion },
-      status,
-    };
-    try {
-      const written = await client.applyStatus<EtlRouterCluster>(
-        refOf(clusterKind, cluster),
-        body,
-        {
-          fieldManager,
-          signal,
-        },
-      );
-      if (written.metadata.resourceVersion === resourceVersion) {
-        this.#futile.set(key, digest);
-        return 'futile';
-      }
-      this.#futile.delete(key);
-      this.#latest.note(key, cluster, written);
-    } catch (error) {
-      if (isConflict(error) || isNotFound(error)) return 'outdated';
-      throw error;
-    }
-    const turned = transitionEvents(cluster.status?.conditions, status.conditions ?? []);
-    for (const event of turned) events.record(cluster, event);
-    return 'written';
-  }
-
   /** Owner references take the objects along; the binding has none. */
   async #delete(
     key: string,
@@ -332,12 +282,12 @@ export class ClusterController {
     });
     const said = conditions.filter(({ type }) => type === 'Ready' || type === 'Progressing');
     const status = { ...cluster.status, conditions: merged(cluster, said, clock) };
-    const written = await this.#writeStatus(key, cluster, status, context);
+    const written = await this.#statuses.write(cluster, status, context.signal);
     if (written === 'outdated') return { requeue: true };
     await deleteBinding({ client, applier: this.#applier }, bindingName(cluster.metadata), signal);
     await passFailpoint('before-finalizer');
     const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
-    await removeFinalizer(finalizer, this.#latest.of(key, cluster), signal);
+    await removeFinalizer(finalizer, this.#statuses.latest.of(key, cluster), signal);
     this.#forget(key);
     return undefined;
   }
@@ -348,8 +298,7 @@ export class ClusterController {
     metrics.forget(key);
     this.#keeper.forget(key);
     this.#failures.forget(key);
-    this.#latest.forget(key);
-    this.#futile.delete(key);
+    this.#statuses.forget(key);
   }
 
   /** Looks again in time for the certificates, and never at all clusters in the same moment. */

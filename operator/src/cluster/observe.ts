@@ -154,6 +154,8 @@ function addressOf({ metadata }: EtlRouterCluster, pod: KubeObject): MemberAddre
     podUid: pod.metadata.uid ?? '',
     address: `${family === 6 ? `[${podIP}]` : podIP}:${ports.grpc}`,
     serverName: hostOf(metadata.name, metadata.namespace, ordinal),
-    isReady: conditions?.some((each) => each.type === 'Ready' && each.status === 'True') === true,
+    isReady:
+      pod.metadata.deletionTimestamp === undefined &&
+      conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true,
   };
 }
