@@ -2,6 +2,7 @@
 
 import { registerMetrics } from '@etl-router/sidecar';
 import { type Metric, Registry } from 'prom-client';
+import { registerClusterMetrics } from '../../operator/src/cluster/metrics.ts';
 import { registerRuntimeMetrics } from '../../operator/src/runtime/metrics.ts';
 import { registerLogMetrics, registerRouterMetrics } from '../../router/src/router-metrics.ts';
 import { codes, table } from './markdown.ts';
@@ -26,6 +27,7 @@ export function renderMetrics(): string {
   registerRouterMetrics(router, neverRead);
   const operator = new Registry();
   registerRuntimeMetrics(operator);
+  registerClusterMetrics(operator);
   return `# Metrics
 
 Served as Prometheus text at \`metrics.path\` of \`node.metrics_addr\` ([configuration](configuration.md)). Labels are names
