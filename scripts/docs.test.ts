@@ -82,7 +82,7 @@ test('every relative link in the docs leads to a file', () => {
 test('every file and folder that the docs name in backticks exists', () => {
   const broken = pages.flatMap((page) => {
     const names = readFileSync(page, 'utf8').matchAll(
-      /`((?:core|proto|pipeline|connectors|sdk|router|sidecar|cli|standalone|scripts|docs|examples|bench)\/(?:[\w./-]*\/)?(?:[\w-]+\.[\w.]+)?)`/g,
+      /`((?:core|proto|crds|pipeline|connectors|sdk|router|sidecar|operator|cli|standalone|scripts|docs|examples|bench|charts|e2e)\/(?:[\w./-]*\/)?(?:[\w-]+\.[\w.]+)?)`/g,
     );
     return Array.from(names, (match) => match[1] as string)
       .filter((name) => !existsSync(name.replace(/\/$/, '')))

@@ -25,6 +25,7 @@ export class KubernetesAccess {
     this.source = source;
     this.#timeoutMs = timeoutMs;
     this.#io = io;
+    preparePlugin(config, io, timeoutMs);
   }
 
   /** Throws ETL_CONFIG_INVALID for a kubeconfig that is missing, unreadable or names no cluster. */
@@ -73,7 +74,6 @@ export class KubernetesAccess {
   async options(): Promise<RequestOptions> {
     const options: RequestOptions = {};
     const deadline = AbortSignal.any([AbortSignal.timeout(this.#timeoutMs), this.#io.signal]);
-    preparePlugin(this.config, this.#io, deadline);
     let end = (): void => {};
     const ended = new Promise<never>((_, reject) => {
       end = () => reject(this.#late());
@@ -83,7 +83,7 @@ export class KubernetesAccess {
       await Promise.race([this.config.applyToHTTPSOptions(options), ended]);
       return options;
     } catch (error) {
-      if (deadline.aborted) throw this.#late();
+      if (deadline.aborted || (error as Error).name === 'AbortError') throw this.#late();
       throw isEtlError(error) ? error : this.#unusable(error as Error);
     } finally {
       deadline.removeEventListener('abort', end);
@@ -99,7 +99,7 @@ export class KubernetesAccess {
   }
 
   #unusable(error: Error): EtlError {
-    const said = error.message.trim().split('\n').slice(0, 3).join(' ') || 'it gave no reason';
+    const said = saidBy(error);
     return new EtlError(
       'ETL_UNAUTHENTICATED',
       `${this.source}: no credentials for user ${this.user}${this.#plugin()}: ${said}`,
@@ -111,6 +111,13 @@ export class KubernetesAccess {
     const command = pluginOf(this.config);
     return command === undefined ? '' : ` from the plug-in ${command}`;
   }
+}
+
+/** Why there are no credentials. What was no answer is not repeated: it may hold a token all the same. */
+function saidBy(error: Error): string {
+  if (error instanceof SyntaxError) return 'what it printed is no ExecCredential';
+  if (error instanceof TypeError) return 'its ExecCredential holds no credentials';
+  return error.message.trim().split('\n').slice(0, 3).join(' ') || 'it gave no reason';
 }
 
 function read(place: KubernetesPlace, io: Io): { config: KubeConfig; source: string } {

@@ -24,8 +24,8 @@ export function pluginOf(config: KubeConfig): string | undefined {
   return (config.getCurrentUser()?.exec as Plugin | undefined)?.command;
 }
 
-/** Lets a plug-in of the current user be asked as kubectl asks it; it ends when `signal` aborts. */
-export function preparePlugin(config: KubeConfig, io: Io, signal: AbortSignal): void {
+/** Lets a plug-in of the current user be asked as kubectl asks it; it ends after `timeoutMs` and with the command. */
+export function preparePlugin(config: KubeConfig, io: Io, timeoutMs: number): void {
   const plugin = config.getCurrentUser()?.exec as Plugin | undefined;
   const runner = (config as unknown as Authenticators).authenticators?.find(
     (each) => each.execFn !== undefined,
@@ -40,7 +40,7 @@ export function preparePlugin(config: KubeConfig, io: Io, signal: AbortSignal): 
         KUBERNETES_EXEC_INFO: infoOf(config, plugin, isInteractive),
       },
       stdio: [isInteractive ? 'inherit' : 'ignore', 'pipe', 'pipe'],
-      signal,
+      signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), io.signal]),
     });
     // What it asks of the user is for the user.
     if (isInteractive) child.stderr?.on('data', (text: Buffer) => io.err(String(text)));

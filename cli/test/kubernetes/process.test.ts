@@ -59,7 +59,7 @@ test('Ctrl-C ends it while a node does not answer', async (t) => {
 test('it ends when a node does not answer in time', async (t) => {
   const kubernetes = await startShop(t);
   kubernetes.silent.add('main-2');
-  const { ended } = start(t, await kubernetes.kubeconfig(), '--timeout', '500ms');
+  const { ended } = start(t, await kubernetes.kubeconfig(), '--timeout', '3s');
   const { code, err } = await ended;
   assert.equal(code, 124);
   assert.match(err, /can not open pods\/portforward of shop\/main-2/);

@@ -176,6 +176,15 @@ test('a plug-in is asked for the token, and its failure is told without the toke
     info.err,
     /"kind":"ExecCredential","spec":\{"interactive":false,"cluster":\{"server":"http/,
   );
+  for (const [printed, says] of [
+    ['eyJhbGciOi.secret', /: what it printed is no ExecCredential\n$/],
+    ['{"token": "secret"}', /: its ExecCredential holds no credentials\n$/],
+  ] as const) {
+    await writeFile(file, `#!/bin/sh\necho '${printed}'\n`);
+    const wrong = await shopCtl(kubernetes, services, { exec });
+    assert.match(wrong.err, says);
+    assert.doesNotMatch(wrong.err, /secret/);
+  }
   await writeFile(file, '#!/bin/sh\nexec sleep 600\n');
   const slow = await shopCtl(kubernetes, [...services, '--timeout', '100ms'], { exec });
   assert.equal(slow.code, 124);
@@ -245,7 +254,7 @@ test('a pod that goes away meanwhile is passed over', async (t) => {
 test('a node that does not answer ends the command after --timeout', async (t) => {
   const kubernetes = await startShop(t);
   kubernetes.silent.add('main-2');
-  const { code, err } = await shopCtl(kubernetes, [...services, '--timeout', '100ms']);
+  const { code, err } = await shopCtl(kubernetes, [...services, '--timeout', '2s']);
   assert.equal(code, 124);
   assert.match(err, /can not open pods\/portforward of shop\/main-2/);
 });
