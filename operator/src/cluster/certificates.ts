@@ -2,7 +2,7 @@
 // one object in each, bound to the very version that the step was made from. Keys are in this process while a step needs
 // them, but for the operator's own, which its calls are signed with.
 
-import { type Clock, EtlError, type Logger, parseDuration } from '@etl-router/core';
+import { type Clock, EtlError, isEtlError, type Logger, parseDuration } from '@etl-router/core';
 import type { EtlRouterCluster } from '@etl-router/crds';
 import {
   type CertificateRules,
@@ -23,7 +23,13 @@ import {
 } from '../certificates/store.ts';
 import type { PassFailpoint } from '../failpoint.ts';
 import type { RouterCredentials } from '../router-client.ts';
-import { isConflict, isNotFound, isStatus } from '../runtime/api-error.ts';
+import {
+  ApiError,
+  isConflict,
+  isNotFound,
+  isStatus,
+  type StatusCause,
+} from '../runtime/api-error.ts';
 import {
   type KubeKind,
   type KubeObject,
@@ -93,15 +99,17 @@ export class CertificateKeeper {
   ): Promise<Kept> {
     const rules = rulesOf(cluster);
     let known = await this.#read(cluster, how.signal);
-    let read: Read | undefined;
-    for (let step = 0; step < stepsMax && how.mayWrite && rules !== undefined; step++) {
-      const due = planCertificates(this.#at(known.state), rules).step;
-      if (due === undefined) break;
-      read ??= await this.#fetch(cluster, how.signal);
-      const stranger = strangerOf(cluster, read);
-      if (stranger !== undefined) return strangerKept(stranger, known);
-      read = await this.#takeNext(cluster, read, { ...how, rules });
-      known = this.#note(cluster, read);
+    if (how.mayWrite && rules !== undefined) {
+      try {
+        const renewed = await this.#takeSteps(cluster, known, { ...how, rules });
+        if ('checkAfterMs' in renewed) return renewed;
+        known = renewed;
+      } catch (error) {
+        if (known.credentials === undefined || !isRefusal(error)) throw error;
+        const { code, message } = error;
+        how.logger.warn({ code, error: message }, 'certificates are not kept');
+        return pendingKept(message, known);
+      }
     }
     const state = this.#at(known.state);
     const checkAfterMs =
@@ -123,6 +131,33 @@ export class CertificateKeeper {
 
   #at(state: CertificateState): CertificateState {
     return { ...state, nowMs: this.#nowMs() };
+  }
+
+  /** Takes one step after the other; an object of somebody else ends it. */
+  async #takeSteps(
+    cluster: EtlRouterCluster,
+    before: Known,
+    how: {
+      readonly rules: CertificateRules;
+      readonly signal: AbortSignal;
+      readonly logger: Logger;
+    },
+  ): Promise<Known | Kept> {
+    let known = before;
+    let read: Read | undefined;
+    for (let step = 0; step < stepsMax; step++) {
+      if (planCertificates(this.#at(known.state), how.rules).step === undefined) break;
+      read ??= await this.#fetch(cluster, how.signal);
+      const stranger = strangerOf(cluster, read);
+      if (stranger !== undefined) {
+        const { kind, metadata } = stranger;
+        const message = `${kind} ${metadata.name} is there and belongs to somebody else: rename or delete it.`;
+        return pendingKept(message, known);
+      }
+      read = await this.#takeNext(cluster, read, how);
+      known = this.#note(cluster, read);
+    }
+    return known;
   }
 
   /** What is stored, read anew only when the caches show something else than what was read. */
@@ -346,11 +381,21 @@ function strangerOf({ metadata }: EtlRouterCluster, { objects }: Read): UntypedO
     );
 }
 
-function strangerKept({ kind, metadata }: UntypedObject, known: Known): Kept {
-  const message = `${kind} ${metadata.name} is there and belongs to somebody else: rename or delete it.`;
+/** They are not renewed; those that there are go on to be shown. */
+function pendingKept(message: string, known: Known): Kept {
   return {
     view: { ...certificatesViewOf(known.state), state: 'pending', message },
     credentials: known.credentials,
     checkAfterMs: unknownCheckMs,
   };
 }
+
+/** Trying again at once does not help, and the cluster is not on its way out. */
+function isRefusal(error: unknown): error is EtlError {
+  if (!isEtlError(error) || error.retryable || ended.includes(error.code)) return false;
+  const isTerminating = ({ reason }: StatusCause): boolean => reason === 'NamespaceTerminating';
+  return !(error instanceof ApiError && error.causes.some(isTerminating));
+}
+
+/** The run is over, whatever it was about. */
+const ended: readonly string[] = ['ETL_CANCELLED', 'ETL_NOT_LEADER'];

@@ -20,3 +20,19 @@ for (const name of ['main-ca', 'main-tls', 'main-operator-tls']) {
     assert.notEqual(store.get(key).metadata.uid, uid);
   });
 }
+
+test('who may not renew certificates goes on with those that there are, and says so', async (t) => {
+  const bench = await Bench.start(t);
+  const { store, faults } = bench.server;
+  bench.declare({ replicas: 3 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  faults.add({ verb: 'create', plural: 'secrets' }, { do: 'status', status: 403 });
+  store.delete({ collection: secrets, namespace: 'shop', name: 'main-ca' });
+  await bench.until(() => bench.condition('CertificatesReady') === 'False Pending', 'the word');
+  bench.change({ version: 'v2' });
+  await bench.until(
+    () => bench.status.currentVersion === 'v2' && bench.condition('Available').startsWith('True'),
+    'upgraded all the same',
+  );
+});
