@@ -44,11 +44,15 @@ export class Gate {
     if (!(await this.#authority.allows(caller, verb))) throw denied(caller, verb);
   }
 
-  /** Throws ETL_PERMISSION_DENIED for a caller who may do nothing at all here. */
+  /**
+   * Throws ETL_PERMISSION_DENIED for a caller who may do nothing at all here. Asks for all at once: what the caller wants
+   * in particular is known then.
+   */
   async checkAny(caller: Caller): Promise<void> {
-    for (const verb of verbs) {
-      if (await this.#authority.allows(caller, verb)) return;
-    }
+    const rights = verbs.map((verb) => this.#authority.allows(caller, verb));
+    const outcomes = await Promise.allSettled(rights);
+    if (outcomes.some((outcome) => outcome.status === 'fulfilled' && outcome.value)) return;
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     throw denied(caller, 'get');
   }
 
