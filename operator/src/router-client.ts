@@ -9,7 +9,7 @@ import { RouterAdmin } from '@etl-router/proto/admin';
 import { type CallOptions, createClient, type GrpcClient } from '@etl-router/proto/grpc';
 import { ChannelCredentials } from '@grpc/grpc-js';
 
-/** Tells routers the count of leadership changes of the operator's lease. */
+/** Tells routers which leadership of the operator a call comes from (its lease's epoch). */
 export const epochHeader = 'etl-operator-epoch';
 
 /** How long a question may take. */
