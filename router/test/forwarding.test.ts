@@ -153,6 +153,21 @@ test('a mutation that is sent again under its id takes effect once, at any membe
   assert.deepEqual(wrong.data, { applyObject: { outcome: null } });
 });
 
+test('an operator that is fenced at one member is fenced at all, at once', async (t) => {
+  const { cluster } = await rolesOf(shared());
+  const admins = cluster.running.map((each) => adminOf(t, each));
+  const under = (epoch: number): object => ({ metadata: { 'etl-operator-epoch': String(epoch) } });
+  const change = { manifest: manifest('a.jsonl', 'fenced') };
+  let epoch = 1;
+  for (const [at, admin] of admins.entries()) {
+    await admin.applyObject(change, under(epoch + 1));
+    for (const other of [...admins.slice(at), ...admins.slice(0, at)])
+      await assert.rejects(other.applyObject(change, under(epoch)), { code: 'ETL_FENCED' });
+    epoch += 1;
+  }
+  await Promise.all(admins.map((admin) => admin.applyObject(change, under(epoch))));
+});
+
 test('what only the leader does says who leads and where', async (t) => {
   const { led, follower } = await rolesOf(shared());
   await until(() => hint(follower)['httpAddress'] !== undefined);
