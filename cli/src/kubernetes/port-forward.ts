@@ -37,7 +37,7 @@ const errorStream = 1;
 const portBytes = 2;
 
 /** Errors that a pod's end tells are a line of text. */
-const maxComplaint = 2048;
+const maxComplaint = 512;
 
 /** A connection to a port of a pod. */
 class ForwardedSocket extends Duplex {
@@ -163,7 +163,9 @@ async function connect(target: Target, way: Way): Promise<ForwardedSocket> {
 
 /** The pod does not take the connection, such as because nobody listens. */
 function toComplaint({ namespace, pod, port }: Target, bytes: Buffer): EtlError {
-  const said = bytes.toString('utf8', 0, maxComplaint).trim();
+  const all = bytes.toString('utf8', 0, maxComplaint).trim();
+  // Container runtimes tell of namespaces and addresses that nobody can reach; what happened stands among them.
+  const said = /connection refused|i\/o timeout|no route to host/.exec(all)?.[0] ?? all;
   return new EtlError(
     'ETL_UNAVAILABLE',
     `pod ${namespace}/${pod} does not take connections on port ${port} (${said}); etlctl doctor tells more`,

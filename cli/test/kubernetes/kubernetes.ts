@@ -179,7 +179,12 @@ export class FakeKubernetes {
   #pipe(request: IncomingMessage, socket: Duplex, port: number | undefined): void {
     if (port === undefined) {
       const nobody = acceptPort(request, socket, { onData: () => {}, onClose: () => {} });
-      nobody.send(Buffer.from('an error occurred forwarding 8080: connection refused'), 1);
+      nobody.send(
+        Buffer.from(
+          'error forwarding port 8080 to pod 6a5d, uid : failed to connect to localhost:8080 inside namespace "6a5d", IPv4: dial tcp4 127.0.0.1:8080: connect: connection refused',
+        ),
+        1,
+      );
       return;
     }
     const router = connect(port, '127.0.0.1');

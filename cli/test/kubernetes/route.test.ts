@@ -235,7 +235,7 @@ test('a pod where nobody listens is told by its name', async (t) => {
   assert.equal(code, 1);
   assert.match(
     err,
-    /pod shop\/main-2 does not take connections on port 8080 \(.*connection refused\); etlctl doctor tells more\n$/,
+    /pod shop\/main-2 does not take connections on port 8080 \(connection refused\); etlctl doctor tells more\n$/,
   );
 });
 
