@@ -37,7 +37,7 @@ const errorStream = 1;
 const portBytes = 2;
 
 /** Errors that a pod's end tells are a line of text. */
-const maxComplaint = 512;
+const maxComplaint = 2048;
 
 /** A connection to a port of a pod. */
 class ForwardedSocket extends Duplex {
