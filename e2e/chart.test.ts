@@ -28,7 +28,7 @@ scenario('chart', 'an upgrade, a way back and an end without a touch on what run
     await install();
     await install();
   });
-  await run.step('other values', () => install({ replicaCount: '1' }));
+  await run.step('other values', () => install({ replicaCount: 1 }));
   await run.step('rolled back', async () => {
     await helm(['rollback', operatorName, ...where, '--wait', '--timeout', '3m']);
     await operatorIsUp();

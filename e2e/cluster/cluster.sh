@@ -5,6 +5,7 @@
 #
 #   cluster.sh deps                     install the Debian packages that it needs
 #   cluster.sh build                    build the binaries from their Go modules, once (7 to 10 minutes on two cores)
+#   cluster.sh helm4                    build Helm 4 too, once; prints its path
 #   cluster.sh base-image               make the stand-in for the image that Dockerfiles start from; no registry is asked
 #   cluster.sh image TAG DIR [FILE]     build an image and keep it as an archive
 #   cluster.sh up [NODES]               start the cluster, or what is missing of it; prints the kubeconfig's path
@@ -47,6 +48,7 @@ case $command in
   deps | build | image | up | load | freeze | thaw | stop | status | down) "$command" "$@" ;;
   cut | heal | lose | join) "node_$command" "$@" ;;
   base-image) base_image ;;
+  helm4) helm4 ;;
   start) [ "${1:-}" = apiserver ] || die 'only the API server is started alone; a node is: join N'; start_apiserver ;;
   recycle) recycle_volumes ;;
   *) usage ;;

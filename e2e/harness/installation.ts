@@ -19,7 +19,16 @@ export function helm(args: readonly string[], timeoutMs = 300_000): Promise<stri
 }
 
 /** Installs or upgrades and waits for both replicas. */
-export async function install(values: { readonly [name: string]: string } = {}): Promise<void> {
+export async function install(values: Values = {}): Promise<void> {
+  const where = ['-n', operatorNamespace, '--create-namespace', '--wait', '--timeout', '3m'];
+  await helm(['upgrade', '--install', operatorName, ...chartWith(values), ...where]);
+}
+
+/** Values by their path. */
+export type Values = { readonly [path: string]: string | number | boolean };
+
+/** The chart and the values that say which images are under test, as helm takes them. */
+export function chartWith(values: Values = {}): readonly string[] {
   const given = {
     'image.repository': `${repository}/operator`,
     'image.tag': tags().operator,
@@ -27,22 +36,11 @@ export async function install(values: { readonly [name: string]: string } = {}):
     'router.image.tag': tags().router,
     ...values,
   };
-  const set = Object.entries(given).flatMap(([name, value]) => [
-    '--set-string',
-    `${name}=${value}`,
+  const set = Object.entries(given).flatMap(([path, value]) => [
+    '--set-json',
+    `${path}=${JSON.stringify(value)}`,
   ]);
-  const where = ['-n', operatorNamespace, '--create-namespace'];
-  await helm([
-    'upgrade',
-    '--install',
-    operatorName,
-    chart,
-    ...where,
-    ...set,
-    '--wait',
-    '--timeout',
-    '3m',
-  ]);
+  return [chart, ...set];
 }
 
 interface Deployment extends KubeObject {

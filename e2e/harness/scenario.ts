@@ -62,6 +62,7 @@ export function scenario(
         },
       });
     } catch (error) {
+      tell(`${id}: failed: ${(error as Error).message}`);
       await keepEvidence(id, namespace).catch(() => {});
       if (process.env['E2E_KEEP'] === undefined)
         await kubectl(['delete', 'namespace', namespace, '--wait=false']).catch(() => {});

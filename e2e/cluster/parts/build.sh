@@ -39,3 +39,14 @@ install_tool() {
   say "building $1 $3"
   (cd / && GOBIN=$BIN go install "$2@$3")
 }
+
+# The next Helm, beside the one that is used: prints where it is.
+helm4() {
+  mkdir -p "$BIN/next"
+  [ -x "$BIN/next/helm-$HELM4_VERSION" ] || {
+    say "building helm $HELM4_VERSION"
+    (cd / && GOBIN=$BIN/next go install "helm.sh/helm/v4/cmd/helm@$HELM4_VERSION") >&2
+    mv "$BIN/next/helm" "$BIN/next/helm-$HELM4_VERSION"
+  }
+  echo "$BIN/next/helm-$HELM4_VERSION"
+}
