@@ -145,11 +145,10 @@ function giveUpPod({ view }: Facts, pod: PodView): Step {
   );
 }
 
-/** It believes that it belongs to the cluster, and the cluster does not. */
+/** It knows who belongs to the cluster, as only members do, and is none any more. Ids that were removed never come back. */
 function hasRemovedDisk(facts: Facts, { ordinal }: PodView): boolean {
   const word = wordOf(facts, ordinal);
-  if (word === undefined || memberOf(facts, ordinal) !== undefined) return false;
-  return word.members.some(({ raftId }) => raftId === word.raftId);
+  return word !== undefined && word.members.length > 0 && memberOf(facts, ordinal) === undefined;
 }
 
 /** Takes the pod of the highest ordinal away, once a majority knows that it is no member's. */

@@ -126,6 +126,17 @@ test('from five to three the highest leave, as members first, then as pods, then
   ]);
 });
 
+test('who is wanted again after it was removed comes back with an empty disk, under a new id', () => {
+  const story = new Story(5).untilReady();
+  const removed = story.world.pods.get(5)?.claim.disk.raftId;
+  story.world.setSpec({ replicas: 3 });
+  while (!story.takeActs().includes('removeMember main-5')) story.pass(1);
+  story.pass(1);
+  story.world.setSpec({ replicas: 5 });
+  story.untilReady();
+  assert.notEqual(story.world.pods.get(5)?.claim.disk.raftId, removed);
+});
+
 test('a volume that is to be kept is kept, and stands in the way of the next member of its name', () => {
   const retention = { whenDeleted: 'retain', whenScaled: 'retain' };
   const story = new Story(3, { storage: { size: '10Gi', retention } }).untilReady();

@@ -32,7 +32,7 @@ export function wordsOf(world: World, pod: Pod, ageMs: number): MemberWord[] {
       commitIndex: isPart ? group.commit : disk.match,
       appliedIndex: disk.match,
       version: '1',
-      members: role === 'waiting' ? [] : members.map((member) => seenBy(world, pod, member, leads)),
+      members: members.map((member) => seenBy(world, pod, member, leads)),
     },
   ];
 }

@@ -358,6 +358,11 @@ export class World {
       if (disk !== undefined && (disk.raftId === group.leader || this.chance(0.8)))
         disk.known = group.members;
     }
+    // Who is removed hears of it as a rule: the leader tells of it before it hangs up.
+    for (const { claim } of this.pods.values()) {
+      const { disk } = claim;
+      if (group.removed.has(disk.raftId) && this.chance(0.8)) disk.known = group.members;
+    }
   }
 
   #report(pod: Pod): void {
