@@ -175,6 +175,14 @@ test('with watchNamespaces the operator reads and changes nothing elsewhere but 
   }
 });
 
+test('operators of another name have another lease, so that each installation has one that leads', async () => {
+  const objects = objectsOf(await render({ fullnameOverride: 'second', watchNamespaces: ['lab'] }));
+  const lease = rightsOf(rulesOf(objects, 'Role', 'second-lease'));
+  assert.ok(lease.includes('coordination.k8s.io/leases[second] get update'), lease.join('; '));
+  const deployment = JSON.stringify(objects.find(({ kind }) => kind === 'Deployment'));
+  assert.ok(deployment.includes('{"name":"ETL_LEASE_NAME","value":"second"}'));
+});
+
 test('nobody gets a wildcard, and nobody but the operator touches Secrets', async () => {
   for (const values of Object.values(valueSets)) {
     for (const { kind, metadata, rules } of objectsOf(await render(values))) {

@@ -30,9 +30,6 @@ import { EtlOperator } from './runtime/shell.ts';
 import { resyncPriority, userPriority } from './runtime/work-queue.ts';
 import type { Settings } from './settings.ts';
 
-/** The Lease that one of the processes holds. */
-export const leaseName = 'etl-operator';
-
 /** Who the operator is in events. */
 const controllerName = 'etl.router/operator';
 
@@ -127,7 +124,7 @@ function createParts(options: OperatorOptions, registry: Registry) {
     epoch: () => election.epoch,
     onCall: (method, code) => clusterMetrics.call(method, code),
   });
-  const lease = { kind: leaseKind, namespace: settings.leaseNamespace, name: leaseName };
+  const lease = { kind: leaseKind, namespace: settings.leaseNamespace, name: settings.leaseName };
   const { failpoint } = settings;
   const clusters = new ClusterController({
     ...{ client, caches, routers, events, clock, random, metrics: clusterMetrics },
@@ -154,8 +151,9 @@ function electionOf(
 ): LeaderElection {
   const suffix = random.below(0x1_0000_0000).toString(16).padStart(8, '0');
   return new LeaderElection({
-    ...{ client, clock, random, logger, metrics, name: leaseName },
+    ...{ client, clock, random, logger, metrics },
     namespace: settings.leaseNamespace,
+    name: settings.leaseName,
     identity: `${settings.podName}_${suffix}`,
   });
 }

@@ -8,6 +8,8 @@ export interface Settings {
   /** Names this process in its lease and its events. */
   readonly podName: string;
   readonly leaseNamespace: string;
+  /** The Lease that one of the processes holds. Operators of other installations have one of their own. */
+  readonly leaseName: string;
   /** Image that clusters get whose spec names none. */
   readonly routerImage: Installed;
   /** Empty: all. */
@@ -40,6 +42,7 @@ export function readSettings(
       'ETL_LEASE_NAMESPACE',
       given('ETL_LEASE_NAMESPACE') ?? podNamespace,
     ),
+    leaseName: labelOf('ETL_LEASE_NAME', given('ETL_LEASE_NAME') ?? 'etl-operator', 'a Lease'),
     routerImage: imageOf(given('ETL_ROUTER_IMAGE')),
     watchNamespaces: namespacesOf(given('ETL_WATCH_NAMESPACES')),
     logLevel: levelOf(given('ETL_LOG_LEVEL') ?? 'info'),
@@ -74,8 +77,12 @@ function namespacesOf(value: string | undefined): readonly string[] {
 }
 
 function namespaceOf(name: string, value: string): string {
+  return labelOf(name, value, 'a namespace');
+}
+
+function labelOf(name: string, value: string, what: string): string {
   if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value)) return value;
-  throw invalid(name, `"${value}" is no name of a namespace`);
+  throw invalid(name, `"${value}" is no name of ${what}`);
 }
 
 function levelOf(value: string): LogLevel {

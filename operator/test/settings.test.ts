@@ -10,6 +10,7 @@ test('what is left out has its default, and a pod says where its lease is', () =
   assert.deepEqual(readSettings(image, fallbacks), {
     podName: 'laptop',
     leaseNamespace: 'default',
+    leaseName: 'etl-operator',
     routerImage: { repository: 'registry.example:5000/etl-router/router', version: '1.2.3' },
     watchNamespaces: [],
     logLevel: 'info',
@@ -43,6 +44,7 @@ test('each variable is refused by its name', () => {
     { ETL_WATCH_NAMESPACES: 'Shop' },
     { ETL_WATCH_NAMESPACES: many },
     { ETL_LEASE_NAMESPACE: 'a/b' },
+    { ETL_LEASE_NAME: 'a/b' },
     { ETL_LOG_LEVEL: 'loud' },
     { ETL_METRICS_ADDR: '127.0.0.1:70000' },
     { ETL_FAILPOINT: 'sometimes' },

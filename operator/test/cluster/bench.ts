@@ -73,6 +73,7 @@ export class Bench {
       settings: {
         podName: `operator-${this.#operators.length}`,
         leaseNamespace: 'etl-system',
+        leaseName: 'etl-operator',
         routerImage: { repository: 'etl/router', version: 'v1' },
         watchNamespaces: [],
         logLevel: 'info',
