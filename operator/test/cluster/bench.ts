@@ -144,7 +144,7 @@ export class Bench {
   /** Time goes on until it is so. */
   async until(condition: () => boolean, what: string): Promise<void> {
     for (let turn = 0; !condition(); turn++) {
-      assert.ok(turn < turnsMax, `in vain: ${what}\n${this.#tell()}`);
+      if (turn === turnsMax) assert.fail(`in vain: ${what}\n${this.#tell()}`);
       await this.#turn();
     }
   }
@@ -178,21 +178,12 @@ export class Bench {
 
   #tell(): string {
     const { group, pods } = this.standIn.world;
-    return JSON.stringify(
-      {
-        status: {
-          ...this.status,
-          conditions: this.status.conditions?.map(
-            ({ type, status, reason, message }) => `${type} ${status} ${reason} ${message}`,
-          ),
-        },
-        members: group?.members,
-        pods: [...pods.keys()],
-        writes: this.writes.slice(-10),
-      },
-      null,
-      1,
+    const conditions = this.status.conditions?.map(
+      ({ type, status, reason, message }) => `${type} ${status} ${reason} ${message}`,
     );
+    const status = { ...this.status, conditions };
+    const told = { status, members: group?.members, pods: [...pods.keys()] };
+    return JSON.stringify({ ...told, writes: this.writes.slice(-10) }, null, 1);
   }
 
   async #close(): Promise<void> {
