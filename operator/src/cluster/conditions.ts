@@ -259,8 +259,16 @@ function certificates({ facts }: Outcome): ConditionClaim {
   return claim('CertificatesReady', 'False', 'Pending', message ?? 'Certificates are being made.');
 }
 
-function paused({ halt }: Outcome): ConditionClaim {
-  if (halt?.reason === 'Paused')
-    return claim('ReconciliationPaused', 'True', 'Paused', halt.message);
+function paused({ facts, halt }: Outcome): ConditionClaim {
+  if (halt?.reason === 'Paused') {
+    const { notAfterMs } = facts.view.certificates;
+    const end = notAfterMs === undefined ? 'in time' : `on ${dayOf(notAfterMs)}`;
+    const message = `${halt.message} Certificates are not renewed meanwhile, and end ${end}.`;
+    return claim('ReconciliationPaused', 'True', 'Paused', message);
+  }
   return claim('ReconciliationPaused', 'False', 'Active', 'The spec is followed.');
+}
+
+function dayOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
 }

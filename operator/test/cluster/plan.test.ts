@@ -223,6 +223,20 @@ test('who is paused, deleted or asked for nonsense is not touched', () => {
   );
 });
 
+test('a pause says until when its members still believe each other', () => {
+  const view: ClusterView = {
+    nowMs: 1_000_000,
+    cluster: clusterOf({ spec: { reconciliation: 'paused' } }, false),
+    installed: { repository: 'etl/router', version: '1' },
+    objects: new Map(),
+    ...{ pods: [], claims: [], words: [] },
+    certificates: { state: 'valid', notAfterMs: Date.UTC(2026, 3, 1) },
+  };
+  const paused = plan(view).conditions.find(({ type }) => type === 'ReconciliationPaused');
+  assert.equal(paused?.status, 'True');
+  assert.match(paused?.message ?? '', /not renewed meanwhile, and end on 2026-04-01/);
+});
+
 test('without the word of who leads, only a pod that is not ready is ever deleted, and nothing else done', () => {
   fc.assert(
     fc.property(anyView, (whole) => {
