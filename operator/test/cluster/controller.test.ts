@@ -250,7 +250,8 @@ test('certificates and their authority are renewed in time, members go on answer
   assert.equal(second.authority, first.authority);
   assert.notEqual(second.members, first.members);
   assert.notEqual(second.operator, first.operator);
-  assert.equal(bench.condition('Ready'), 'True Ready');
+  // The clock of the bench runs ahead of sockets on a busy machine: a word may be late, and comes.
+  await bench.until(() => bench.isReady, 'ready with new certificates');
   await bench.until(() => read().authority !== first.authority, 'the next authority');
   await bench.until(() => read().operator !== second.operator, 'signed by it');
   assert.equal(read().bundle, 2);
