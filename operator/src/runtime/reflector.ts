@@ -25,6 +25,8 @@ import type { WatchEvent } from './watch-stream.ts';
 const shortWatchMs = 1000;
 /** How long the server may take to notice its own timeout before the stream is ended from here. */
 const inactivityGraceMs = 30_000;
+/** A list younger than this is not expired for its age. */
+const freshListMs = 10_000;
 /** How long a change that a check found may still be under way in the stream. */
 const suspicionMs = 30_000;
 
@@ -61,6 +63,7 @@ export class Reflector<T extends KubeObject> {
   #version: string | undefined;
   #reason: RelistReason = 'start';
   #synced = false;
+  #listedAtMs = Number.NEGATIVE_INFINITY;
   #lastEventAtMs: number | undefined;
   #failure: Error | undefined;
   #endWatch: (() => void) | undefined;
@@ -106,10 +109,19 @@ export class Reflector<T extends KubeObject> {
           this.#reason = 'expired';
         }
         const askedMs = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
-        const waitMs = Math.max(askedMs, this.#backoff.nextMs());
+        const waitMs = Math.max(askedMs, this.#pauseAfter(error));
         await sleep(this.#options.clock, waitMs, signal).catch(() => undefined);
       }
     }
+  }
+
+  /**
+   * Whoever hears after a long absence that his version is too old has waited already, and lists anew at once; but not
+   * again and again.
+   */
+  #pauseAfter(error: unknown): number {
+    const sinceListMs = this.#options.clock.monotonicMs() - this.#listedAtMs;
+    return isExpired(error) && sinceListMs > freshListMs ? 0 : this.#backoff.nextMs();
   }
 
   /** Lists all pages and hands them over; the version that a watch goes on from. */
@@ -124,6 +136,7 @@ export class Reflector<T extends KubeObject> {
       resourceVersion: reason === 'start' ? '0' : undefined,
     });
     target.replace(items);
+    this.#listedAtMs = this.#options.clock.monotonicMs();
     this.#synced = true;
     this.#heard();
     return resourceVersion;

@@ -2,82 +2,11 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { createRelayLogger } from '@etl-router/core';
 import fc from 'fast-check';
-import { Informer, type InformerOptions, type ObjectChange } from '../../src/runtime/informer.ts';
+import type { ObjectChange } from '../../src/runtime/informer.ts';
 import { keyOf, type UntypedObject } from '../../src/runtime/kube-object.ts';
 import type { Fault } from '../faulty-api-server/faults.ts';
-import type { FaultyApiServer } from '../faulty-api-server/faulty-api-server.ts';
-import { type Bench, configMaps, driveUntil, objectOf, startBench, turns } from './harness.ts';
-
-const collection = '/api/v1/configmaps';
-const at = (name: string) => ({ collection, namespace: 'shop', name });
-
-/** Writes past the client: what others do. */
-function put(server: FaultyApiServer, name: string, value = 0): void {
-  const object = objectOf(configMaps, name, { data: { value } }) as never;
-  if (server.store.find(at(name)) === undefined) server.store.create(at(name), object);
-  else server.store.replace(at(name), object);
-}
-
-interface Watched extends Bench {
-  readonly informer: Informer<UntypedObject>;
-  readonly changes: ObjectChange<UntypedObject>[];
-  /** `added a`, `deleted b` … since the last call. */
-  readonly told: () => string[];
-  /** Until the copy is what the server has. */
-  readonly inStep: (stepMs?: number) => Promise<void>;
-}
-
-async function startWatched(
-  t: TestContext,
-  options: Partial<InformerOptions<UntypedObject>> = {},
-): Promise<Watched> {
-  const bench = await startBench(t);
-  const { client, clock, random, metrics, server } = bench;
-  const informer = new Informer<UntypedObject>({
-    client,
-    kind: configMaps,
-    clock,
-    random,
-    metrics,
-    ...options,
-  });
-  t.after(() => informer.close());
-  const changes: ObjectChange<UntypedObject>[] = [];
-  informer.listen((change) => changes.push(change));
-  let from = 0;
-  return {
-    ...bench,
-    informer,
-    changes,
-    told: () =>
-      changes
-        .slice(from, (from = changes.length))
-        .map(({ type, object }) => `${type} ${object.metadata.name}`),
-    inStep: (stepMs = 100) =>
-      driveUntil(clock, () => sameAsServer(informer, server), 'the copy in step', stepMs),
-  };
-}
-
-function sameAsServer(informer: Informer<UntypedObject>, server: FaultyApiServer): boolean {
-  if (!informer.synced) return false;
-  const versions = (
-    objects: readonly {
-      metadata: { name: string; namespace?: unknown; resourceVersion?: string; uid?: string };
-    }[],
-  ): string =>
-    objects
-      .map(({ metadata: { name, resourceVersion, uid } }) => `${name} ${uid} ${resourceVersion}`)
-      .toSorted()
-      .join();
-  return versions(informer.list()) === versions(server.store.list(collection) as never);
-}
-
-async function started(watched: Watched): Promise<void> {
-  watched.informer.start();
-  await watched.inStep();
-  await driveUntil(watched.clock, () => watched.server.watchers.count === 1, 'the watch');
-  watched.told();
-}
+import { configMaps, objectOf, turns } from './harness.ts';
+import { at, put, started, startWatched, type Watched } from './watched.ts';
 
 test('the copy follows what is created, changed and deleted', async (t) => {
   const watched = await startWatched(t, {
@@ -196,6 +125,22 @@ test('410 in the stream: listed anew', async (t) => {
   await watched.until(() => lists() === 2 && server.watchers.count === 1, 'the second list', 100);
   put(server, 'b');
   await watched.inStep();
+});
+
+test('410 after a long absence: listed anew within the pause that was under way, and not after another one', async (t) => {
+  const watched = await startWatched(t);
+  const { server, clock, until } = watched;
+  await started(watched);
+  const back = server.faults.add({ verb: ['watch', 'list'] }, { do: 'reset' });
+  server.watchers.reset();
+  const endMs = clock.monotonicMs() + 300_000;
+  await until(() => clock.monotonicMs() > endMs, 'the absence', 500);
+  put(server, 'later');
+  server.store.compact();
+  back();
+  const backAtMs = clock.monotonicMs();
+  await watched.inStep();
+  assert.ok(clock.monotonicMs() - backAtMs < 40_000, `${clock.monotonicMs() - backAtMs} ms`);
 });
 
 test('410 in the middle of a paged list: begun again', async (t) => {
