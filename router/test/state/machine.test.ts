@@ -153,7 +153,10 @@ function applyOrStop(machine: StateMachine, entry: Uint8Array): string | undefin
 }
 
 test('a member that is older than the log stops instead of guessing', () => {
-  const entry = toBinary(ProposalSchema, create(ProposalSchema, { version: commandVersion + 1, uid: 'u' }));
+  const entry = toBinary(
+    ProposalSchema,
+    create(ProposalSchema, { version: commandVersion + 1, uid: 'u' }),
+  );
   assert.throws(() => new StateMachine().apply(entry), { code: 'ETL_UNSUPPORTED' });
 });
 
