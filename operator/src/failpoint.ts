@@ -59,7 +59,7 @@ export function createFailpoint(
   },
 ): PassFailpoint {
   const wanted = parseFailpoint(value);
-  const { client, lease, die = () => process.kill(process.pid, 'SIGKILL') } = options;
+  const { client, lease, die = killSelf } = options;
   return async (point, detail) => {
     if (point !== wanted.point) return;
     if (wanted.detail !== undefined && wanted.detail !== detail) return;
@@ -68,6 +68,12 @@ export function createFailpoint(
     // Whoever is being killed does nothing more.
     await new Promise<never>(() => undefined);
   };
+}
+
+/** The first process of a container can not be killed from within it: it ends with the code of those that are. */
+function killSelf(): void {
+  process.kill(process.pid, 'SIGKILL');
+  process.exit(137);
 }
 
 /** False when this very name has killed before. */
