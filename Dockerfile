@@ -33,12 +33,9 @@ ENV PATH=/usr/local/bin NODE_ENV=production
 WORKDIR /app
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/node", "/app/main.mjs"]
-ARG VERSION=dev
-ARG REVISION=unknown
+# Version and revision are labels that the command line gives: buildah takes a label with an argument from its cache.
 LABEL org.opencontainers.image.vendor="ETL Router" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.licenses="Apache-2.0"
 
 FROM runtime AS router
 COPY --from=bundles /router /app

@@ -6,7 +6,14 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import process from 'node:process';
-import { type Builder, builders, type Command, commandsOf, probeOf } from './images/builder.ts';
+import {
+  type Builder,
+  builders,
+  type Command,
+  commandsOf,
+  defaultBase,
+  probesOf,
+} from './images/builder.ts';
 
 const images = ['router', 'operator'];
 /** Makes the base image where there may be no registry, and keeps it where buildah finds it. */
@@ -45,34 +52,48 @@ function makeImages(named: readonly string[]): void {
   for (const name of wanted) {
     const archive = `dist/images/${name}.tar`;
     const reference = `docker.io/etl-router/${name}:${tag}`;
+    const { build, save } = commandsOf(builder, { ...common, name, archive, reference });
+    run(build);
     rmSync(archive, { force: true });
-    for (const command of commandsOf(builder, { ...common, name, archive, reference }))
-      run(command);
+    run(save);
     const sizeMib = Math.round(statSync(archive).size / 2 ** 20);
     process.stdout.write(`${archive} ${reference} (${sizeMib} MiB)\n`);
   }
 }
 
 function chooseBuilder(named: string | undefined): Builder {
-  if (named === undefined) {
-    const found = builders.find(works);
-    if (found !== undefined) return found;
-    throw new Refusal(
-      'nothing here builds images: start Docker, or install podman or buildah (e2e/cluster/cluster.sh deps does on Debian)',
-    );
+  const base = process.env['BASE'] ?? defaultBase;
+  if (named !== undefined) {
+    const builder = builders.find((each) => each === named);
+    if (builder === undefined) {
+      throw new Refusal(`IMAGE_BUILDER is ${named}; it can be ${builders.join(', ')}`);
+    }
+    const fault = faultOf(builder, base);
+    if (fault === undefined) return builder;
+    throw new Refusal(`${builder} ${fault}`);
   }
-  const builder = builders.find((each) => each === named);
-  if (builder === undefined) {
-    throw new Refusal(`IMAGE_BUILDER is ${named}; it can be ${builders.join(', ')}`);
+  const faults: string[] = [];
+  for (const builder of builders) {
+    const fault = faultOf(builder, base);
+    if (fault === undefined) return builder;
+    faults.push(`${builder} ${fault}`);
   }
-  if (works(builder)) return builder;
-  throw new Refusal(`${probeOf(builder).join(' ')} fails: ${builder} is not here or can not work`);
+  throw new Refusal(
+    `nothing here builds images (${faults.join('; ')}): start Docker, or install podman or buildah, which e2e/cluster/cluster.sh deps does on Debian`,
+  );
 }
 
-function works(builder: Builder): boolean {
-  const [program, ...rest] = probeOf(builder);
+/** Why a builder is of no use here; undefined: it is. */
+function faultOf(builder: Builder, base: string): string | undefined {
+  const { isHere, hasBase } = probesOf(builder, base);
+  if (!succeeds(isHere)) return 'is not here or can not work';
+  if (hasBase.length === 0 || hasBase.some(succeeds)) return undefined;
+  return `has no ${base} and gets none: name one it can reach by BASE`;
+}
+
+function succeeds([program, ...rest]: Command): boolean {
   try {
-    execFileSync(program, rest, { stdio: 'ignore', timeout: 30_000 });
+    execFileSync(program, rest, { stdio: 'ignore', timeout: 300_000 });
     return true;
   } catch {
     return false;

@@ -26,46 +26,77 @@ const epoch = '0';
 /** A program and its arguments. */
 export type Command = readonly [string, ...string[]];
 
-/** Fails where the builder is missing or can not work, as a Docker client without its daemon. */
-export function probeOf(builder: Builder): Command {
-  return builder === 'buildah' ? ['buildah', '--version'] : [builder, 'info'];
+/** What a builder starts from where nobody says something else. */
+export const defaultBase = 'docker.io/library/node:24-bookworm-slim';
+
+/**
+ * Whether a builder is of use: it is here and can work, as a Docker client without its daemon can not, and one of `hasBase`
+ * finds the base image. buildah is given one where there is no registry.
+ */
+export function probesOf(
+  builder: Builder,
+  base: string,
+): { readonly isHere: Command; readonly hasBase: readonly Command[] } {
+  if (builder === 'buildah') return { isHere: ['buildah', '--version'], hasBase: [] };
+  return {
+    isHere: [builder, 'info'],
+    hasBase: [
+      [builder, 'image', 'inspect', base],
+      [builder, 'pull', '--quiet', base],
+    ],
+  };
 }
 
 /** Builds the image, then writes it to its archive, which must not be there yet. */
-export function commandsOf(builder: Builder, request: ImageRequest): readonly Command[] {
+export function commandsOf(
+  builder: Builder,
+  request: ImageRequest,
+): { readonly build: Command; readonly save: Command } {
   const { reference, archive } = request;
   const build = ['--target', request.name, '--tag', reference, ...buildArguments(request), '.'];
   switch (builder) {
     case 'docker': {
       const dated = ['--build-arg', `SOURCE_DATE_EPOCH=${epoch}`];
-      return [
-        ['docker', 'build', ...dated, ...build],
-        ['docker', 'save', '--output', archive, reference],
-      ];
+      return {
+        build: ['docker', 'build', ...dated, ...build],
+        save: ['docker', 'save', '--output', archive, reference],
+      };
     }
     case 'podman':
-      return [
-        ['podman', 'build', '--layers', '--timestamp', epoch, ...build],
-        ['podman', 'save', '--quiet', '--format', 'oci-archive', '--output', archive, reference],
-      ];
+      return {
+        build: ['podman', 'build', '--layers', '--timestamp', epoch, ...build],
+        save: [
+          'podman',
+          'save',
+          '--quiet',
+          '--format',
+          'oci-archive',
+          '--output',
+          archive,
+          reference,
+        ],
+      };
     case 'buildah': {
       const buildah = ['buildah', ...storeArguments(request.store)] as [string, ...string[]];
       const isolation = ['--isolation', 'chroot', '--layers', '--timestamp', epoch];
-      return [
-        [...buildah, 'build', ...isolation, ...build],
-        [...buildah, 'push', '--quiet', reference, `oci-archive:${archive}:${reference}`],
-      ];
+      return {
+        build: [...buildah, 'build', ...isolation, ...build],
+        save: [...buildah, 'push', '--quiet', reference, `oci-archive:${archive}:${reference}`],
+      };
     }
   }
 }
 
 function buildArguments({ base, version, revision }: ImageRequest): string[] {
-  const values = { ...(base === undefined ? {} : { BASE: base }), VERSION: version };
-  const given = Object.entries({ ...values, REVISION: revision });
+  const label = (name: string, value: string): string[] => [
+    '--label',
+    `org.opencontainers.image.${name}=${value}`,
+  ];
   return [
-    '--build-context',
-    'bundles=dist',
-    ...given.flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]),
+    ...['--build-context', 'bundles=dist'],
+    ...(base === undefined ? [] : ['--build-arg', `BASE=${base}`]),
+    ...label('version', version),
+    ...label('revision', revision),
   ];
 }
 

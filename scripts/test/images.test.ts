@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { test } from 'node:test';
-import { commandsOf, type ImageRequest, probeOf } from '../images/builder.ts';
+import { commandsOf, defaultBase, type ImageRequest, probesOf } from '../images/builder.ts';
 
 const request: ImageRequest = {
   name: 'router',
@@ -31,38 +32,48 @@ function images(
 
 test('each builder builds the target and writes the archive under the full name', () => {
   for (const builder of ['docker', 'podman', 'buildah'] as const) {
-    const [build, save] = commandsOf(builder, request);
-    const line = build?.join(' ') ?? '';
+    const { build, save } = commandsOf(builder, request);
+    const line = build.join(' ');
     assert.ok(line.startsWith(`${builder} build `), line);
     assert.match(line, / --target router --tag docker.io\/etl-router\/router:dev /);
     assert.match(line, / --build-context bundles=dist /);
-    assert.match(line, / --build-arg VERSION=0.1.0 --build-arg REVISION=abc \.$/);
+    assert.match(line, / --label \S+\.version=0\.1\.0 --label \S+\.revision=abc \.$/);
     assert.doesNotMatch(line, /BASE=/);
-    assert.ok(save?.some((word) => word.includes('dist/images/router.tar')));
-    assert.ok(save?.some((word) => word.endsWith('docker.io/etl-router/router:dev')));
+    assert.ok(save.some((word) => word.includes('dist/images/router.tar')));
+    assert.ok(save.some((word) => word.endsWith('docker.io/etl-router/router:dev')));
   }
 });
 
 test('the same content gives the same layers', () => {
   const dated = (['docker', 'podman', 'buildah'] as const).map((builder) =>
-    commandsOf(builder, request)[0]?.some((word) => /^(SOURCE_DATE_EPOCH=)?0$/.test(word)),
+    commandsOf(builder, request).build.some((word) => /^(SOURCE_DATE_EPOCH=)?0$/.test(word)),
   );
   assert.deepEqual(dated, [true, true, true]);
 });
 
 test('BASE is handed on', () => {
-  const [build] = commandsOf('podman', { ...request, base: 'example.io/node:24' });
-  assert.ok(build?.includes('BASE=example.io/node:24'));
+  const { build } = commandsOf('podman', { ...request, base: 'example.io/node:24' });
+  assert.ok(build.includes('BASE=example.io/node:24'));
 });
 
 test('buildah keeps its layers where it is told to', () => {
-  for (const command of commandsOf('buildah', { ...request, store: '/cache' })) {
+  const { build, save } = commandsOf('buildah', { ...request, store: '/cache' });
+  for (const command of [build, save]) {
     assert.deepEqual(command.slice(0, 3), ['buildah', '--root', '/cache']);
   }
 });
 
-test('a Docker client without its daemon does not count', () => {
-  assert.deepEqual(probeOf('docker'), ['docker', 'info']);
+test('a builder counts that can work and gets the base image', () => {
+  const { isHere, hasBase } = probesOf('docker', 'example.io/node:24');
+  assert.deepEqual(isHere, ['docker', 'info'], 'a client without its daemon does not count');
+  assert.deepEqual(
+    hasBase.map((command) => command.at(-1)),
+    ['example.io/node:24', 'example.io/node:24'],
+  );
+});
+
+test('the base image is that of the Dockerfile', () => {
+  assert.match(readFileSync('Dockerfile', 'utf8'), new RegExp(`^ARG BASE=${defaultBase}$`, 'm'));
 });
 
 test('where nothing builds images, it says what would', async () => {
@@ -70,7 +81,7 @@ test('where nothing builds images, it says what would', async () => {
   assert.equal(code, 1);
   assert.match(
     said,
-    /^images: nothing here builds images: start Docker, or install podman or buildah/,
+    /^images: nothing here builds images .*: start Docker, or install podman or buildah/,
   );
 });
 
