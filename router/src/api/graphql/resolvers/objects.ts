@@ -49,7 +49,8 @@ export function objectResolvers(context: RouterContext): object {
             `${found.length} objects match; name a kind and a namespace`,
           );
         }
-        return found.map((object) => toObject(context, object));
+        const countUses = usesOf(context);
+        return found.map((object) => toObject(context, object, countUses));
       },
       object: (_: unknown, name: ObjectArguments) => {
         const object = router.objects.get(name);
@@ -139,7 +140,12 @@ function toVersion(text: string | null | undefined): number | undefined {
   );
 }
 
-function toObject(context: RouterContext, object: RouterObject): object {
+/** What costs something is made when it is asked for. */
+function toObject(
+  context: RouterContext,
+  object: RouterObject,
+  countUses: CountUses = usesOf(context),
+): object {
   const { kind, metadata } = object.manifest;
   return {
     kind,
@@ -149,8 +155,8 @@ function toObject(context: RouterContext, object: RouterObject): object {
     resourceVersion: String(object.resourceVersion),
     generation: object.generation,
     createdAt: object.createdAtMs,
-    manifest: toApplied(object),
-    status: statusOf(context, object),
+    manifest: () => toApplied(object),
+    status: () => statusOf(context, object, countUses),
   };
 }
 
@@ -175,22 +181,33 @@ function toApplied(object: RouterObject): object {
   };
 }
 
-function statusOf({ router }: RouterContext, object: RouterObject): object {
+function statusOf({ router }: RouterContext, object: RouterObject, countUses: CountUses): object {
   const { kind, metadata } = object.manifest;
-  if (kind === 'EtlPipeline') {
-    const view = router.pipelines.get(`${metadata.namespace}/${metadata.name}`);
-    return view === undefined ? {} : { phase: view.phase, message: view.message };
-  }
-  const users = router.objects
-    .list({ kind: 'EtlPipeline', namespace: metadata.namespace })
-    .filter(({ manifest }) =>
-      router.objects
-        .normalize(manifest)
-        .pipeline?.stages.some(
-          (stage) =>
-            stage.ref === metadata.name &&
-            `Etl${stage.kind.charAt(0).toUpperCase()}${stage.kind.slice(1)}` === kind,
-        ),
-    );
-  return { pipelines: users.length };
+  if (kind !== 'EtlPipeline') return { pipelines: countUses(object) };
+  const view = router.pipelines.get(`${metadata.namespace}/${metadata.name}`);
+  return view === undefined ? {} : { phase: view.phase, message: view.message };
+}
+
+/** How many pipelines have a stage that refers to an object. */
+type CountUses = (object: RouterObject) => number;
+
+/** Reads the pipelines of a namespace once, for however many of its objects it is asked. */
+function usesOf({ router }: RouterContext): CountUses {
+  const namespaces = new Map<string, ReadonlyMap<string, number>>();
+  const count = (namespace: string): ReadonlyMap<string, number> => {
+    const uses = new Map<string, number>();
+    for (const { manifest } of router.objects.list({ kind: 'EtlPipeline', namespace })) {
+      const stages = router.objects.normalize(manifest).pipeline?.stages ?? [];
+      const used = new Set(
+        stages.map(({ kind, ref }) => `Etl${kind.charAt(0).toUpperCase()}${kind.slice(1)}/${ref}`),
+      );
+      for (const each of used) uses.set(each, (uses.get(each) ?? 0) + 1);
+    }
+    return uses;
+  };
+  return ({ manifest: { kind, metadata } }) => {
+    const uses = namespaces.get(metadata.namespace) ?? count(metadata.namespace);
+    namespaces.set(metadata.namespace, uses);
+    return uses.get(`${kind}/${metadata.name}`) ?? 0;
+  };
 }
