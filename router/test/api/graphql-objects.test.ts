@@ -27,18 +27,20 @@ const manifests = [
 ];
 
 async function listed(t: TestContext, fields: string): Promise<{ found: unknown; walks: number }> {
-  const { running, graphql } = await start(t);
+  const fixture = await start(t);
   for (const manifest of manifests) {
     const text = JSON.stringify({ apiVersion: 'etl.router/v1', ...manifest });
-    const { data } = await graphql(
+    const { data } = await fixture.graphql(
       'mutation ($text: String!) { applyObject(input: { manifest: $text }) { success message } }',
       { text },
     );
     assert.deepEqual(data?.['applyObject'], { success: true, message: null });
   }
-  const { objects } = running.router;
+  const { objects } = fixture.running.router;
   const list = t.mock.method(objects, 'list');
-  const { data } = await graphql(`{ objects(kind: EtlSource, namespace: "shop") { ${fields} } }`);
+  const { data } = await fixture.graphql(
+    `{ objects(kind: EtlSource, namespace: "shop") { ${fields} } }`,
+  );
   return { found: data?.['objects'], walks: list.mock.callCount() };
 }
 
