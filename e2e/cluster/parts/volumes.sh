@@ -4,9 +4,9 @@
 storage() {
   local node number
   for node in $(nodes); do
-    for number in $(seq "${CLUSTER_VOLUMES:-8}"); do install -d -m 0777 "$DIR/nodes/node$node/volumes/v$number"; done
+    for number in $(seq "${CLUSTER_VOLUMES:-16}"); do install -d -m 0777 "$DIR/nodes/node$node/volumes/v$number"; done
   done
-  { storage_class; for node in $(nodes); do for number in $(seq "${CLUSTER_VOLUMES:-8}"); do volume "$node" "$number"; done; done; } |
+  { storage_class; for node in $(nodes); do for number in $(seq "${CLUSTER_VOLUMES:-16}"); do volume "$node" "$number"; done; done; } |
     kubectl apply -f - >/dev/null
   run_bg volumes "$HERE/cluster.sh" recycle
 }
