@@ -15,7 +15,7 @@ const good = await dryRun({ replicas: 3 });
 check(good.status === 201, `an EtlRouterCluster of three members is refused: ${good.body}`);
 const bad = await dryRun({ replicas: 2 });
 check(bad.status === 422, `an EtlRouterCluster of two members is not refused (${bad.status})`);
-console.log('the operator is ready, and the kinds are what they should be');
+process.stdout.write('the operator is ready, and the kinds are what they should be\n');
 
 function dryRun(spec) {
   const metadata = { name: 'helm-test', namespace: POD_NAMESPACE };
@@ -49,6 +49,6 @@ function dryRun(spec) {
 
 function check(holds, complaint) {
   if (holds) return;
-  console.error(complaint);
+  process.stderr.write(`${complaint}\n`);
   process.exit(1);
 }
