@@ -152,7 +152,7 @@ function withoutLeader({ cluster, words, view }: Facts): ConditionClaim {
 }
 
 function quorumLostMessage(voters: number): string {
-  return `Fewer than ${majorityOf(voters)} of ${voters} members are left: nothing is deleted and nothing founded anew. Bring pods and volumes back, or see docs/guides/cluster.md, "When members are lost".`;
+  return `Fewer than ${majorityOf(voters)} of ${voters} members are left: nothing is deleted and nothing founded anew. Bring pods and volumes back, or see docs/guides/operating-a-cluster.md, "When a majority is lost".`;
 }
 
 const operationReasons: {

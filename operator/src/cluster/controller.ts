@@ -19,6 +19,7 @@ import { CertificateKeeper, type Kept } from './certificates.ts';
 import { readFacts } from './facts.ts';
 import { ActFailures, isApplication, namedAct, namedObjects } from './failures.ts';
 import { clusterKind } from './kinds.ts';
+import { claimsThatGo } from './membership.ts';
 import type { ClusterMetrics } from './metrics.ts';
 import { fieldManager } from './names.ts';
 import { bindingName, objectKey } from './objects.ts';
@@ -28,7 +29,7 @@ import { type Plan, plan } from './plan.ts';
 import { StatusWriter } from './status-writer.ts';
 import type { ClusterView, Installed } from './view.ts';
 
-/** Holds a cluster until its binding, which nobody else takes away, is gone. */
+/** Holds a cluster until what nobody else takes away is gone: its binding and, by its spec, its volumes. */
 export const clusterFinalizer = 'etl.router/cluster';
 
 export interface ClusterControllerOptions {
@@ -262,7 +263,7 @@ export class ClusterController {
     return { requeueAfterMs: made.requeueAfterMs };
   }
 
-  /** Owner references take the objects along; the binding has none. */
+  /** Owner references take the objects along; volumes and the binding have none. */
   async #delete(
     key: string,
     cluster: EtlRouterCluster,
@@ -284,6 +285,10 @@ export class ClusterController {
     const status = { ...cluster.status, conditions: merged(cluster, said, clock) };
     const written = await this.#statuses.write(cluster, status, context.signal);
     if (written === 'outdated') return { requeue: true };
+    for (const { name, uid } of claimsThatGo(cluster, parts)) {
+      const nobody = { credentials: undefined, leader: undefined };
+      await this.#actor.perform({ kind: 'deleteClaim', name, uid }, { cluster, ...nobody, signal });
+    }
     await deleteBinding({ client, applier: this.#applier }, bindingName(cluster.metadata), signal);
     await passFailpoint('before-finalizer');
     const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };

@@ -1,6 +1,7 @@
 // Who joins and who leaves, one at a time: a learner first, a voter once it has caught up; who leaves goes from the
 // members before his pod does, and his pod before his volume. No step is taken that costs the members their majority.
 
+import type { EtlRouterCluster } from '@etl-router/crds';
 import {
   claimOf,
   type Facts,
@@ -17,7 +18,7 @@ import {
 } from './facts.ts';
 import { raftAddressOf } from './names.ts';
 import { act, type Intent, type OperationType, type Step, wait } from './step.ts';
-import type { MemberWord, PodView, StatefulSetView } from './view.ts';
+import type { ClaimView, ClusterView, MemberWord, PodView, StatefulSetView } from './view.ts';
 
 /** Ends what is half done and takes out who does not belong there; undefined: the members are as they should be. */
 export function settleStep(facts: Facts): Step | undefined {
@@ -180,8 +181,9 @@ function dropClaim(facts: Facts): Step | undefined {
   const { view, set, spec } = facts;
   if (set === undefined || spec.storage.retention.whenScaled === 'retain') return undefined;
   const claim = view.claims.findLast(
-    ({ ordinal, terminating }) =>
+    ({ ordinal, terminating, createdMs }) =>
       !terminating &&
+      !isKept(facts, createdMs) &&
       ordinal > Math.max(set.replicas, spec.replicas) &&
       podOf(facts, ordinal) === undefined &&
       isKnownToBeNone(facts, ordinal),
@@ -192,6 +194,24 @@ function dropClaim(facts: Facts): Step | undefined {
   return act(intent, { kind: 'deleteClaim', name, uid }, `${name} is not needed any more.`);
 }
 
+/** An earlier cluster of the name kept the volume: it may hold what this one never had, and nobody said to delete it. */
+function isKept({ cluster }: Pick<Facts, 'cluster'>, createdMs: number): boolean {
+  return createdMs < Date.parse(cluster.metadata.creationTimestamp ?? '');
+}
+
+/** The volumes that go with a cluster that is deleted: by its word, and of those that it used. */
+export function claimsThatGo(
+  cluster: EtlRouterCluster,
+  { claims, pods }: Pick<ClusterView, 'claims' | 'pods'>,
+): readonly ClaimView[] {
+  if (cluster.spec.storage.retention.whenDeleted !== 'delete') return [];
+  return claims.filter(
+    ({ ordinal, terminating, createdMs }) =>
+      !terminating &&
+      (!isKept({ cluster }, createdMs) || pods.some((pod) => pod.ordinal === ordinal)),
+  );
+}
+
 /** The volume of a pod that is on its way out is not forgotten, though it can only go after the pod. */
 export function waitForLastPod(facts: Facts): Step | undefined {
   const { view, set, spec, members } = facts;
@@ -200,7 +220,9 @@ export function waitForLastPod(facts: Facts): Step | undefined {
   const last = view.pods.find(
     ({ ordinal, terminating, isStuck }) => ordinal > highest && terminating && !isStuck,
   );
-  if (last === undefined || claimOf(facts, last.ordinal)?.terminating !== false) return undefined;
+  const claim = last && claimOf(facts, last.ordinal);
+  if (last === undefined || claim?.terminating !== false || isKept(facts, claim.createdMs))
+    return undefined;
   if (spec.storage.retention.whenScaled === 'retain') return undefined;
   const intent: Intent = { type: 'scaleIn', phase: 'claim', target: last.name };
   return wait('WaitingForPod', `Waits for pod ${last.name} to end.`, intent);
@@ -223,11 +245,11 @@ function makeRoom(facts: Facts, set: StatefulSetView, ordinal: number): Step {
     const change = { kind: 'setReplicas', from: set.replicas, replicas: ordinal } as const;
     return act({ type, phase: 'pod', target }, change, `Pod ${target} is started.`);
   }
-  const { name, uid, terminating } = claim;
+  const { name, uid, terminating, createdMs } = claim;
   const intent: Intent = { type, phase: 'claim', target };
   if (terminating || !isKnownToBeNone(facts, ordinal))
     return wait('WaitingForPod', `Waits for PersistentVolumeClaim ${name} to go.`, intent);
-  if (facts.spec.storage.retention.whenScaled === 'delete')
+  if (facts.spec.storage.retention.whenScaled === 'delete' && !isKept(facts, createdMs))
     return act(
       intent,
       { kind: 'deleteClaim', name, uid },

@@ -174,7 +174,7 @@ function budget(cluster: EtlRouterCluster, maxUnavailable: number): UntypedObjec
 function statefulSet(input: ObjectsInput, template: unknown): UntypedObject {
   const { cluster, replicas, claimSize } = input;
   const { name } = cluster.metadata;
-  const { storageClassName, retention } = cluster.spec.storage;
+  const { storageClassName } = cluster.spec.storage;
   const claim = {
     accessModes: ['ReadWriteOnce'],
     ...(storageClassName === undefined ? {} : { storageClassName }),
@@ -189,11 +189,8 @@ function statefulSet(input: ObjectsInput, template: unknown): UntypedObject {
       ordinals: { start: firstOrdinal },
       revisionHistoryLimit: 3,
       selector: { matchLabels: selectorOf(name) },
-      // Whoever scales the StatefulSet past the operator loses no volume by it.
-      persistentVolumeClaimRetentionPolicy: {
-        whenDeleted: retention.whenDeleted === 'delete' ? 'Delete' : 'Retain',
-        whenScaled: 'Retain',
-      },
+      // Whoever scales or deletes the StatefulSet past the operator loses no volume by it.
+      persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Retain', whenScaled: 'Retain' },
       template,
       volumeClaimTemplates: [{ metadata: { name: 'data', labels: selectorOf(name) }, spec: claim }],
     },

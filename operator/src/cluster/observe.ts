@@ -45,12 +45,13 @@ export class Observer {
   }
 
   /**
-   * Pods and claims. While something is being done they are read from the server itself: a cache may not know yet of the
-   * pod that was just deleted.
+   * Pods and claims. While something is being done, and once the cluster is deleted, they are read from the server
+   * itself: a cache may not know yet of the pod that was just deleted.
    */
   async parts(cluster: EtlRouterCluster, signal: AbortSignal): Promise<Parts> {
     const { caches, clock } = this.#options;
-    const isBusy = cluster.status?.operation !== undefined;
+    const { deletionTimestamp } = cluster.metadata;
+    const isBusy = cluster.status?.operation !== undefined || deletionTimestamp !== undefined;
     const key = keyOf(cluster);
     const [pods, claims] = isBusy
       ? await Promise.all([

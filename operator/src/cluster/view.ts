@@ -62,6 +62,8 @@ export interface ClaimView {
   readonly terminating: boolean;
   /** As asked for, in the words of its author. */
   readonly size: string;
+  /** Time of day at which it was made; before the cluster was: an earlier one of its name kept it. */
+  readonly createdMs: number;
 }
 
 /** What a member says of itself and of the cluster. */
@@ -221,5 +223,6 @@ export function toClaimView(cluster: string, object: KubeObject): ClaimView | un
     uid: metadata.uid ?? '',
     terminating: metadata.deletionTimestamp !== undefined,
     size: spec?.resources?.requests?.storage ?? '0',
+    createdMs: Date.parse(metadata.creationTimestamp ?? ''),
   };
 }

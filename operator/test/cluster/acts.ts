@@ -157,7 +157,8 @@ function deleteClaim(world: World, { name, uid }: { name: string; uid: string })
   if (claim === undefined) return;
   if (claim.uid !== uid) throw new Refused('the claim is another one by now');
   const { raftId } = claim.disk;
-  if (world.group?.members.some((member) => member.raftId === raftId) === true)
+  const isDeleted = world.cluster.metadata.deletionTimestamp !== undefined;
+  if (!isDeleted && world.group?.members.some((member) => member.raftId === raftId) === true)
     throw new Violation('the volume of a member was deleted');
   claim.terminating = true;
 }

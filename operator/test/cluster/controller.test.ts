@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EtlError } from '@etl-router/core';
+import type { JsonObject } from '../faulty-api-server/json.ts';
 import { Bench } from './bench.ts';
 
 test('three members are founded, and their cluster says so', async (t) => {
@@ -207,6 +208,27 @@ test('a cluster that is deleted takes its binding along and leaves its volumes',
   assert.equal(bench.server.store.list(bindings).length, 0);
   assert.equal(bench.server.store.list('/apis/apps/v1/statefulsets').length, 0);
   assert.equal(bench.server.store.list('/api/v1/persistentvolumeclaims').length, 3);
+});
+
+test('volumes go with a cluster that says so, and not with its StatefulSet', async (t) => {
+  const bench = await Bench.start(t);
+  const retention = { whenDeleted: 'delete', whenScaled: 'delete' } as const;
+  bench.declare({ replicas: 3, storage: { size: '10Gi', retention } });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  const [set] = bench.server.store.list('/apis/apps/v1/statefulsets');
+  assert.deepEqual(
+    (set?.['spec'] as JsonObject | undefined)?.['persistentVolumeClaimRetentionPolicy'],
+    { whenDeleted: 'Retain', whenScaled: 'Retain' },
+  );
+  const kept = (): number =>
+    bench.server.store
+      .list('/api/v1/persistentvolumeclaims')
+      .filter(({ metadata }) => metadata['deletionTimestamp'] === undefined).length;
+  assert.equal(kept(), 3);
+  bench.delete();
+  await bench.until(() => bench.cluster === undefined, 'gone');
+  assert.equal(kept(), 0);
 });
 
 test('a second operator waits, and goes on where the first one ended', async (t) => {

@@ -126,9 +126,9 @@ export class Operator {
       pods: [...world.pods.values()]
         .map((pod) => this.#podView(pod))
         .toSorted((a, b) => a.ordinal - b.ordinal),
-      claims: [...world.claims.values()].map(({ ordinal, uid, terminating, size }) => ({
+      claims: [...world.claims.values()].map(({ ordinal, uid, terminating, size, createdMs }) => ({
         name: `data-main-${ordinal}`,
-        ...{ ordinal, uid, terminating, size },
+        ...{ ordinal, uid, terminating, size, createdMs },
       })),
     };
   }

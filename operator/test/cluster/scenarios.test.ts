@@ -152,6 +152,22 @@ test('a volume that is to be kept is kept, and stands in the way of the next mem
   story.untilReady();
 });
 
+test('a volume that an earlier cluster of the name kept is not deleted by scaling', () => {
+  const story = new Story(3).untilReady();
+  const { claims } = story.world;
+  const made = claims.get(3);
+  assert.ok(made !== undefined);
+  claims.set(5, { ...made, ordinal: 5, uid: 'kept', createdMs: made.createdMs - 1 });
+  story.pass(60);
+  assert.equal(claims.get(5)?.uid, 'kept');
+  story.world.setSpec({ replicas: 5 });
+  story.pass(60);
+  assert.equal(story.says('Progressing'), 'False ClaimInTheWay');
+  claims.delete(5);
+  story.untilReady();
+  assert.notEqual(claims.get(5)?.uid, 'kept');
+});
+
 test('a new image reaches followers from the highest on, and the leader last, after it handed over', () => {
   const story = new Story(3).untilReady();
   const { group, pods } = story.world;

@@ -102,12 +102,16 @@ export class StandIn {
   /** What the operator wrote, as the model takes it. */
   #takeOver(): void {
     const { store } = this.#options.server;
-    const [cluster] = store.list(clusters, 'shop');
-    if (cluster !== undefined) this.world.cluster = cluster as never;
+    this.#takeOverCluster();
     const config = store.find({ collection: configMaps, namespace: 'shop', name: 'main-config' });
     for (const object of [config, this.#set()]) {
       if (object !== undefined) this.world.putObject(plain(object) as never);
     }
+  }
+
+  #takeOverCluster(): void {
+    const [cluster] = this.#options.server.store.list(clusters, 'shop');
+    if (cluster !== undefined) this.world.cluster = cluster as never;
   }
 
   #set(): Stored | undefined {
@@ -122,6 +126,7 @@ export class StandIn {
     const { name } = after.metadata;
     if (collection === sets) this.#noteScaling(before, replicasOf(after));
     if (wasDeleted || !isDeleted) return;
+    this.#takeOverCluster();
     if (collection === pods) {
       const pod = this.#podOf(after);
       if (pod === undefined) return;

@@ -80,9 +80,13 @@ test('what bears another name is not the cluster’s', () => {
 
 test('a claim says what was asked for', () => {
   const spec = { resources: { requests: { storage: '10Gi' } } };
-  const metadata = { name: 'data-main-3', deletionTimestamp: '2026-01-01T00:00:00Z' };
+  const metadata = {
+    ...{ name: 'data-main-3', deletionTimestamp: '2026-01-01T00:00:00Z' },
+    creationTimestamp: '1970-01-01T00:00:07Z',
+  };
   assert.deepEqual(toClaimView('main', podObject({ spec }, metadata)), {
     ...{ name: 'data-main-3', ordinal: 3, uid: 'u', terminating: true, size: '10Gi' },
+    createdMs: 7000,
   });
 });
 

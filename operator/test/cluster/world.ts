@@ -30,12 +30,16 @@ export interface Group {
   leader: string | undefined;
 }
 
+/** Time of day at which the cluster was made. */
+export const clusterMadeMs: number = Date.parse('2026-01-01T00:00:00Z');
+
 export interface Claim {
   readonly ordinal: number;
   readonly uid: string;
   readonly disk: Disk;
   terminating: boolean;
   size: string;
+  readonly createdMs: number;
 }
 
 export interface Pod {
@@ -93,7 +97,7 @@ export class World {
       kind: 'EtlRouterCluster',
       metadata: {
         ...{ name: 'main', namespace: 'shop', uid: 'cluster-uid', resourceVersion: '1' },
-        ...{ generation: 1, creationTimestamp: '2026-01-01T00:00:00Z' },
+        ...{ generation: 1, creationTimestamp: new Date(clusterMadeMs).toISOString() },
       },
       spec,
     } as unknown as EtlRouterCluster;
@@ -260,7 +264,14 @@ export class World {
   #makeClaim(ordinal: number): Claim {
     const raftId = String(1000 + this.next());
     const disk: Disk = { raftId, group: undefined, match: 0, known: [] };
-    return { ordinal, uid: `claim-${this.next()}`, disk, terminating: false, size: '10Gi' };
+    return {
+      ordinal,
+      uid: `claim-${this.next()}`,
+      disk,
+      terminating: false,
+      size: '10Gi',
+      createdMs: clusterMadeMs,
+    };
   }
 
   #runPod(pod: Pod): void {
