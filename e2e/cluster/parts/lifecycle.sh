@@ -37,7 +37,8 @@ down() {
   stop volumes
   for node in $(nodes); do names+=("kubelet$node" "proxy$node"); done
   stop "${names[@]}" coredns scheduler controller-manager
-  pids=$(for node in $(nodes); do ctr_on "$node" tasks ls 2>/dev/null | awk 'NR > 1 {print $2}'; done)
+  # A node whose containerd has ended tells nothing.
+  pids=$(for node in $(nodes); do { ctr_on "$node" tasks ls 2>/dev/null || true; } | awk 'NR > 1 {print $2}'; done)
   inode=$(for node in $pids; do stat -Lc %i "/proc/$node/ns/net" 2>/dev/null || true; done)
   for node in $(nodes); do end_containers "$node"; done
   names=()

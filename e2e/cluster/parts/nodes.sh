@@ -123,7 +123,7 @@ node_lose() {
   local node=$1 each
   ip link set "lcv$node" down
   for each in kubelet containerd proxy; do
-    is_running "$each$node" && kill -9 "$(pid_of "$each$node")"
+    is_running "$each$node" && kill -9 "$(pid_of "$each$node")" || true
     rm -f "$DIR/pid/$each$node"
   done
   end_containers "$node"
@@ -153,7 +153,7 @@ pod_pids() {
   local space=${1%%/*} name=${1#*/} node id
   for node in $(nodes); do
     for id in $(ctr_on "$node" containers ls -q "labels.\"io.kubernetes.pod.name\"==$name,labels.\"io.kubernetes.pod.namespace\"==$space,labels.\"io.cri-containerd.kind\"==container" 2>/dev/null); do
-      ctr_on "$node" tasks ls | awk -v id="$id" '$1 == id && $3 == "RUNNING" {print $2}'
+      { ctr_on "$node" tasks ls 2>/dev/null || true; } | awk -v id="$id" '$1 == id && $3 == "RUNNING" {print $2}'
     done
   done
 }
