@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { systemClock } from '@etl-router/core';
 
 /** The clone. */
 export const root: string = fileURLToPath(new URL('../../', import.meta.url));
@@ -39,11 +40,33 @@ export interface RunOptions {
 export class CommandError extends Error {
   readonly output: string;
 
-  constructor(command: string, code: number | null, output: string) {
-    super(`${command}: ${code === null ? 'timed out' : `exit ${code}`}: ${output.trim()}`);
+  constructor(command: string, how: string, output: string) {
+    super(`${command}: ${how}: ${output.trim()}`);
     this.output = output;
   }
 }
+
+/** Leaders of the process groups that run now: what a command started ends with it, and all of it with this process. */
+const groups = new Set<number>();
+process.on('exit', () => {
+  for (const pid of groups) signal(pid, 'SIGTERM');
+});
+for (const [name, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)
+  process.once(name, () => process.exit(code));
+
+function signal(group: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(-group, name);
+  } catch {
+    // All of it has ended.
+  }
+}
+
+/** From the request to end until the end without one. */
+const graceMs = 2000;
 
 /** Runs a command and answers its standard output; throws {@link CommandError} for any exit but 0. */
 export function run(
@@ -52,7 +75,20 @@ export function run(
   { input = '', timeoutMs = 60_000, isLoud = false }: RunOptions = {},
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, env: environment(), timeout: timeoutMs });
+    const child = spawn(command, args, { cwd: root, env: environment(), detached: true });
+    const { pid } = child;
+    let isLate = false;
+    const timers = [timeoutMs, timeoutMs + graceMs].map((delayMs, at) =>
+      systemClock.after(delayMs, () => {
+        isLate = true;
+        if (pid !== undefined) signal(pid, at === 0 ? 'SIGTERM' : 'SIGKILL');
+      }),
+    );
+    const ended = (): void => {
+      for (const cancel of timers) cancel();
+      if (pid !== undefined) groups.delete(pid);
+    };
+    if (pid !== undefined) groups.add(pid);
     const parts: { out: Buffer[]; all: Buffer[] } = { out: [], all: [] };
     child.stdout.on('data', (chunk: Buffer) => {
       parts.out.push(chunk);
@@ -65,13 +101,17 @@ export function run(
     });
     child.stdin.on('error', () => {});
     child.stdin.end(input);
-    child.on('error', reject);
-    child.on('close', (code) => {
-      if (code === 0) resolve(Buffer.concat(parts.out).toString());
-      else {
-        const said = `${command} ${args.slice(0, 4).join(' ')}`;
-        reject(new CommandError(said, code, Buffer.concat(parts.all).toString()));
-      }
+    child.on('error', (error) => {
+      ended();
+      reject(error);
+    });
+    child.on('close', (code, killedBy) => {
+      ended();
+      if (code === 0) return resolve(Buffer.concat(parts.out).toString());
+      const said = `${command} ${args.slice(0, 4).join(' ')}`;
+      const end = killedBy === null ? `exit ${code}` : `ended by ${killedBy}`;
+      const how = isLate ? `not within ${timeoutMs / 1000} s, ${end}` : end;
+      return reject(new CommandError(said, how, Buffer.concat(parts.all).toString()));
     });
   });
 }
