@@ -1,13 +1,16 @@
-// Ends the local cluster; of any other Kubernetes only the operator and what the tests made are taken away.
+// Ends the local cluster; of any other Kubernetes only the operator and the namespaces that were made here are
+// taken away.
 
 import { helm, operatorName, operatorNamespace } from './harness/installation.ts';
 import { isLocal, kubectl } from './harness/kubectl.ts';
 import { machine } from './harness/machine.ts';
+import { ownLabel } from './harness/scenario.ts';
 
 if (isLocal) await machine('down');
 else {
-  await kubectl(['delete', 'namespace', 'etl-demo', '--ignore-not-found', '--timeout=150s'], {
-    timeoutMs: 170_000,
+  // While the operator is there, which lets go of what it holds.
+  await kubectl(['delete', 'namespace', '-l', `${ownLabel}=true`, '--timeout=300s'], {
+    timeoutMs: 310_000,
   });
   await helm(['uninstall', operatorName, '-n', operatorNamespace, '--ignore-not-found', '--wait']);
 }

@@ -1,12 +1,12 @@
 // Runs scenarios one after the other on a cluster that it brings up, and takes down again unless it was there before:
-// `run.ts` all of them, `run.ts core` those that come before a landing, or files by name.
+// `run.ts` all that this cluster can show, `run.ts core` those that come before a landing, or files by name.
 
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { environment, isLocal, kubectl, root } from './harness/kubectl.ts';
-import { machine } from './harness/machine.ts';
+import { machine, obstacleOf } from './harness/machine.ts';
 import { prepare } from './up.ts';
 
 /** What a change of operator, chart or images has to pass, in this order. */
@@ -30,25 +30,54 @@ function rank(name: string): number {
   return at === -1 ? core.length : at;
 }
 
-function chosen(names: readonly string[]): readonly string[] {
-  if (names.length === 0) return all;
-  return names.flatMap((name) => (name === 'core' ? core : [basename(name, '.test.ts')]));
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** All that this cluster can show; what it can not is said. */
+function possible(): readonly string[] {
+  return all.filter((name) => {
+    const obstacle = obstacleOf(name);
+    if (obstacle !== undefined) say(`left out: ${obstacle}`);
+    return obstacle === undefined;
+  });
 }
 
+/** What was asked for by name; ends the process where one of them is not there or can not be shown. */
+function chosen(names: readonly string[]): readonly string[] {
+  const wanted = names.flatMap((name) => (name === 'core' ? core : [basename(name, '.test.ts')]));
+  const faults = wanted.flatMap((name) =>
+    all.includes(name)
+      ? (obstacleOf(name) ?? [])
+      : `there is no scenario ${name}; there are core, ${all.join(', ')}`,
+  );
+  if (faults.length === 0) return wanted;
+  for (const fault of faults) say(fault);
+  return process.exit(2);
+}
+
+/** Names of those that failed. */
+function runAll(names: readonly string[]): readonly string[] {
+  const flags = ['--conditions=etl-source', '--test', '--test-reporter=spec'];
+  return names.filter((name) => {
+    const file = join('e2e', `${name}.test.ts`);
+    const options = { cwd: root, env: environment(), stdio: 'inherit' } as const;
+    return spawnSync(process.execPath, [...flags, file], options).status !== 0;
+  });
+}
+
+const given = process.argv.slice(2);
+const names = given.length === 0 ? possible() : chosen(given);
 const wasUp = await kubectl(['get', '--raw', '/readyz']).then(
   () => true,
   () => false,
 );
-await prepare();
-const flags = ['--conditions=etl-source', '--test', '--test-reporter=spec'];
-const failed = chosen(process.argv.slice(2)).filter((name) => {
-  const file = join('e2e', `${name}.test.ts`);
-  const options = { cwd: root, env: environment(), stdio: 'inherit' } as const;
-  return spawnSync(process.execPath, [...flags, file], options).status !== 0;
-});
-const isKept = wasUp || process.env['E2E_KEEP'] !== undefined;
-if (isLocal && !isKept) await machine('down');
-if (failed.length > 0) {
-  process.stderr.write(`failed: ${failed.join(', ')}\n`);
-  process.exitCode = 1;
+try {
+  await prepare();
+  const failed = runAll(names);
+  if (failed.length > 0) {
+    say(`failed: ${failed.join(', ')}`);
+    process.exitCode = 1;
+  }
+} finally {
+  const isKept = wasUp || process.env['E2E_KEEP'] !== undefined;
+  if (isLocal && !isKept) await machine('down');
 }

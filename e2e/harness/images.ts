@@ -70,6 +70,14 @@ interface Index {
 /** Keeps a copy of an archive in which the image is tagged by its content; answers the tag. */
 async function rename(name: string, prefix: string): Promise<string> {
   const work = await mkdtemp(join(tmpdir(), 'etl-image-'));
+  try {
+    return await renameIn(work, name, prefix);
+  } finally {
+    await rm(work, { recursive: true });
+  }
+}
+
+async function renameIn(work: string, name: string, prefix: string): Promise<string> {
   await run('tar', ['-xf', join(folder, `${name}.tar`), '-C', work]);
   const file = join(work, 'index.json');
   const index = JSON.parse(await readFile(file, 'utf8')) as Index;
@@ -84,6 +92,5 @@ async function rename(name: string, prefix: string): Promise<string> {
   }
   await writeFile(file, JSON.stringify(index));
   await run('tar', ['-cf', join(archives, `${name}-${tag}.tar`), '-C', work, '.']);
-  await rm(work, { recursive: true });
   return tag;
 }

@@ -6,6 +6,27 @@ import { isLocal, kubectl, root, run } from './kubectl.ts';
 
 const script = join(root, 'e2e', 'cluster', 'cluster.sh');
 
+/** What scenarios do to machines, by the name of their file. */
+export const machineFaults: { readonly [scenario: string]: string } = {
+  'apiserver-away': 'ends the API server',
+  'node-cut': 'cuts the link of a node',
+  'node-lost': 'ends a node at once',
+  'operator-frozen': 'stops the processes of a pod where they are',
+};
+
+/** Why a scenario can not be shown on this cluster, and what to do about it; undefined: it can. */
+export function obstacleOf(scenario: string): string | undefined {
+  const fault = machineFaults[scenario];
+  if (isLocal || fault === undefined) return undefined;
+  return `${scenario} ${fault}, which only the local cluster can be told to: run it without KUBECONFIG`;
+}
+
+/** Throws {@link obstacleOf} before anything is set up. */
+export function needsLocal(scenario: string): void {
+  const obstacle = obstacleOf(scenario);
+  if (obstacle !== undefined) throw new Error(obstacle);
+}
+
 /** cluster.sh, such as `machine('cut', '2')`. */
 export async function machine(...args: readonly string[]): Promise<string> {
   if (!isLocal)

@@ -5,12 +5,15 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { timed } from './eventually.ts';
-import { operatorNamespace } from './installation.ts';
+import { OutOfTimeError, timed, within } from './eventually.ts';
+import { keepEvidence } from './evidence.ts';
 import { apply, kubectl, root } from './kubectl.ts';
 import type { Phase, Verdict } from './writer.ts';
 
 export const reports: string = join(root, 'dist', 'e2e');
+
+/** On every namespace that is made here, so that what was kept of failures is found again. */
+export const ownLabel = 'etl-router-e2e';
 
 export interface Scenario {
   readonly namespace: string;
@@ -23,6 +26,7 @@ export interface Scenario {
 }
 
 export interface ScenarioOptions {
+  /** For all of it, from the new namespace to its end. */
   readonly timeoutMs?: number;
 }
 
@@ -33,61 +37,81 @@ export function scenario(
   body: (scenario: Scenario) => Promise<void>,
   { timeoutMs = 600_000 }: ScenarioOptions = {},
 ): void {
-  void test(`${id}: ${claim}`, { timeout: timeoutMs }, async () => {
+  void test(`${id}: ${claim}`, async () => {
     const namespace = `e2e-${id}`;
-    const figures: { [name: string]: unknown } = {};
-    await removeNamespace(namespace);
-    await makeNamespace(namespace);
+    const figures: Figures = {};
     try {
-      await body({
-        namespace,
-        async step(name, act) {
-          const { value, tookMs } = await timed(act);
-          figures[name] = `${tookMs} ms`;
-          tell(`${id}: ${name}: ${(tookMs / 1000).toFixed(1)} s`);
-          return value;
-        },
-        note(name, value) {
-          figures[name] = value;
-          tell(`${id}: ${name}: ${JSON.stringify(value)}`);
-        },
-        gap(name, { answered, failed, longestGapMs, gapEndedAt, errors, ...rest }) {
-          const lost = 'lostCount' in rest ? { lost: rest.lostCount, total: rest.total } : {};
-          const told =
-            'lost' in lost ? `${lost.total} answered, ${lost.lost} lost` : `${answered} writes`;
-          figures[`${name}: writes`] = {
-            ...{ answered, failed, longestGapMs, gapEndedAt, ...lost, errors },
-          };
-          tell(`${id}: ${name}: ${told}, ${failed} failed, gap ${longestGapMs} ms`);
-        },
+      await within(timeoutMs, `${id} is over`, async () => {
+        await removeNamespace(namespace);
+        await makeNamespace(namespace);
+        await body(tellerOf(id, namespace, figures));
+        await removeNamespace(namespace);
       });
     } catch (error) {
-      tell(`${id}: failed: ${(error as Error).message}`);
-      await keepEvidence(id, namespace).catch(() => {});
-      if (process.env['E2E_KEEP'] === undefined)
-        await kubectl(['delete', 'namespace', namespace, '--wait=false']).catch(() => {});
+      await clearUp(id, namespace, error as Error);
+      await writeFigures(id, figures);
+      // A body that hangs can not be stopped, and would act beside the next scenario.
+      if (error instanceof OutOfTimeError) process.exit(1);
       throw error;
-    } finally {
-      await mkdir(reports, { recursive: true });
-      await writeFile(join(reports, `${id}.json`), `${JSON.stringify(figures, undefined, 2)}\n`);
     }
-    await removeNamespace(namespace);
+    await writeFigures(id, figures);
   });
+}
+
+type Figures = { [name: string]: unknown };
+
+function tellerOf(id: string, namespace: string, figures: Figures): Scenario {
+  return {
+    namespace,
+    async step(name, act) {
+      const { value, tookMs } = await timed(act);
+      figures[name] = `${tookMs} ms`;
+      tell(`${id}: ${name}: ${(tookMs / 1000).toFixed(1)} s`);
+      return value;
+    },
+    note(name, value) {
+      figures[name] = value;
+      tell(`${id}: ${name}: ${JSON.stringify(value)}`);
+    },
+    gap(name, { answered, failed, longestGapMs, gapEndedAt, errors, ...rest }) {
+      const lost = 'lostCount' in rest ? { lost: rest.lostCount, total: rest.total } : {};
+      const told =
+        'lost' in lost ? `${lost.total} answered, ${lost.lost} lost` : `${answered} writes`;
+      figures[`${name}: writes`] = {
+        ...{ answered, failed, longestGapMs, gapEndedAt, ...lost, errors },
+      };
+      tell(`${id}: ${name}: ${told}, ${failed} failed, gap ${longestGapMs} ms`);
+    },
+  };
+}
+
+async function writeFigures(id: string, figures: Figures): Promise<void> {
+  await mkdir(reports, { recursive: true });
+  await writeFile(join(reports, `${id}.json`), `${JSON.stringify(figures, undefined, 2)}\n`);
+}
+
+/** After a failure: what the cluster looks like is kept, the namespace only where that is wanted. */
+async function clearUp(id: string, namespace: string, error: Error): Promise<void> {
+  tell(`${id}: failed: ${error.message}`);
+  const folder = join(reports, id);
+  await keepEvidence(folder, namespace).then(
+    () => tell(`${id}: what the cluster looked like is in ${folder}`),
+    (fault: Error) => tell(`${id}: what the cluster looked like is not known: ${fault.message}`),
+  );
+  if (process.env['E2E_KEEP'] === undefined)
+    await kubectl(['delete', 'namespace', namespace, '--wait=false']).catch(() => {});
 }
 
 export function tell(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-export async function makeNamespace(
-  name: string,
-  labels: { readonly [name: string]: string } = {},
-): Promise<void> {
+export async function makeNamespace(name: string): Promise<void> {
   const enforce = { 'pod-security.kubernetes.io/enforce': 'restricted' };
   await apply({
     apiVersion: 'v1',
     kind: 'Namespace',
-    metadata: { name, labels: { ...enforce, ...labels } },
+    metadata: { name, labels: { ...enforce, [ownLabel]: 'true' } },
   });
 }
 
@@ -95,41 +119,4 @@ export async function makeNamespace(
 export async function removeNamespace(name: string): Promise<void> {
   const args = ['delete', 'namespace', name, '--ignore-not-found', '--wait', '--timeout=150s'];
   await kubectl(args, { timeoutMs: 170_000 });
-}
-
-/** Objects, events and logs, in dist/e2e/<id>/. */
-async function keepEvidence(id: string, namespace: string): Promise<void> {
-  const folder = join(reports, id);
-  await mkdir(folder, { recursive: true });
-  const what = 'erc,sts,pod,pvc,pdb,svc,endpointslice';
-  const looks: { readonly [file: string]: readonly string[] } = {
-    'objects.txt': ['get', what, '-n', namespace, '-o', 'wide'],
-    'objects.yaml': ['get', what, '-n', namespace, '-o', 'yaml'],
-    'events.txt': ['get', 'events', '-n', namespace, '--sort-by=.lastTimestamp'],
-    'nodes.txt': ['get', 'nodes,pv', '-o', 'wide'],
-    'operator.log': [
-      'logs',
-      '-n',
-      operatorNamespace,
-      '-l',
-      'app.kubernetes.io/name=etl-operator',
-      '--tail=3000',
-      '--prefix',
-    ],
-    'routers.log': [
-      'logs',
-      '-n',
-      namespace,
-      '-l',
-      'app.kubernetes.io/component=router',
-      '--tail=1500',
-      '--prefix',
-      '--max-log-requests=9',
-    ],
-  };
-  for (const [file, args] of Object.entries(looks)) {
-    const text = await kubectl(args).catch((error: Error) => error.message);
-    await writeFile(join(folder, file), text);
-  }
-  tell(`${id}: what the cluster looked like is in ${folder}`);
 }

@@ -9,19 +9,23 @@ const script = join(root, 'e2e', 'kind', 'kind.sh');
 const hour = { timeoutMs: 3_600_000, isLoud: true } as const;
 
 await run(script, ['prepare'], hour);
-const kubeconfig = (await run(script, ['up'], hour)).trim().split('\n').at(-1) ?? '';
-const { status } = spawnSync(
-  process.execPath,
-  [
-    '--conditions=etl-source',
-    join(root, 'e2e', 'run.ts'),
-    ...(process.argv.slice(2).length > 0 ? process.argv.slice(2) : ['core']),
-  ],
-  {
-    cwd: root,
-    stdio: 'inherit',
-    env: { ...process.env, KUBECONFIG: kubeconfig, E2E_LOAD: `${script} load` },
-  },
-);
-if (process.env['E2E_KEEP'] === undefined) await run(script, ['down'], hour);
-process.exitCode = status ?? 1;
+try {
+  const kubeconfig = (await run(script, ['up'], hour)).trim().split('\n').at(-1) ?? '';
+  const names = process.argv.slice(2);
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      '--conditions=etl-source',
+      join(root, 'e2e', 'run.ts'),
+      ...(names.length > 0 ? names : ['core']),
+    ],
+    {
+      cwd: root,
+      stdio: 'inherit',
+      env: { ...process.env, KUBECONFIG: kubeconfig, E2E_LOAD: `${script} load` },
+    },
+  );
+  process.exitCode = status ?? 1;
+} finally {
+  if (process.env['E2E_KEEP'] === undefined) await run(script, ['down'], hour);
+}
