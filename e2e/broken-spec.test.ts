@@ -38,17 +38,19 @@ async function breakAndHeal(run: Scenario, { bad, good }: Attempt): Promise<void
   await cluster.is('Available', 'True');
   await cluster.is('Ready', 'False');
   run.note('Ready', await cluster.condition('Ready'));
-  run.gap('broken', await writer.phase('healed'));
+  const broken = await writer.phase();
+  run.gap('broken', broken);
 
   await run.step('healed by a good spec', async () => {
     await cluster.patch(good);
     await cluster.ready(240_000);
   });
   assert.equal((await cluster.pods()).filter(isReady).length, 3);
-  const healed = await writer.phase('end');
+  const healed = await writer.phase();
   run.gap('healed', healed);
   run.gap('all', await writer.finish());
   await cluster.isStill(clusterID);
+  assertGap(broken, 'planned');
   assertGap(healed, 'kill');
 }
 

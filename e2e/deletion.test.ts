@@ -33,6 +33,22 @@ scenario('cluster-deleted', 'nothing of it stays, its volumes by policy', async 
   assert.deepEqual(await bindingsOf(namespace), []);
 });
 
+scenario('cluster-early', 'one that is deleted while it is made comes again', async (run) => {
+  const { namespace } = run;
+  const first = await RouterCluster.apply(namespace, 'main', { replicas: 3 });
+  await eventually('it is being made', async () => (await first.pods()).length > 0, {
+    everyMs: 100,
+  });
+  assert.equal((await first.status()).clusterID, undefined, 'it was not founded yet');
+  await kubectl(['delete', 'erc', 'main', '-n', namespace, '--wait', '--timeout=100s'], {
+    timeoutMs: 110_000,
+  });
+  const second = await RouterCluster.apply(namespace, 'main', { replicas: 3 });
+  const { clusterID } = await run.step('ready', () => second.ready());
+  assert.deepEqual(await second.voters(), ['main-1', 'main-2', 'main-3']);
+  await second.isStill(clusterID);
+});
+
 scenario('cluster-again', 'one that comes again takes up what the last one kept', async (run) => {
   const { namespace } = run;
   const first = await RouterCluster.apply(namespace, 'main', { replicas: 1 });

@@ -27,7 +27,7 @@ scenario('members-deleted', 'two members at once come back as they were', async 
 
   assert.deepEqual(idsOf(status.members), idsOf(members), 'every member is who it was');
   await writer.isAnswered();
-  run.gap('two of three', await writer.phase('end'));
+  run.gap('two of three', await writer.phase());
   run.gap('all', await writer.finish());
   await cluster.isStill(clusterID);
 });

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { assertGap } from './harness/gaps.ts';
 import { CommandError, kubectl } from './harness/kubectl.ts';
-import { RouterCluster } from './harness/router-cluster.ts';
+import { type Pod, RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
 
@@ -22,13 +22,13 @@ scenario('node-drained', 'one node at a time may be drained', async (run) => {
   const pods = await cluster.pods();
   const nodeOf = (name: string): string =>
     pods.find(({ metadata }) => metadata.name === name)?.spec.nodeName ?? '';
-  const [first, second, third] = [leader, ...pods.map(({ metadata }) => metadata.name)]
-    .filter((name, at, all) => all.indexOf(name) === at)
-    .map(nodeOf) as [string, string, string];
+  const names = new Set([leader, ...pods.map(({ metadata }) => metadata.name)]);
+  const [, held = ''] = names;
+  const [first = '', second = '', third = ''] = [...names].map(nodeOf);
   const writer = await Writer.start({ namespace, cluster: 'main', node: third });
   try {
     await run.step('first drain', () => drain(first, '120s'));
-    const phase = await writer.phase('second');
+    const phase = await writer.phase();
     run.gap('leader drained', phase);
     assertGap(phase, 'planned');
 
@@ -37,12 +37,21 @@ scenario('node-drained', 'one node at a time may be drained', async (run) => {
       (thrown: unknown) => thrown,
     );
     assert.ok(error instanceof CommandError, 'the second drain was not stopped');
-    assert.match(error.output, /disruption budget/);
-    run.gap('second drain', await writer.phase('back'));
+    const refused = `evicting pods/"${held}" -n "${namespace}".*disruption budget`;
+    assert.match(error.output, new RegExp(refused));
+    const uidOf = (all: readonly Pod[]): unknown =>
+      all.find(({ metadata }) => metadata.name === held)?.metadata.uid;
+    assert.equal(uidOf(await cluster.pods()), uidOf(pods), `${held} was left alone`);
+    const stopped = await writer.phase();
+    run.gap('second drain', stopped);
+    assertGap(stopped, 'planned');
   } finally {
     await kubectl(['uncordon', first, second]);
   }
   await run.step('ready again', () => cluster.ready());
+  const back = await writer.phase();
+  run.gap('back', back);
+  assertGap(back, 'planned');
   run.gap('all', await writer.finish());
   await cluster.isStill(clusterID);
 });

@@ -5,10 +5,12 @@ import assert from 'node:assert/strict';
 import { always, eventually } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
 import { kubectl } from './harness/kubectl.ts';
-import { machine, nodeIs, nodeNumber } from './harness/machine.ts';
+import { machine, needsLocal, nodeIs, nodeNumber } from './harness/machine.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
+
+needsLocal('node-lost');
 
 scenario('node-lost', 'a member is replaced when somebody says that it is gone', async (run) => {
   const { namespace } = run;
@@ -56,7 +58,7 @@ scenario('node-lost', 'a member is replaced when somebody says that it is gone',
   } finally {
     await machine('join', nodeNumber(node));
   }
-  const phase = await writer.phase('end');
+  const phase = await writer.phase();
   run.gap('node lost', phase);
   assertGap(phase, 'kill');
   run.gap('all', await writer.finish());

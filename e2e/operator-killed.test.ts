@@ -1,7 +1,10 @@
 // The operator dies at every place where what it wrote and what it did differ; the next one goes on from what it sees.
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { eventually } from './harness/eventually.ts';
+import { assertGap } from './harness/gaps.ts';
+import { assertJoined, assertLeft, assertRolled, recorded } from './harness/history.ts';
 import {
   operatorName,
   operatorNamespace,
@@ -11,10 +14,14 @@ import {
 import { get, type KubeObject, kubectl } from './harness/kubectl.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { type Scenario, scenario } from './harness/scenario.ts';
+import { Watch } from './harness/watch.ts';
 import { Writer } from './harness/writer.ts';
 
 const variable = 'ETL_FAILPOINT';
 const both = (act: string): string[] => [`before-act:${act}`, `after-act:${act}`];
+
+/** The lease outlives a run of this file: without another name for each, the points of the last run would be passed. */
+const runId = randomUUID().slice(0, 8);
 
 /** Hands the operator a failpoint, makes a change, and sees that it died there and that the change came to its end. */
 async function dyingAt(
@@ -22,7 +29,7 @@ async function dyingAt(
   failpoint: string,
   change: () => Promise<void>,
 ): Promise<void> {
-  const name = `${failpoint}#${run.namespace}`;
+  const name = `${failpoint}#${runId}`;
   await setOperatorEnv(`${variable}=${name}`);
   await run.step(failpoint, change);
   const lease = await get<KubeObject>('lease', operatorName, operatorNamespace);
@@ -57,13 +64,24 @@ scenario(
         'after-objects',
         'after-record',
       ];
-      for (const [at, point] of points.entries()) {
-        const cluster = new RouterCluster(namespace, `c${at}`);
-        await dyingAt(run, point, async () => {
-          await RouterCluster.apply(namespace, cluster.name, { replicas: 1 });
-          await cluster.ready();
-        });
-        await cluster.isStill((await cluster.status()).clusterID);
+      const sets = await Watch.start(`/apis/apps/v1/namespaces/${namespace}/statefulsets`);
+      try {
+        for (const [at, point] of points.entries()) {
+          const cluster = new RouterCluster(namespace, `c${at}`);
+          await dyingAt(run, point, async () => {
+            await RouterCluster.apply(namespace, cluster.name, { replicas: 1 });
+            await cluster.ready();
+          });
+          // The member's own word, in the first StatefulSet that there was.
+          await cluster.isStill((await cluster.status()).clusterID);
+          const seen = (await sets.changes()).filter(
+            ({ object: { metadata } }) => metadata.name === cluster.name,
+          );
+          const uids = new Set(seen.map(({ object: { metadata } }) => metadata.uid));
+          assert.equal(uids.size, 1, `${cluster.name} was made once`);
+        }
+      } finally {
+        sets.close();
       }
       await dyingAt(run, 'before-finalizer', async () => {
         const args = ['delete', 'erc', 'c0', '-n', namespace, '--wait', '--timeout=100s'];
@@ -92,27 +110,38 @@ scenario(
       const growing = ['setReplicas', 'addLearner', 'promote'].flatMap(both);
       const shrinking = ['removeMember', 'setReplicas', 'deleteClaim'].flatMap(both);
       for (const [at, point] of growing.entries()) {
-        await dyingAt(run, point, () => scaleTo(3));
-        // The counter makes the same failpoint another one for the way back.
-        await dyingAt(run, `${shrinking[at]}#down`, async () => {
-          await scaleTo(1);
-          await eventually(
-            'the claims are gone',
-            async () => (await cluster.claims()).length === 1,
-          );
-        });
+        const grown = await recorded(cluster, () => dyingAt(run, point, () => scaleTo(3)));
+        assertJoined(grown, ['main-2', 'main-3']);
+        // What follows # makes the same failpoint another one for the way back.
+        const shrunk = await recorded(cluster, () =>
+          dyingAt(run, `${shrinking[at]}#down`, async () => {
+            await scaleTo(1);
+            await eventually(
+              'the claims are gone',
+              async () => (await cluster.claims()).length === 1,
+            );
+          }),
+        );
+        assertLeft(shrunk, ['main-3', 'main-2']);
       }
-      run.gap('scaled', await writer.phase('rolled'));
+      const scaled = await writer.phase();
+      run.gap('scaled', scaled);
+      assertGap(scaled, 'planned');
       await setOperatorEnv(`${variable}-`);
       await scaleTo(3);
       const levels = ['debug', 'info', 'warn', 'error'];
       for (const [at, point] of [...both('transferLeadership'), ...both('deletePod')].entries()) {
-        await dyingAt(run, point, async () => {
-          await cluster.patch({ logLevel: levels[at] });
-          await cluster.ready(240_000);
-        });
+        const rolled = await recorded(cluster, () =>
+          dyingAt(run, point, async () => {
+            await cluster.patch({ logLevel: levels[at] });
+            await cluster.ready(240_000);
+          }),
+        );
+        assertRolled(rolled, ['main-1', 'main-2', 'main-3']);
       }
-      run.gap('rolled', await writer.phase('end'));
+      const rolled = await writer.phase();
+      run.gap('rolled', rolled);
+      assertGap(rolled, 'planned');
       run.gap('all', await writer.finish());
       await cluster.isStill(clusterID);
     }),

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { eventually } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
+import { assertJoined, assertLeft, recorded } from './harness/history.ts';
 import { kubectl } from './harness/kubectl.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
@@ -19,11 +20,19 @@ scenario(
     const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 1 });
     const { clusterID } = await cluster.ready();
     const writer = await Writer.start({ namespace, cluster: 'main' });
-    for (const replicas of [3, 5, 3]) {
-      await run.step(`to ${replicas}`, async () => {
-        await cluster.scale(replicas);
-        await cluster.ready(240_000);
-      });
+    for (const [before, replicas] of [
+      [1, 3],
+      [3, 5],
+      [5, 3],
+    ] as const) {
+      const moments = await recorded(cluster, () =>
+        run.step(`to ${replicas}`, async () => {
+          await cluster.scale(replicas);
+          await cluster.ready(240_000);
+        }),
+      );
+      assertJoined(moments, names(replicas).slice(before));
+      assertLeft(moments, names(before).slice(replicas).reverse());
       assert.deepEqual(await cluster.voters(), names(replicas));
       await run.step(`pods and claims of ${replicas}`, () =>
         eventually('what left has no pod and no claim', async () => {
@@ -32,7 +41,7 @@ scenario(
           return (await cluster.pods()).length === replicas && claims.join() === wanted.join();
         }),
       );
-      const phase = await writer.phase(`after ${replicas}`);
+      const phase = await writer.phase();
       run.gap(`to ${replicas}`, phase);
       assertGap(phase, 'planned');
     }

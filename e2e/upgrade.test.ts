@@ -1,45 +1,22 @@
 // Another version, then another configuration: one member at a time, the leader last, while writes go on.
 
 import assert from 'node:assert/strict';
-import { always } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
+import { assertRolled, recorded } from './harness/history.ts';
 import { routerImage, tags } from './harness/images.ts';
-import { isReady, type Pod, RouterCluster } from './harness/router-cluster.ts';
+import { type Json, RouterCluster } from './harness/router-cluster.ts';
 import { type Scenario, scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
 
-const uidsOf = (pods: readonly Pod[]): readonly string[] =>
-  pods.map(({ metadata }) => `${metadata.name} ${metadata.uid}`).sort();
-
-/** Changes the spec, and counts all the while how many pods are not ready. */
-async function roll(run: Scenario, cluster: RouterCluster, spec: object): Promise<void> {
-  const before = uidsOf(await cluster.pods());
-  await cluster.patch(spec as { [field: string]: unknown });
-  let isOver = false;
-  const watching = (async () => {
-    while (!isOver) {
-      await always(
-        'one member at a time',
-        async () => {
-          const ready = (await cluster.pods()).filter(isReady).length;
-          return ready < 2 ? `${ready} pods are ready` : undefined;
-        },
-        { timeoutMs: 1000 },
-      );
-    }
-  })();
-  await run
-    .step(Object.keys(spec).join(), () => cluster.ready(240_000))
-    .finally(() => {
-      isOver = true;
-    });
-  await watching;
-  const after = uidsOf(await cluster.pods());
-  assert.equal(after.length, before.length);
-  assert.ok(
-    after.every((each) => !before.includes(each)),
-    'every pod is another one',
+/** Changes the spec, and sees in which order the pods go. */
+async function roll(run: Scenario, cluster: RouterCluster, spec: Json): Promise<void> {
+  const moments = await recorded(cluster, () =>
+    run.step(Object.keys(spec).join(), async () => {
+      await cluster.patch(spec);
+      await cluster.ready(240_000);
+    }),
   );
+  assertRolled(moments, ['main-1', 'main-2', 'main-3']);
 }
 
 scenario(
@@ -52,7 +29,7 @@ scenario(
     const writer = await Writer.start({ namespace, cluster: 'main' });
 
     await roll(run, cluster, { version: tags().nextRouter });
-    const upgrade = await writer.phase('configuration');
+    const upgrade = await writer.phase();
     run.gap('version', upgrade);
     const pods = await cluster.pods();
     assert.ok(
@@ -60,7 +37,7 @@ scenario(
     );
 
     await roll(run, cluster, { logLevel: 'debug' });
-    const change = await writer.phase('end');
+    const change = await writer.phase();
     run.gap('configuration', change);
 
     run.gap('all', await writer.finish());

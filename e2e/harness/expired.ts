@@ -20,7 +20,7 @@ export async function expire(namespace: string, cluster: string): Promise<void> 
     'ca.key': authority.key,
   });
   await write('configmap', namespace, `${cluster}-ca`, { 'ca.crt': authority.certificate });
-  for (const name of [`${cluster}-tls`, `${cluster}-operator-tls`]) {
+  for (const name of [`${cluster}-tls`, `${cluster}-operator-client`]) {
     const { data } = await get<Secret>('secret', name, namespace);
     const names = namesOf(Buffer.from(data['tls.crt'] ?? '', 'base64').toString());
     const leaf: Pair = await signLeaf(authority, { ...validity, commonName: name, names });
@@ -33,6 +33,7 @@ function namesOf(pem: string): readonly string[] {
   return subjectAltName.split(', ').map((name) => name.replace(/^(DNS|URI):/, ''));
 }
 
+/** As a whole on standard input: other users of the machine see what a command is called with. */
 async function write(
   kind: 'secret' | 'configmap',
   namespace: string,
@@ -41,15 +42,8 @@ async function write(
 ): Promise<void> {
   const encode = (value: string): string =>
     kind === 'secret' ? Buffer.from(value).toString('base64') : value;
-  const data = Object.fromEntries(Object.entries(text).map(([key, value]) => [key, encode(value)]));
-  await kubectl([
-    'patch',
-    kind,
-    name,
-    '-n',
-    namespace,
-    '--type=merge',
-    '-p',
-    JSON.stringify({ data }),
-  ]);
+  const found = await get<Secret>(kind, name, namespace);
+  const given = Object.entries(text).map(([key, value]) => [key, encode(value)]);
+  const object = { ...found, data: { ...found.data, ...Object.fromEntries(given) } };
+  await kubectl(['replace', '-f', '-'], { input: JSON.stringify(object) });
 }

@@ -1,4 +1,5 @@
-// How long a client may wait for an answer while a cluster changes or suffers.
+// How long a client may be without an answer while a cluster changes or suffers: the longest time between two answered
+// writes of any one of the writer's clients, with the 0.4 s that each of them pauses.
 
 import assert from 'node:assert/strict';
 import process from 'node:process';

@@ -1,9 +1,10 @@
-// The GraphQL of a router cluster, asked as a person does: kubectl forwards a port of the Service, a token of a
-// ServiceAccount opens it.
+// The GraphQL of a router cluster, asked as a person does: kubectl forwards a port of the Service or of one pod, a token
+// of a ServiceAccount opens it.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { within } from './eventually.ts';
 import { environment, kubectl } from './kubectl.ts';
 import { applyClient } from './writer.ts';
 
@@ -15,13 +16,15 @@ export interface Answer {
 
 export type Ask = (query: string, token?: string) => Promise<Answer>;
 
-/** Hands `use` a function that asks the cluster, and closes the way to it afterwards. */
+const answerMs = 10_000;
+
+/** Hands `use` a function that asks a target such as `svc/main` or `pod/main-1`, and closes the way to it afterwards. */
 export async function withGraphQL<T>(
   namespace: string,
-  cluster: string,
+  target: string,
   use: (ask: Ask) => Promise<T>,
 ): Promise<T> {
-  const { port, close } = await forward(namespace, `svc/${cluster}`, 8080);
+  const { port, close } = await forward(namespace, target, 8080);
   try {
     return await use(async (query, token) => {
       const response = await fetch(`http://127.0.0.1:${port}/graphql`, {
@@ -31,6 +34,7 @@ export async function withGraphQL<T>(
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         },
         body: JSON.stringify({ query }),
+        signal: AbortSignal.timeout(answerMs),
       });
       const body = await response.text();
       const answer = body.startsWith('{') ? (JSON.parse(body) as object) : {};
@@ -51,7 +55,7 @@ export async function forward(
     env: environment(),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const found = await new Promise<number>((resolve, reject) => {
+  const opened = new Promise<number>((resolve, reject) => {
     let said = '';
     const hear = (chunk: Buffer): void => {
       said += chunk.toString();
@@ -63,7 +67,13 @@ export async function forward(
     child.on('error', reject);
     child.on('close', () => reject(new Error(`no way to ${target}: ${said}`)));
   });
-  return { port: found, close: () => void child.kill() };
+  const close = (): void => void child.kill();
+  try {
+    return { port: await within(answerMs, `a way to ${target}`, () => opened), close };
+  } catch (error) {
+    close();
+    throw error;
+  }
 }
 
 /** A token of a ServiceAccount. */
@@ -89,12 +99,22 @@ export async function askGraphQL(
 ): Promise<void> {
   await applyClient(namespace, 'client', ['get', 'update']);
   const token = await tokenOf(namespace, 'client');
-  await withGraphQL(namespace, cluster, async (ask) => {
+  await withGraphQL(namespace, `svc/${cluster}`, async (ask) => {
     for (const document of documents) {
       const { status, data, errors } = await ask(document, token);
       assert.equal(status, 200, document);
       assert.equal(errors, undefined, `${document}: ${errors?.[0]?.message}`);
       say(JSON.stringify(data));
     }
+  });
+}
+
+/** Which cluster a pod says to belong to, by its own API; throws where it does not answer. */
+export async function clusterIdOf(namespace: string, pod: string, token: string): Promise<string> {
+  return withGraphQL(namespace, `pod/${pod}`, async (ask) => {
+    const { status, data } = await ask('{ clusterStatus { clusterId } }', token);
+    assert.equal(status, 200, `${pod} answers`);
+    assert.ok(data, `${pod} answers`);
+    return (data['clusterStatus'] as { readonly clusterId: string }).clusterId;
   });
 }

@@ -3,9 +3,12 @@
 import assert from 'node:assert/strict';
 import type { EtlRouterClusterStatus } from '@etl-router/crds';
 import { eventually } from './eventually.ts';
+import { clusterIdOf, tokenOf } from './graphql.ts';
 import { apply, get, type KubeObject, kubectl, list } from './kubectl.ts';
+import { applyClient } from './writer.ts';
 
-type Json = { readonly [field: string]: unknown };
+/** A part of an object. */
+export type Json = { readonly [field: string]: unknown };
 
 export interface ClusterObject extends KubeObject {
   readonly spec: Json;
@@ -162,13 +165,43 @@ export class RouterCluster {
       .sort();
   }
 
-  /** The id that it was founded with is the one that it has, and every member's own id is another. */
+  /** Every pod with its uid and how often its container was started again: the same text, the same runs. */
+  async runs(): Promise<readonly string[]> {
+    return (await this.pods())
+      .map(({ metadata, status }) => {
+        const restarts = status.containerStatuses?.map(({ restartCount }) => restartCount).join();
+        return `${metadata.name} ${metadata.uid} ${restarts ?? ''}`;
+      })
+      .sort();
+  }
+
+  /** What each pod itself says of the cluster that it belongs to; undefined for one that does not answer. */
+  async clusterIds(): Promise<ReadonlyMap<string, string | undefined>> {
+    await applyClient(this.namespace, 'reader', ['get']);
+    const token = await tokenOf(this.namespace, 'reader');
+    const asked = (await this.pods()).map(async ({ metadata: { name } }) => {
+      const id = await clusterIdOf(this.namespace, name, token).catch(() => undefined);
+      return [name, id] as const;
+    });
+    return new Map(await Promise.all(asked));
+  }
+
+  /** The cluster that was founded: by its status and by each member's own word, each under an id of its own. */
   async isStill(clusterId: string | undefined): Promise<void> {
     assert.ok(clusterId !== undefined && clusterId !== '', 'the cluster was founded');
-    const status = await this.status();
-    assert.equal(status.clusterID, clusterId, 'the cluster is the one that was founded');
-    const ids = (status.members ?? []).map(({ memberID }) => memberID);
+    const { clusterID, members = [] } = await this.status();
+    assert.equal(clusterID, clusterId, 'the cluster is the one that was founded');
+    const ids = members.map(({ memberID }) => memberID);
     assert.equal(new Set(ids).size, ids.length, 'each member has an id of its own');
+    const told = await eventually('each member tells its cluster', async () => {
+      const words = await this.clusterIds();
+      return [...words.values()].every((id) => id !== undefined) && words;
+    });
+    assert.deepEqual(
+      Object.fromEntries(told),
+      Object.fromEntries(members.map(({ name }) => [name, clusterId])),
+      'each member belongs to the cluster that was founded',
+    );
   }
 
   async #kubectl(...args: readonly string[]): Promise<void> {

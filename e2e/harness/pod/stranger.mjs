@@ -1,26 +1,50 @@
-// Runs in a pod without a token, or with one: sends every document it is given and says how each was answered, then knocks
-// at the gRPC port without a certificate.
+// Runs in a pod, with the token of its ServiceAccount where it has one: sends every request that it is given as a web page
+// of somebody else would, and says how each was answered; then knocks at the gRPC port without a certificate.
 
+import { existsSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import process from 'node:process';
 import { connect } from 'node:tls';
 
-const { HOST, DOCUMENTS, TOKEN } = process.env;
+const { HOST, REQUESTS } = process.env;
+const tokenFile = '/var/run/secrets/kubernetes.io/serviceaccount/token';
+const answerMs = 10_000;
 
-function send(query) {
-  const headers = { 'content-type': 'application/json' };
-  if (TOKEN !== undefined) headers.authorization = `Bearer ${TOKEN}`;
+/** What comes from a page and, where there is one, the token; a preflight of a browser has none. */
+function headersFor(method) {
+  const origin = { origin: 'https://evil.example' };
+  if (method === 'OPTIONS')
+    return {
+      ...origin,
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization, content-type',
+    };
+  if (!existsSync(tokenFile)) return origin;
+  return { ...origin, authorization: `Bearer ${readFileSync(tokenFile, 'utf8')}` };
+}
+
+function send({ method, path, type, body = '' }) {
+  const content = type === undefined ? {} : { 'content-type': type };
+  const options = { method, headers: { ...headersFor(method), ...content }, timeout: answerMs };
   return new Promise((resolve, reject) => {
-    const call = request(`http://${HOST}:8080/graphql`, { method: 'POST', headers }, (response) => {
+    const call = request(`http://${HOST}:8080${path}`, options, (response) => {
       response.resume();
-      response.on('end', () => resolve({ status: response.statusCode, headers: response.headers }));
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode,
+          allowed: Object.keys(response.headers).filter((name) =>
+            name.startsWith('access-control'),
+          ),
+        }),
+      );
     });
+    call.on('timeout', () => call.destroy(new Error(`${method} ${path}: no answer in time`)));
     call.on('error', reject);
-    call.end(JSON.stringify({ query }));
+    call.end(body);
   });
 }
 
-/** How far a client gets that shows no certificate: `refused` and why, or `answered`. */
+/** How far a client gets that shows no certificate: `refused` and by what, or `answered`. */
 function knock() {
   return new Promise((resolve) => {
     const socket = connect({
@@ -37,14 +61,11 @@ function knock() {
       resolve({ outcome: 'refused', why: error.code ?? error.message }),
     );
     socket.on('close', () => resolve({ outcome: 'refused', why: 'closed' }));
-    setTimeout(() => resolve({ outcome: 'silent' }), 5000).unref();
+    setTimeout(() => resolve({ outcome: 'silent' }), answerMs).unref();
   });
 }
 
 const answers = {};
-for (const [name, query] of Object.entries(JSON.parse(DOCUMENTS))) {
-  const { status, headers } = await send(query);
-  answers[name] = { status, allowsOrigin: headers['access-control-allow-origin'] ?? null };
-}
+for (const [name, asked] of Object.entries(JSON.parse(REQUESTS))) answers[name] = await send(asked);
 process.stdout.write(`${JSON.stringify({ answers, grpc: await knock() })}\n`);
 process.exit(0);

@@ -6,7 +6,9 @@ import { Agent, createServer, request } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
 
-const { TARGET, RUN, LOOPS = '4', PAUSE_MS = '400' } = process.env;
+const { TARGET, RUN } = process.env;
+const loopCount = 4;
+const pauseMs = 400;
 const tokenFile = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 const answerMs = 3000;
 
@@ -51,31 +53,41 @@ const reading = `query ($run: String!) { objects(kind: EtlSource, namespace: $ru
 
 const answered = [];
 const phases = [];
-const errors = new Map();
 let isStopping = false;
-let lastMs;
-let phase = newPhase('start');
+/** When each loop was answered last, at first when it began. */
+const lastMs = Array.from({ length: loopCount }, () => performance.now());
+let phase = newPhase();
 
-function newPhase(name) {
-  return { name, answered: 0, failed: 0, longestGapMs: 0, startedMs: performance.now() };
+function newPhase() {
+  return { answered: 0, failed: 0, longestGapMs: 0, errors: {} };
 }
 
-/** The gap goes on while nothing is answered. */
+/** The gap of a loop goes on while it is not answered. */
 function stats() {
-  const openMs = lastMs === undefined ? 0 : performance.now() - lastMs;
-  const longestGapMs = Math.round(Math.max(phase.longestGapMs, isStopping ? 0 : openMs));
-  return { ...phase, longestGapMs, total: answered.length, errors: Object.fromEntries(errors) };
+  const openMs = isStopping ? 0 : performance.now() - Math.min(...lastMs);
+  const { longestGapMs, gapEndedAt, ...rest } = phase;
+  const gap = openMs > longestGapMs ? { longestGapMs: openMs } : { longestGapMs, gapEndedAt };
+  return { ...rest, ...gap, longestGapMs: Math.round(gap.longestGapMs), total: answered.length };
 }
 
-function count(id) {
+function count(number, id) {
   const now = performance.now();
-  if (lastMs !== undefined && now - lastMs > phase.longestGapMs) {
-    phase.longestGapMs = now - lastMs;
+  const gapMs = now - lastMs[number];
+  if (gapMs > phase.longestGapMs) {
+    phase.longestGapMs = gapMs;
     phase.gapEndedAt = new Date().toISOString();
   }
-  lastMs = now;
+  lastMs[number] = now;
   phase.answered++;
   answered.push(id);
+}
+
+/** Why a write failed, and how often, without a message for each. */
+function countFailure(error) {
+  phase.failed++;
+  const { errors } = phase;
+  const why = String(error.message).slice(0, 120);
+  if (why in errors || Object.keys(errors).length < 50) errors[why] = (errors[why] ?? 0) + 1;
 }
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -97,12 +109,10 @@ async function loop(number) {
       if (faults !== undefined) throw new Error(faults[0].message);
       const { success, code, message } = data.applyObject;
       if (!success) throw new Error(`${code} ${message}`);
-      count(id);
-      await pause(Number(PAUSE_MS));
+      count(number, id);
+      await pause(pauseMs);
     } catch (error) {
-      phase.failed++;
-      const why = String(error.message).slice(0, 120);
-      if (errors.size < 50 || errors.has(why)) errors.set(why, (errors.get(why) ?? 0) + 1);
+      countFailure(error);
       agent.destroy();
       agent = newAgent();
       await pause(100);
@@ -111,7 +121,7 @@ async function loop(number) {
   agent.destroy();
 }
 
-const loops = Array.from({ length: Number(LOOPS) }, (_, number) => loop(number));
+const loops = lastMs.map((_, number) => loop(number));
 
 async function readBack() {
   for (let attempt = 0; ; attempt++) {
@@ -135,29 +145,31 @@ async function finish() {
   await Promise.all(loops);
   const there = await readBack();
   const lost = answered.filter((id) => !there.has(id));
+  const longest = phases.toSorted((a, b) => b.longestGapMs - a.longestGapMs)[0];
   const sum = (field) => phases.reduce((total, each) => total + each[field], 0);
+  const errors = {};
+  for (const each of phases)
+    for (const [why, times] of Object.entries(each.errors))
+      errors[why] = (errors[why] ?? 0) + times;
   return {
-    name: 'all',
+    ...longest,
     answered: sum('answered'),
     failed: sum('failed'),
-    longestGapMs: Math.max(...phases.map((each) => each.longestGapMs)),
     total: answered.length,
-    errors: Object.fromEntries(errors),
-    there: there.size,
+    errors,
     lostCount: lost.length,
     lost: lost.slice(0, 20),
-    phases,
   };
 }
 
 async function answer(url) {
-  const { pathname, searchParams } = new URL(url, 'http://writer');
+  const { pathname } = new URL(url, 'http://writer');
   if (pathname === '/stats') return stats();
   if (pathname === '/finish') return finish();
   if (pathname !== '/phase') return undefined;
   const ended = stats();
   phases.push(ended);
-  phase = newPhase(searchParams.get('name') ?? 'unnamed');
+  phase = newPhase();
   return ended;
 }
 
