@@ -10,7 +10,6 @@ interface Audited {
   readonly user: { readonly extra?: { readonly [name: string]: readonly string[] } };
   readonly objectRef?: {
     readonly resource: string;
-    readonly subresource?: string;
     readonly name?: string;
   };
   readonly requestReceivedTimestamp: string;

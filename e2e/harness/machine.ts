@@ -7,7 +7,7 @@ import { isLocal, kubectl, root, run } from './kubectl.ts';
 const script = join(root, 'e2e', 'cluster', 'cluster.sh');
 
 /** What scenarios do to machines, by the name of their file. */
-export const machineFaults: { readonly [scenario: string]: string } = {
+const machineFaults: { readonly [scenario: string]: string } = {
   'apiserver-away': 'ends the API server',
   'node-cut': 'cuts the link of a node',
   'node-lost': 'ends a node at once',

@@ -18,8 +18,8 @@ before(async () => {
 });
 after(async () => {
   await rm(folder, { recursive: true });
-  await rm(join(reports, 'harness-hangs'), { recursive: true });
-  await rm(join(reports, 'harness-hangs.json'));
+  await rm(join(reports, 'harness-hangs'), { recursive: true, force: true });
+  await rm(join(reports, 'harness-hangs.json'), { force: true });
 });
 
 function start(file: string, ...args: readonly string[]): { code: number | null; said: string } {
