@@ -1,7 +1,7 @@
 // Docs that can not rot: every YAML block is a valid manifest, configuration or object of Kubernetes, every shell block runs, every link and
 // path exists. `sh` blocks run block after block in a folder that looks like a clone, with `etlctl` on the PATH. A block
-// that can not run here has a comment above it, `<!-- not run: why -->`; a page whose blocks need a running router says
-// `<!-- needs: router -->` once and gets one on free ports, with ETLCTL_SERVER set and the pipeline of `fixture`.
+// that can not run here has a comment above it, `<!-- not run: why -->`, or `<!-- run by: FILE -->` where a test of a real
+// cluster runs it; a page whose blocks need a running router says `<!-- needs: router -->` once and gets one on free ports, with ETLCTL_SERVER set and the pipeline of `fixture`.
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
@@ -34,39 +34,13 @@ import {
 } from '../cli/test/standalone-process.ts';
 import { admit } from '../crds/test/support/admission.ts';
 import { kindOf } from '../crds/test/support/open-api.ts';
+import { type Block, blocksOf, runnerOf } from './markdown.ts';
 
 const pages = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.md'], {
   encoding: 'utf8',
 })
   .split('\n')
   .filter((page) => page !== '' && existsSync(page));
-
-/** One fenced block: its language, text, first line in the page, and the comment right above it. */
-interface Block {
-  readonly language: string;
-  readonly text: string;
-  readonly line: number;
-  readonly above: string;
-}
-
-function blocksOf(markdown: string): Block[] {
-  const lines = markdown.split('\n');
-  const blocks: Block[] = [];
-  for (let index = 0; index < lines.length; index++) {
-    const fence = /^\s*```(\w+)?/.exec(lines[index] as string);
-    if (fence === null) continue;
-    const end = lines.findIndex((line, at) => at > index && /^\s*```\s*$/.test(line));
-    assert.ok(end > 0, `line ${index + 1}: a fence is never closed`);
-    blocks.push({
-      language: fence[1] ?? '',
-      text: lines.slice(index + 1, end).join('\n'),
-      line: index + 1,
-      above: lines.slice(Math.max(0, index - 2), index).join('\n'),
-    });
-    index = end;
-  }
-  return blocks;
-}
 
 test('every relative link in the docs leads to a file', () => {
   const broken = pages.flatMap((page) => {
@@ -108,6 +82,18 @@ function blocksIn(language: string): { readonly page: string; readonly block: Bl
 function isNotRun({ above }: Block): boolean {
   return /<!-- not run: \S.{8,} -->\s*$/.test(above);
 }
+
+test('what the docs leave to another test is in a test that is there', () => {
+  const named = pages.flatMap((page) =>
+    blocksOf(readFileSync(page, 'utf8'))
+      .map(runnerOf)
+      .filter((file) => file !== undefined),
+  );
+  assert.deepEqual(
+    named.filter((file) => !existsSync(file)),
+    [],
+  );
+});
 
 function checkManifest(manifest: Manifest, all: readonly Manifest[]): readonly Finding[] {
   if (manifest.kind === 'EtlPipeline') {
@@ -210,7 +196,7 @@ suite('every shell block runs', () => {
 
   for (const page of pages) {
     const blocks = blocksOf(readFileSync(page, 'utf8')).filter(
-      (block) => block.language === 'sh' && !isNotRun(block),
+      (block) => block.language === 'sh' && !isNotRun(block) && runnerOf(block) === undefined,
     );
     if (blocks.length === 0) continue;
     test(page, async () => {

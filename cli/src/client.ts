@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Agent, IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { type ErrorCode, EtlError, errorCodes, isEtlError } from '@etl-router/core';
+import { bearerHeaders } from './bearer-headers.ts';
 import { type Consistency, type GlobalOptions, type Io, withoutCredentials } from './io.ts';
 import type { Place } from './place.ts';
 import type { Door, Route } from './route.ts';
@@ -338,10 +339,7 @@ function doorOf(place: Place): Door | undefined {
 }
 
 function toDoor(url: URL, token?: string): Door {
-  if (token !== undefined && !/^[\w.~+/-]+=*$/.test(token))
-    throw new EtlError('ETL_INVALID_ARGUMENT', 'ETLCTL_TOKEN has characters that no token has');
-  const headers: { [name: string]: string } =
-    token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const headers = token === undefined ? {} : bearerHeaders(token);
   return { url, shown: url.origin, hint: checkServer, headers };
 }
 

@@ -20,13 +20,19 @@ export function addGlobals(
       '--cluster <name>',
       'a router in Kubernetes: its EtlRouterCluster, NAME or NAMESPACE/NAME (or ETLCTL_CLUSTER)',
     )
-    .option('--context <name>', 'context of the kubeconfig (default: the current one)')
+    .option(
+      '--context <name>',
+      'context of the kubeconfig (default: the current one, or ETLCTL_CONTEXT)',
+    )
     .option('--kubeconfig <file>', 'the kubeconfig (default: KUBECONFIG, else ~/.kube/config)')
     .option(
       '--service-account <name>',
-      'show a router in Kubernetes a token of this one instead of your own',
+      'show a router in Kubernetes a token of this one instead of your own (or ETLCTL_SERVICE_ACCOUNT)',
     )
-    .option('-n, --namespace <name>', 'namespace (default: "default", or ETLCTL_NAMESPACE)')
+    .option(
+      '-n, --namespace <name>',
+      'namespace (default: that of the context, else "default"; or ETLCTL_NAMESPACE)',
+    )
     .addOption(
       new Option(
         '--timeout <duration>',

@@ -108,14 +108,16 @@ function levelOfFlags(flags: PlaceFlags): Level {
 }
 
 function levelOfEnv(env: Io['env']): Level {
-  const cluster = env['ETLCTL_CLUSTER'] || env['ETL_CLUSTER'] || undefined;
+  const clusterFrom =
+    env['ETLCTL_CLUSTER'] || !env['ETL_CLUSTER'] ? 'ETLCTL_CLUSTER' : 'ETL_CLUSTER';
+  const cluster = env[clusterFrom] || undefined;
   return {
     server: env['ETLCTL_SERVER'] || undefined,
     kubeconfig: undefined,
     context: env['ETLCTL_CONTEXT'] || undefined,
     cluster,
     serviceAccount: env['ETLCTL_SERVICE_ACCOUNT'] || undefined,
-    names: ['ETLCTL_SERVER', cluster === undefined ? 'ETLCTL_CONTEXT' : 'ETLCTL_CLUSTER'],
+    names: ['ETLCTL_SERVER', cluster === undefined ? 'ETLCTL_CONTEXT' : clusterFrom],
   };
 }
 

@@ -89,6 +89,9 @@ export function leaderOf(words: readonly Word[]): Status | undefined {
     .toSorted((a, b) => Number(b.currentTerm) - Number(a.currentTerm))[0];
 }
 
+/** Entries a member may lack and still count as one that keeps up. */
+export const lagMax = 1000n;
+
 /** Entries that a member lacks of what is committed; undefined: nobody knows. */
 export function lagOf(leader: Status | undefined, raftId: string): bigint | undefined {
   const { matchIndex } = leader?.members.find((member) => member.raftId === raftId) ?? {};

@@ -83,6 +83,9 @@ test('a token of the environment is shown to a router at a URL, and never printe
   const bad = await etlctl(args, '', { ETLCTL_TOKEN: 'secret\n2' });
   assert.deepEqual(
     [bad.code, bad.err],
-    [2, 'error: ETLCTL_TOKEN has characters that no token has\n'],
+    [
+      2,
+      'error: the token has characters that no token has: look at ETLCTL_TOKEN, or at the token of the kubeconfig\n',
+    ],
   );
 });

@@ -161,7 +161,7 @@ const tls: ObjectSchema = object(
       fallback: '2160h',
     }),
     renewBefore: duration('Rest of its life at which it is renewed.', {
-      min: '1m',
+      min: '5m',
       max: '8760h',
       fallback: '720h',
     }),
@@ -247,7 +247,7 @@ const spec: ObjectSchema = object(
       { fallback: 'managed' },
     ),
     reconciliation: choice(
-      'active: the operator makes the cluster as the spec says. paused: it only reports.',
+      'active: the operator makes the cluster as the spec says. paused: it only reports, and renews no certificate.',
       ['active', 'paused'],
       { fallback: 'active' },
     ),

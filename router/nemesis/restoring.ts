@@ -59,7 +59,8 @@ export async function restoring(stage: Stage): Promise<void> {
   else {
     await cluster.leader(recoveryMaxMs);
     // Whoever restored is gone: what its cluster holds is one or the other.
-    const left = await listed(oneOf(random, await cluster.followers()));
+    const alive = (await cluster.followers()).filter(({ isRunning }) => isRunning);
+    const left = await listed(oneOf(random, alive));
     if (left !== before && left !== backedUp) throw new Error(`a part was restored: ${left}`);
     say(`without it there is ${left === before ? 'the state from before' : "the backup's state"}`);
   }

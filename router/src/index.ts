@@ -1,6 +1,7 @@
 // The router: a replicated state machine behind a log, and the objects that every interface calls.
 
 export { type BuildVersion, readBuildVersion, renderVersion } from './build-version.ts';
+export { clockWarnings } from './clock-warnings.ts';
 export {
   type ConfigInput,
   type LoadedConfig,

@@ -4,8 +4,9 @@
 
 import './thread-pool.ts';
 import process from 'node:process';
-import { createLogger, isEtlError, type Logger } from '@etl-router/core';
+import { createLogger, isEtlError, type Logger, systemClock } from '@etl-router/core';
 import { readBuildVersion, renderVersion } from './build-version.ts';
+import { clockWarnings } from './clock-warnings.ts';
 import type { LoadedConfig } from './config/config.ts';
 import { type CommandLine, parseCommandLine, renderHelp } from './config/flags.ts';
 import { formatAddress } from './config/parse.ts';
@@ -24,7 +25,11 @@ async function main(): Promise<void> {
   const read = readArguments();
   if (read === undefined) return;
   const logger = createLogger({ logger: 'router', level: read.config.logLevel });
-  const warnings = [...read.warnings, ...threadPoolWarnings()];
+  const warnings = [
+    ...read.warnings,
+    ...threadPoolWarnings(),
+    ...clockWarnings(systemClock.wallMs()),
+  ];
   for (const warning of warnings) logger.warn(warning);
   let running: RunningRouter;
   try {

@@ -5,6 +5,7 @@ import '@etl-router/router/thread-pool';
 import { readFileSync } from 'node:fs';
 import { createLogger, EtlError, isEtlError, systemClock, systemRandom } from '@etl-router/core';
 import {
+  clockWarnings,
   configExitCode,
   damagedExitCode,
   parseCommandLine,
@@ -57,7 +58,8 @@ async function main(args: readonly string[]): Promise<number> {
       return 0;
     }
     const logger = createLogger({ logger: 'standalone', level: loaded.config.logLevel });
-    const warnings = [...loaded.warnings, ...threadPoolWarnings()];
+    const aboutClock = clockWarnings(systemClock.wallMs());
+    const warnings = [...loaded.warnings, ...threadPoolWarnings(), ...aboutClock];
     for (const warning of warnings) logger.warn(warning);
     const { extras } = commandLine;
     const named = (extras['apply'] ?? [exampleFile]) as readonly string[];

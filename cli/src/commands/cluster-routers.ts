@@ -5,7 +5,7 @@ import { EtlError } from '@etl-router/core';
 import { type CommandResult, type GlobalOptions, type Io, printableLine } from '../io.ts';
 import { parseOutput, renderJson, renderTable, renderYaml } from '../output.ts';
 import type { Route } from '../route.ts';
-import { askAll, lagOf, leaderOf, type Status, type Word } from '../routers.ts';
+import { askAll, lagMax, lagOf, leaderOf, type Status, type Word } from '../routers.ts';
 
 /** What a script gets of one router; null: it did not say. */
 interface Row {
@@ -23,9 +23,6 @@ interface Row {
   readonly health: string;
   readonly error: string | null;
 }
-
-/** Entries a member may lack and still count as one that keeps up. */
-const lagMax = 1000n;
 
 export async function showRouters(
   route: Route,

@@ -8,7 +8,8 @@ interface Advice {
   readonly what: string;
 }
 
-const recovery = 'docs/guides/operating-a-cluster.md, "When a majority is lost"';
+/** Where it stands what to do without a majority. */
+export const recovery = 'docs/guides/operating-a-cluster.md, "When a majority is lost"';
 const pods = 'look at the pods below, and at kubectl describe of those that are not ready';
 
 /** A reason as conditions carry it, and what it calls for. What is not here is as it should be. */

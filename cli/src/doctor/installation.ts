@@ -1,5 +1,6 @@
 // Doctor's checks of what belongs to Kubernetes as a whole: the API server, the kinds, the operator and who of it leads.
 
+import type { Clock } from '@etl-router/core';
 import { type ApiServer, orForbidden, orMissing } from '../kubernetes/api-server.ts';
 import { clustersPath, type Deployment, type LeaseObject } from '../kubernetes/objects.ts';
 import { productVersion } from '../version.ts';
@@ -12,11 +13,13 @@ const install =
   'install the chart: helm install etl-operator charts/etl-operator -n etl-system --create-namespace';
 
 /** Whether the API server answers, how old it is, and what time it has. Throws what keeps everything else from being seen. */
-export async function checkApiServer(server: ApiServer, nowMs: number): Promise<readonly Check[]> {
+export async function checkApiServer(server: ApiServer, clock: Clock): Promise<readonly Check[]> {
   const { value, serverTimeMs } = await server.ask<{
     gitVersion?: string;
     minor?: string;
   }>('GET', '/version');
+  // When the answer is there: the first call may have waited for somebody to log in.
+  const nowMs = clock.wallMs();
   const version = value.gitVersion ?? 'of an unknown version';
   const minor = Number.parseInt(value.minor ?? '', 10);
   const message = `${server.access.server} is Kubernetes ${version}`;

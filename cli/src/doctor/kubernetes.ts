@@ -41,7 +41,7 @@ export async function examine(
         `${access.source}: context ${access.config.getCurrentContext()}, user ${access.user}`,
       ),
     );
-    checks.push(...(await checkApiServer(server, io.clock.wallMs())));
+    checks.push(...(await checkApiServer(server, io.clock)));
   } catch (error) {
     return [...checks, unreachable(error)];
   }
@@ -53,9 +53,12 @@ export async function examine(
     )),
   );
   // A service account is of the namespace of each cluster; one's own token is the same for all.
-  const token = place.serviceAccount === undefined ? await checkToken(server, place) : undefined;
-  if (token !== undefined) checks.push(token);
-  const canAsk = token?.level !== 'warn';
+  const ownToken =
+    place.serviceAccount === undefined
+      ? await attempt('token', () => checkToken(server, place))
+      : [];
+  checks.push(...ownToken);
+  const canAsk = ownToken.every(({ level }) => level === 'ok');
   const found = await attempt('clusters', async () => {
     const clusters = await listClusters(route, place);
     if (clusters.length === 0) {

@@ -1,17 +1,14 @@
 // Doctor's checks of what routers say of themselves and of each other.
 
 import type { Status, Word } from '../routers.ts';
-import { lagOf, leaderOf } from '../routers.ts';
+import { lagMax, lagOf, leaderOf } from '../routers.ts';
 import { productVersion } from '../version.ts';
+import { recovery } from './advice.ts';
 import { type Check, fail, ok, warn, worst } from './check.ts';
 import { isSameRelease } from './installation.ts';
 
-/** Entries a member may lack and still count as one that keeps up. */
-const lagMax = 1000n;
-
 const askDenied =
   'name an account that may, with --service-account: it needs get on etlrouterclusters/graphql';
-const recovery = 'docs/guides/operating-a-cluster.md, "When a majority is lost"';
 
 /** The routers of a cluster in Kubernetes, by their own words. `clusterId` is what the status of the cluster says. */
 export function checkRouters(

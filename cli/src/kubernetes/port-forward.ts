@@ -130,7 +130,7 @@ function bounded({ config, timeoutMs, signal }: Way): KubeConfig {
   } as unknown as KubeConfig;
 }
 
-/** Opens a connection. Throws ETL_PERMISSION_DENIED, ETL_UNAUTHENTICATED or ETL_UNAVAILABLE. */
+/** Opens a connection. Throws ETL_PERMISSION_DENIED, ETL_TIMEOUT, ETL_UNAUTHENTICATED or ETL_UNAVAILABLE. */
 async function connect(target: Target, way: Way): Promise<ForwardedSocket> {
   const { namespace, pod, port } = target;
   const socket = new ForwardedSocket(way.clock);
@@ -206,9 +206,9 @@ export class ForwardAgent extends Agent {
     this.#way = way;
   }
 
-  /** Throws what keeps connections from being opened. */
-  async dial(): Promise<void> {
-    this.#ready ??= await this.#connect();
+  /** Throws what keeps connections from being opened, after `timeoutMs` at the latest. */
+  async dial(timeoutMs: number): Promise<void> {
+    this.#ready ??= await this.#connect({ ...this.#way, timeoutMs });
   }
 
   override createConnection(
@@ -225,8 +225,8 @@ export class ForwardAgent extends Agent {
     return undefined;
   }
 
-  async #connect(): Promise<ForwardedSocket> {
-    const socket = await connect(this.#target, this.#way);
+  async #connect(way = this.#way): Promise<ForwardedSocket> {
+    const socket = await connect(this.#target, way);
     if (this.#isClosed) socket.destroy();
     return socket;
   }

@@ -1,7 +1,8 @@
 // The way to a router in Kubernetes: kubeconfig, EtlRouterCluster, pod, connection, token. Each is found out when it is
 // first needed and kept for the command.
 
-import { EtlError, isEtlError } from '@etl-router/core';
+import { isEtlError } from '@etl-router/core';
+import { bearerHeaders } from '../bearer-headers.ts';
 import type { GlobalOptions, Io } from '../io.ts';
 import type { KubernetesPlace } from '../place.ts';
 import type { Door, Entrance, Route } from '../route.ts';
@@ -13,6 +14,11 @@ import { has, isReady, type Pod, type RouterCluster } from './objects.ts';
 import { ForwardAgent } from './port-forward.ts';
 
 const httpPort = 8080;
+
+/** While there are other pods, one is not waited for longer, in milliseconds: its node may be gone. */
+const patienceMs = 5000;
+
+const awayCodes: ReadonlySet<string> = new Set(['ETL_UNAVAILABLE', 'ETL_TIMEOUT']);
 
 export class KubernetesRoute implements Route {
   readonly #place: KubernetesPlace;
@@ -83,16 +89,22 @@ export class KubernetesRoute implements Route {
     return this.#pods;
   }
 
-  /** The first of the pods that takes a connection. */
+  /** The first of the pods that takes a connection; whatever way it does not, the next one may. */
   async open(): Promise<Door> {
+    const pods = inOrder(await this.routerCluster(), await this.pods());
+    const { clock } = this.#io;
+    const endsAtMs = clock.monotonicMs() + this.#timeoutMs;
+    const shareMs = Math.min(patienceMs, this.#timeoutMs / pods.length);
     let failure: unknown;
-    for (const pod of inOrder(await this.routerCluster(), await this.pods())) {
+    for (const [index, pod] of pods.entries()) {
+      const isLast = index === pods.length - 1;
       const door = await this.openPod(pod.metadata.name);
       try {
-        await this.#agents.get(pod.metadata.name)?.dial();
+        const timeoutMs = isLast ? Math.max(shareMs, endsAtMs - clock.monotonicMs()) : shareMs;
+        await this.#agents.get(pod.metadata.name)?.dial(Math.ceil(timeoutMs));
         return door;
       } catch (error) {
-        if (!isEtlError(error) || error.code !== 'ETL_UNAVAILABLE') throw error;
+        if (!isEtlError(error) || !awayCodes.has(error.code)) throw error;
         failure ??= error;
       }
     }
@@ -117,13 +129,11 @@ export class KubernetesRoute implements Route {
     const agent =
       this.#agents.get(pod) ?? new ForwardAgent({ namespace, pod, port: httpPort }, way);
     this.#agents.set(pod, agent);
-    if (!/^[\w.~+/-]+=*$/.test(token))
-      throw new EtlError('ETL_UNAUTHENTICATED', 'the token has characters that no token has');
     return {
       url: new URL(`http://${pod}.${namespace}:${httpPort}/graphql`),
       shown: `router ${namespace}/${pod}`,
       hint: 'etlctl doctor tells more',
-      headers: { authorization: `Bearer ${token}` },
+      headers: bearerHeaders(token),
       agent,
     };
   }

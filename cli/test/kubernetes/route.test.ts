@@ -251,10 +251,21 @@ test('a pod that goes away meanwhile is passed over', async (t) => {
   assert.match(none.err, /can not open pods\/portforward of shop\/main-2 \(.*500\)\n$/);
 });
 
-test('a node that does not answer ends the command after --timeout', async (t) => {
+test('a pod whose node does not answer is passed over before --timeout has passed', async (t) => {
   const kubernetes = await startShop(t);
   kubernetes.silent.add('main-2');
-  const { code, err } = await shopCtl(kubernetes, [...services, '--timeout', '2s']);
+  const { code } = await shopCtl(kubernetes, [...services, '--timeout', '3s']);
+  assert.equal(code, 0);
+  assert.deepEqual(
+    kubernetes.asked.map(({ pod }) => pod),
+    ['main-1'],
+  );
+});
+
+test('nodes that do not answer end the command after --timeout', async (t) => {
+  const kubernetes = await startShop(t);
+  for (const pod of ['main-1', 'main-2', 'main-3']) kubernetes.silent.add(pod);
+  const { code, err } = await shopCtl(kubernetes, [...services, '--timeout', '3s']);
   assert.equal(code, 124);
   assert.match(err, /can not open pods\/portforward of shop\/main-2/);
 });

@@ -34,7 +34,7 @@ export interface EtlRouterClusterSpec {
   readonly update: EtlRouterClusterSpecUpdate;
   /** managed: a PodDisruptionBudget lets go of as many pods as a quorum can spare. none: there is no such budget. */
   readonly disruptionBudget: 'managed' | 'none';
-  /** active: the operator makes the cluster as the spec says. paused: it only reports. */
+  /** active: the operator makes the cluster as the spec says. paused: it only reports, and renews no certificate. */
   readonly reconciliation: 'active' | 'paused';
   /** How much the routers log. */
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace';

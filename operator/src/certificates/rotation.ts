@@ -80,12 +80,16 @@ export function certificatesViewOf({
   operator,
   nowMs,
 }: CertificateState): CertificatesView {
-  const leaves = [members, operator];
-  if (leaves.some((leaf) => leaf !== undefined && leaf.notAfterMs <= nowMs))
-    return { state: 'expired', message: 'A certificate has expired and is being replaced.' };
+  const leaves = [members, operator].filter((leaf) => leaf !== undefined);
+  const ends = leaves.map((leaf) => leaf.notAfterMs);
+  const notAfterMs = ends.length === 0 ? undefined : Math.min(...ends);
+  if (notAfterMs !== undefined && notAfterMs <= nowMs) {
+    const message = 'A certificate has expired and is being replaced.';
+    return { state: 'expired', message, notAfterMs };
+  }
   if (members?.isWhole !== true || operator?.isWhole !== true)
-    return { state: 'pending', message: 'Certificates are being made.' };
-  return { state: 'valid', notAfterMs: Math.min(members.notAfterMs, operator.notAfterMs) };
+    return { state: 'pending', message: 'Certificates are being made.', notAfterMs };
+  return { state: 'valid', notAfterMs };
 }
 
 /** Who is believed, and so in the bundle: without those that have expired. */

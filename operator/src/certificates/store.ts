@@ -29,7 +29,7 @@ export interface StoredData {
   readonly changedAtMs: number;
 }
 
-/** `authority`: Secret main-ca; `bundle`: ConfigMap main-ca; `members`: main-tls; `operator`: main-operator-tls. */
+/** `authority`: Secret main-ca; `bundle`: ConfigMap main-ca; `members`: main-tls; `operator`: main-operator-client. */
 export type StoreName = 'authority' | 'bundle' | 'members' | 'operator';
 
 export type Stored = { readonly [Name in StoreName]: StoredData | undefined };

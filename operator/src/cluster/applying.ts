@@ -59,6 +59,21 @@ export async function deleteObjects(
   }
 }
 
+/** Deletes an object of ours, whatever it says by now; another one of its name stays. */
+export async function deleteWhatever(
+  client: RawKube,
+  object: UntypedObject,
+  signal: AbortSignal,
+): Promise<void> {
+  const kind = childKinds[object.kind] as KubeKind;
+  const { uid } = object.metadata;
+  try {
+    await client.delete(refOf(kind, object), { uid, signal });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
+
 /** The binding of a cluster that goes: it has no owner that takes it along. */
 export async function deleteBinding(
   { client }: ApplyingOptions,

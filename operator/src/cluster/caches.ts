@@ -142,7 +142,9 @@ function clusterKeysOf({ metadata }: KubeObject): readonly string[] {
 }
 
 interface PodFields extends KubeObject {
-  readonly spec?: { readonly containers?: readonly { readonly image?: string }[] };
+  readonly spec?: {
+    readonly containers?: readonly { readonly name: string; readonly image?: string }[];
+  };
   readonly status?: { readonly [field: string]: unknown };
 }
 
@@ -152,12 +154,12 @@ function trimPod(object: KubeObject): KubeObject {
   // Who wrote which field is half of every object, and nobody here asks.
   const kept = { ...metadata, managedFields: undefined };
   const { conditions, containerStatuses, podIP, phase, reason } = status ?? {};
-  const image = spec?.containers?.[0]?.image;
+  const containers = spec?.containers?.map(({ name, image }) => ({ name, image }));
   const trimmed = {
     apiVersion,
     kind,
     metadata: kept,
-    spec: { containers: [{ image }] },
+    spec: { containers },
     status: { conditions, containerStatuses, podIP, phase, reason },
   };
   return trimmed;

@@ -112,8 +112,11 @@ export class CertificateKeeper {
       }
     }
     const state = this.#at(known.state);
+    // A step that is due and may not be taken is due again at once.
     const checkAfterMs =
-      rules === undefined ? unknownCheckMs : planCertificates(state, rules).checkAfterMs;
+      rules === undefined || !how.mayWrite
+        ? unknownCheckMs
+        : planCertificates(state, rules).checkAfterMs;
     return {
       view: certificatesViewOf(state),
       credentials: known.credentials,
@@ -314,7 +317,7 @@ const suffixes: { readonly [Name in StoreName]: string } = {
   authority: 'ca',
   bundle: 'ca',
   members: 'tls',
-  operator: 'operator-tls',
+  operator: 'operator-client',
 };
 
 function metadataOf(cluster: EtlRouterCluster, store: StoreName) {

@@ -11,15 +11,16 @@ import { Applier } from '../runtime/apply.ts';
 import type { ReconcileContext, ReconcileOutcome } from '../runtime/controller.ts';
 import type { EventRecorder } from '../runtime/events.ts';
 import { addFinalizer, removeFinalizer } from '../runtime/finalizers.ts';
+import { controllerUid } from '../runtime/ownership.ts';
 import type { RawKube } from '../runtime/raw-kube.ts';
 import { type ConditionClaim, withConditions } from '../runtime/status.ts';
-import { applyObjects, deleteBinding, deleteObjects } from './applying.ts';
+import { applyObjects, deleteBinding, deleteObjects, deleteWhatever } from './applying.ts';
 import type { ClusterCaches } from './caches.ts';
 import { CertificateKeeper, type Kept } from './certificates.ts';
 import { readFacts } from './facts.ts';
 import { ActFailures, isApplication, namedAct, namedObjects } from './failures.ts';
 import { clusterKind } from './kinds.ts';
-import { claimsThatGo } from './membership.ts';
+import { claimsThatGo, isOrphaning } from './membership.ts';
 import type { ClusterMetrics } from './metrics.ts';
 import { fieldManager } from './names.ts';
 import { bindingName, objectKey } from './objects.ts';
@@ -275,26 +276,54 @@ export class ClusterController {
       this.#forget(key);
       return undefined;
     }
-    const parts = await this.#observer.parts(cluster, signal);
-    const { claims, pods } = parts;
+    const { claims, pods } = await this.#observer.parts(cluster, signal);
     const { conditions } = plan({
       ...{ nowMs: clock.wallMs(), cluster, installed: this.#options.installed },
       ...{ objects: new Map(), pods, claims, words: [], certificates: { state: 'valid' } },
+      failure: this.#failures.of(key),
     });
     const said = conditions.filter(({ type }) => type === 'Ready' || type === 'Progressing');
     const status = { ...cluster.status, conditions: merged(cluster, said, clock) };
     const written = await this.#statuses.write(cluster, status, context.signal);
     if (written === 'outdated') return { requeue: true };
-    for (const { name, uid } of claimsThatGo(cluster, parts)) {
-      const nobody = { credentials: undefined, leader: undefined };
-      await this.#actor.perform({ kind: 'deleteClaim', name, uid }, { cluster, ...nobody, signal });
-    }
-    await deleteBinding({ client, applier: this.#applier }, bindingName(cluster.metadata), signal);
+    const refusedForMs = await this.#deleteVolumes(key, cluster, { claims, signal });
+    if (refusedForMs !== undefined) return { requeueAfterMs: refusedForMs };
+    const applying = { client, applier: this.#applier };
+    if (!isOrphaning(cluster)) await deleteBinding(applying, bindingName(cluster.metadata), signal);
     await passFailpoint('before-finalizer');
     const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
     await removeFinalizer(finalizer, this.#statuses.latest.of(key, cluster), signal);
     this.#forget(key);
     return undefined;
+  }
+
+  /**
+   * The volumes that are to go, once nobody makes them anew: not before the StatefulSet. The result is how long to wait
+   * where that was refused.
+   */
+  async #deleteVolumes(
+    key: string,
+    cluster: EtlRouterCluster,
+    { claims, signal }: { readonly claims: Parts['claims']; readonly signal: AbortSignal },
+  ): Promise<number | undefined> {
+    const going = claimsThatGo(cluster, claims);
+    if (going.length === 0) return undefined;
+    const { client } = this.#options;
+    const nobody = { credentials: undefined, leader: undefined };
+    try {
+      const set = this.#observer.objects(cluster).get(`StatefulSet/${cluster.metadata.name}`);
+      if (set !== undefined && controllerUid(set) === cluster.metadata.uid)
+        await deleteWhatever(client, set, signal);
+      for (const { name, uid } of going) {
+        const act = { kind: 'deleteClaim', name, uid } as const;
+        await this.#actor.perform(act, { cluster, ...nobody, signal });
+      }
+      return undefined;
+    } catch (error) {
+      if (!isEtlError(error) || error.retryable || error.code === 'ETL_NOT_LEADER') throw error;
+      const wayOut = 'allow it, or set spec.storage.retention.whenDeleted to retain';
+      return this.#failures.note(key, 'delete volumes', `${error.message}: ${wayOut}`);
+    }
   }
 
   #forget(key: string): void {

@@ -18,7 +18,9 @@ import {
 } from './facts.ts';
 import { raftAddressOf } from './names.ts';
 import { act, type Intent, type OperationType, type Step, wait } from './step.ts';
-import type { ClaimView, ClusterView, MemberWord, PodView, StatefulSetView } from './view.ts';
+import type { ClaimView, MemberWord, PodView, StatefulSetView } from './view.ts';
+
+type Storage = EtlRouterCluster['spec']['storage'];
 
 /** Ends what is half done and takes out who does not belong there; undefined: the members are as they should be. */
 export function settleStep(facts: Facts): Step | undefined {
@@ -120,9 +122,10 @@ function disposeOfLost(facts: Facts): Step | undefined {
   if (pod === undefined || !isKnownToBeNone(facts, pod.ordinal)) return undefined;
   const target = pod.name;
   const claim = claimOf(facts, pod.ordinal);
-  if (!pod.unrecoverable && spec.storage.retention.whenScaled === 'retain') {
-    const message = `PersistentVolumeClaim ${claim?.name ?? ''} holds a member that was removed: delete it and pod ${target}, or give it another name.`;
-    return wait('ClaimInTheWay', message, { type: 'replaceMember', phase: 'claim', target });
+  const isToStay = spec.storage.retention.whenScaled === 'retain' || !isOwn(facts, claim?.owner);
+  if (!pod.unrecoverable && claim !== undefined && isToStay) {
+    const intent: Intent = { type: 'replaceMember', phase: 'claim', target };
+    return wait('ClaimInTheWay', sayInTheWay(facts, claim), intent);
   }
   if (claim !== undefined && !claim.terminating) {
     const { name, uid } = claim;
@@ -181,9 +184,9 @@ function dropClaim(facts: Facts): Step | undefined {
   const { view, set, spec } = facts;
   if (set === undefined || spec.storage.retention.whenScaled === 'retain') return undefined;
   const claim = view.claims.findLast(
-    ({ ordinal, terminating, createdMs }) =>
+    ({ ordinal, terminating, owner }) =>
       !terminating &&
-      !isKept(facts, createdMs) &&
+      isOwn(facts, owner) &&
       ordinal > Math.max(set.replicas, spec.replicas) &&
       podOf(facts, ordinal) === undefined &&
       isKnownToBeNone(facts, ordinal),
@@ -194,22 +197,37 @@ function dropClaim(facts: Facts): Step | undefined {
   return act(intent, { kind: 'deleteClaim', name, uid }, `${name} is not needed any more.`);
 }
 
-/** An earlier cluster of the name kept the volume: it may hold what this one never had, and nobody said to delete it. */
-function isKept({ cluster }: Pick<Facts, 'cluster'>, createdMs: number): boolean {
-  return createdMs < Date.parse(cluster.metadata.creationTimestamp ?? '');
+/** Whether the volume is this cluster's; of one that an earlier cluster kept nobody said that this one may delete it. */
+function isOwn({ cluster }: Pick<Facts, 'cluster'>, owner: string | undefined): boolean {
+  return owner === cluster.metadata.uid;
 }
 
-/** The volumes that go with a cluster that is deleted: by its word, and of those that it used. */
+/** A volume that an earlier cluster kept is this one's as soon as a member of it has it. */
+export function adoptStep(facts: Facts): Step | undefined {
+  const claim = facts.view.claims.find(
+    ({ ordinal, terminating, owner }) =>
+      !terminating && !isOwn(facts, owner) && memberOf(facts, ordinal)?.word !== undefined,
+  );
+  if (claim === undefined) return undefined;
+  const { name, uid } = claim;
+  const intent: Intent = { type: 'bootstrap', phase: 'claim', target: name };
+  return act(intent, { kind: 'adoptClaim', name, uid }, `${name} is taken over with its member.`);
+}
+
+/** The volumes that go with a cluster that is deleted: by its word, unless whoever deletes it wants what it had kept. */
 export function claimsThatGo(
   cluster: EtlRouterCluster,
-  { claims, pods }: Pick<ClusterView, 'claims' | 'pods'>,
+  claims: readonly ClaimView[],
 ): readonly ClaimView[] {
-  if (cluster.spec.storage.retention.whenDeleted !== 'delete') return [];
-  return claims.filter(
-    ({ ordinal, terminating, createdMs }) =>
-      !terminating &&
-      (!isKept({ cluster }, createdMs) || pods.some((pod) => pod.ordinal === ordinal)),
-  );
+  // What was stored under an older schema may lack both.
+  const { storage } = cluster.spec as { readonly storage?: Partial<Storage> };
+  if (storage?.retention?.whenDeleted !== 'delete' || isOrphaning(cluster)) return [];
+  return claims.filter(({ terminating, owner }) => !terminating && isOwn({ cluster }, owner));
+}
+
+/** Deleted with `--cascade=orphan`. */
+export function isOrphaning({ metadata }: EtlRouterCluster): boolean {
+  return metadata.finalizers?.includes('orphan') === true;
 }
 
 /** The volume of a pod that is on its way out is not forgotten, though it can only go after the pod. */
@@ -221,7 +239,7 @@ export function waitForLastPod(facts: Facts): Step | undefined {
     ({ ordinal, terminating, isStuck }) => ordinal > highest && terminating && !isStuck,
   );
   const claim = last && claimOf(facts, last.ordinal);
-  if (last === undefined || claim?.terminating !== false || isKept(facts, claim.createdMs))
+  if (last === undefined || claim?.terminating !== false || !isOwn(facts, claim.owner))
     return undefined;
   if (spec.storage.retention.whenScaled === 'retain') return undefined;
   const intent: Intent = { type: 'scaleIn', phase: 'claim', target: last.name };
@@ -245,18 +263,24 @@ function makeRoom(facts: Facts, set: StatefulSetView, ordinal: number): Step {
     const change = { kind: 'setReplicas', from: set.replicas, replicas: ordinal } as const;
     return act({ type, phase: 'pod', target }, change, `Pod ${target} is started.`);
   }
-  const { name, uid, terminating, createdMs } = claim;
+  const { name, uid, terminating, owner } = claim;
   const intent: Intent = { type, phase: 'claim', target };
   if (terminating || !isKnownToBeNone(facts, ordinal))
     return wait('WaitingForPod', `Waits for PersistentVolumeClaim ${name} to go.`, intent);
-  if (facts.spec.storage.retention.whenScaled === 'delete' && !isKept(facts, createdMs))
+  if (facts.spec.storage.retention.whenScaled === 'delete' && isOwn(facts, owner))
     return act(
       intent,
       { kind: 'deleteClaim', name, uid },
       `${name} of a former member goes first.`,
     );
-  const message = `PersistentVolumeClaim ${name} holds a member that was removed: delete it or give it another name.`;
-  return wait('ClaimInTheWay', message, intent);
+  return wait('ClaimInTheWay', sayInTheWay(facts, claim), intent);
+}
+
+function sayInTheWay(facts: Facts, { name, owner }: ClaimView): string {
+  const why = isOwn(facts, owner)
+    ? 'holds a member that was removed, and spec.storage.retention.whenScaled is retain'
+    : 'was kept by an earlier cluster of this name';
+  return `PersistentVolumeClaim ${name} ${why}: copy what you need of it, then delete it, or lower spec.replicas.`;
 }
 
 function admit(facts: Facts, ordinal: number): Step {

@@ -22,6 +22,7 @@ const actKinds: readonly CallAct['kind'][] = [
   'deletePod',
   'setReplicas',
   'deleteClaim',
+  'adoptClaim',
   'growClaim',
 ];
 

@@ -7,6 +7,9 @@ export const firstOrdinal = 1;
 /** Members that a schema lets a cluster have, and so the highest ordinal. */
 export const membersMax = 7;
 
+/** The container of a pod that is the member; others may be added to the pod. */
+export const routerContainer = 'router';
+
 export const ports = { grpc: 50051, raft: 50052, http: 8080, metrics: 9090 } as const;
 
 export const annotations = {
@@ -20,15 +23,14 @@ export const annotations = {
 
 export const clusterLabel = 'etl.router/cluster';
 
+/** On claims: uid of the cluster whose they are; one that it kept outlives it, and may serve the next of its name. */
+export const clusterUidLabel = 'etl.router/cluster-uid';
+
 /** Who the operator's writes are signed by. */
 export const fieldManager = 'etl-operator';
 
 export function podName(cluster: string, ordinal: number): string {
   return `${cluster}-${ordinal}`;
-}
-
-export function claimName(cluster: string, ordinal: number): string {
-  return `data-${podName(cluster, ordinal)}`;
 }
 
 export function peersName(cluster: string): string {

@@ -5,7 +5,7 @@ import type { EtlRouterCluster } from '@etl-router/crds';
 import type { KubeKind, UntypedObject } from '../runtime/kube-object.ts';
 import { commonLabels, controllerReference } from '../runtime/ownership.ts';
 import { peersOf, routerFile } from './config.ts';
-import { firstOrdinal, peersName, ports } from './names.ts';
+import { clusterUidLabel, firstOrdinal, peersName, ports } from './names.ts';
 import { podTemplateOf, selectorOf } from './pod-template.ts';
 import type { Installed } from './view.ts';
 
@@ -173,7 +173,8 @@ function budget(cluster: EtlRouterCluster, maxUnavailable: number): UntypedObjec
 
 function statefulSet(input: ObjectsInput, template: unknown): UntypedObject {
   const { cluster, replicas, claimSize } = input;
-  const { name } = cluster.metadata;
+  const { name, uid } = cluster.metadata;
+  const labels = { ...selectorOf(name), [clusterUidLabel]: uid };
   const { storageClassName } = cluster.spec.storage;
   const claim = {
     accessModes: ['ReadWriteOnce'],
@@ -192,7 +193,7 @@ function statefulSet(input: ObjectsInput, template: unknown): UntypedObject {
       // Whoever scales or deletes the StatefulSet past the operator loses no volume by it.
       persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Retain', whenScaled: 'Retain' },
       template,
-      volumeClaimTemplates: [{ metadata: { name: 'data', labels: selectorOf(name) }, spec: claim }],
+      volumeClaimTemplates: [{ metadata: { name: 'data', labels }, spec: claim }],
     },
   });
 }

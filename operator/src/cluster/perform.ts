@@ -14,6 +14,7 @@ import { isNotFound } from '../runtime/api-error.ts';
 import { type KubeKind, keyOf, type ObjectRef } from '../runtime/kube-object.ts';
 import type { RawKube } from '../runtime/raw-kube.ts';
 import { claimKind, podKind } from './kinds.ts';
+import { clusterUidLabel } from './names.ts';
 import { childKinds } from './objects.ts';
 import type { Act } from './step.ts';
 
@@ -36,7 +37,7 @@ export interface ActContext {
 
 type ObjectAct = Extract<
   CallAct,
-  { readonly kind: 'deletePod' | 'setReplicas' | 'deleteClaim' | 'growClaim' }
+  { readonly kind: 'deletePod' | 'setReplicas' | 'deleteClaim' | 'adoptClaim' | 'growClaim' }
 >;
 
 export class Actor {
@@ -71,6 +72,7 @@ export class Actor {
       case 'deletePod':
       case 'setReplicas':
       case 'deleteClaim':
+      case 'adoptClaim':
       case 'growClaim':
         return await this.#change(act, context);
     }
@@ -103,6 +105,15 @@ export class Actor {
         ] as const;
         const set = refTo(childKinds['StatefulSet'] as KubeKind, name);
         await client.jsonPatch(set, operations, { signal });
+        return;
+      }
+      case 'adoptClaim': {
+        const path = `/metadata/labels/${clusterUidLabel.replace('/', '~1')}`;
+        const operations = [
+          { op: 'test', path: '/metadata/uid', value: act.uid },
+          { op: 'add', path, value: cluster.metadata.uid },
+        ] as const;
+        await client.jsonPatch(refTo(claimKind, act.name), operations, { signal });
         return;
       }
       case 'growClaim': {

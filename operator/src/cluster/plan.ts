@@ -6,11 +6,12 @@ import { parseQuantity } from '@etl-router/core';
 import type { EtlRouterClusterStatus } from '@etl-router/crds';
 import type { EventClaim } from '../runtime/events.ts';
 import type { UntypedObject } from '../runtime/kube-object.ts';
+import { controllerUid } from '../runtime/ownership.ts';
 import type { ConditionClaim } from '../runtime/status.ts';
 import { checkSpec } from './check-spec.ts';
 import { conditionsOf, isReady } from './conditions.ts';
 import { type Facts, highestMember, majorityOf, readFacts, votersOf } from './facts.ts';
-import { joinStep, settleStep, waitForLastPod } from './membership.ts';
+import { adoptStep, joinStep, settleStep, waitForLastPod } from './membership.ts';
 import { objectKey, objectsOf } from './objects.ts';
 import { repairStep, rolloutStep } from './rollout.ts';
 import { statusOf } from './status.ts';
@@ -97,7 +98,7 @@ function desiredObjects(facts: Facts) {
 /** The budget, where there is to be none. Where only the voters are not known it stays. */
 function unwantedObjects({ cluster, view }: Facts): readonly UntypedObject[] {
   const budget = view.objects.get(`PodDisruptionBudget/${cluster.metadata.name}`);
-  const isOurs = budget !== undefined && ownerOf(budget) === cluster.metadata.uid;
+  const isOurs = budget !== undefined && controllerUid(budget) === cluster.metadata.uid;
   return isOurs && cluster.spec.disruptionBudget === 'none' ? [budget] : [];
 }
 
@@ -107,14 +108,16 @@ function haltOf(
   objects: readonly UntypedObject[],
 ): Halt | undefined {
   const { cluster, otherClusterId, clusterId, view } = facts;
-  if (cluster.metadata.deletionTimestamp !== undefined)
-    return { reason: 'Deleting', message: 'The cluster is being deleted.' };
+  if (cluster.metadata.deletionTimestamp !== undefined) {
+    const why = view.failure === undefined ? '.' : `, which fails: ${view.failure.message}`;
+    return { reason: 'Deleting', message: `The cluster is being deleted${why}` };
+  }
   if (faults.length > 0) return { reason: 'Invalid', message: `${faults.join('; ')}.` };
   if (cluster.spec.reconciliation === 'paused')
     return { reason: 'Paused', message: 'Set spec.reconciliation to active to go on.' };
   const foreign = objects.find((object) => isForeign(view.objects.get(objectKey(object)), object));
   if (foreign !== undefined) {
-    const message = `${foreign.kind} ${foreign.metadata.name} is there and belongs to somebody else: rename or delete it.`;
+    const message = `${foreign.kind} ${foreign.metadata.name} is there and belongs to somebody else: delete it, or give the EtlRouterCluster another name.`;
     return { reason: 'ResourceConflict', message };
   }
   if (otherClusterId === undefined) return undefined;
@@ -123,12 +126,7 @@ function haltOf(
 }
 
 function isForeign(live: UntypedObject | undefined, wanted: UntypedObject): boolean {
-  return live !== undefined && ownerOf(live) !== ownerOf(wanted);
-}
-
-/** The uid of the object's controller. */
-function ownerOf({ metadata }: UntypedObject): string | undefined {
-  return metadata.ownerReferences?.find(({ controller }) => controller === true)?.uid;
+  return live !== undefined && controllerUid(live) !== controllerUid(wanted);
 }
 
 /** What comes first. `isCurrent`: pods that are made now are as the spec wants them. */
@@ -137,13 +135,16 @@ function decide(facts: Facts, isCurrent: boolean): Step | undefined {
   const repair = repairStep(facts);
   if (repair !== undefined) return repair;
   if (facts.clusterId === undefined) return founding(facts);
+  const hasFailed = facts.view.failure !== undefined;
+  const adopt = adoptStep(facts);
+  if (adopt !== undefined && !hasFailed) return adopt;
   const settle = settleStep(facts);
   if (settle !== undefined) return settle;
-  const grow = growStep(facts);
-  if (grow === undefined) return moveOn(facts);
+  const chore = adopt ?? growStep(facts);
+  if (chore === undefined) return moveOn(facts);
   // Many storage classes let no volume grow: one that can not be helped holds up nothing that can be done.
-  const next = facts.view.failure === undefined ? undefined : moveOn(facts);
-  return next?.kind === 'act' ? next : grow;
+  const next = hasFailed ? moveOn(facts) : undefined;
+  return next?.kind === 'act' ? next : chore;
 }
 
 /** Brings the members to what the spec says. */
@@ -174,10 +175,13 @@ function unfinished({ members, cluster }: Facts): Step | undefined {
 }
 
 function growStep(facts: Facts): Step | undefined {
-  const { view, spec } = facts;
+  const { view, spec, set } = facts;
   const bytes = parseQuantity(spec.storage.size);
+  // What an earlier cluster kept and nobody uses stays as it is.
+  const highest = Math.max(set?.replicas ?? 0, highestMember(facts));
   const claim = view.claims.find(
-    ({ size, terminating }) => !terminating && parseQuantity(size) < bytes,
+    ({ ordinal, size, terminating }) =>
+      ordinal <= highest && !terminating && parseQuantity(size) < bytes,
   );
   if (claim === undefined) return undefined;
   const { size } = spec.storage;
@@ -201,6 +205,7 @@ const eventWords: { readonly [Kind in Act['kind']]: readonly [reason: string, ac
   deletePod: ['PodRestarted', 'DeletePod'],
   setReplicas: ['Scaled', 'SetReplicas'],
   deleteClaim: ['ClaimDeleted', 'DeleteClaim'],
+  adoptClaim: ['ClaimAdopted', 'AdoptClaim'],
   growClaim: ['ClaimGrown', 'GrowClaim'],
 };
 

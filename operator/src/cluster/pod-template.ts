@@ -4,7 +4,7 @@ import { parseDuration } from '@etl-router/core';
 import type { EtlRouterCluster } from '@etl-router/crds';
 import { digestOf } from '../runtime/canonical.ts';
 import { configLines, paths } from './config.ts';
-import { annotations, clusterLabel, peersName, ports } from './names.ts';
+import { annotations, clusterLabel, peersName, ports, routerContainer } from './names.ts';
 import type { Installed } from './view.ts';
 
 type Json = { readonly [field: string]: unknown };
@@ -99,7 +99,7 @@ function container({ cluster, installed }: TemplateInput): Json {
     ...rest,
   });
   return {
-    name: 'router',
+    name: routerContainer,
     image: imageOf(cluster, installed),
     imagePullPolicy: image?.pullPolicy ?? 'IfNotPresent',
     args: ['--config', paths.config],

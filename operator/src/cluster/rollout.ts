@@ -36,8 +36,9 @@ export function repairStep(facts: Facts): Step | undefined {
 /** Restarts the next member that is not as the spec wants it; undefined: all are. */
 export function rolloutStep(facts: Facts): Step | undefined {
   const { members, spec } = facts;
-  if (members === undefined || !isSetReady(facts)) return undefined;
+  if (members === undefined) return undefined;
   const outdated = members.filter(({ pod }) => pod !== undefined && isOutdated(facts, pod));
+  if (!isSetReady(facts)) return waitForSet(facts, outdated.at(-1));
   const idle = members.filter(({ works }) => !works);
   const [first, second] = idle;
   const begun = operationOf(facts)?.type === 'rollout';
@@ -103,6 +104,18 @@ function isIdle(facts: Facts, pod: PodView): boolean {
 }
 
 /** Pods that are deleted now come back as the spec wants them. */
+/** A pod that is deleted now would come back as it was. */
+function waitForSet(facts: Facts, outdated: Member | undefined): Step | undefined {
+  if (outdated === undefined) return undefined;
+  const target = nameOf(facts, outdated.ordinal);
+  const message = 'Waits for Kubernetes to have seen what the StatefulSet says now.';
+  return wait(
+    'WaitingForPod',
+    message,
+    intentOf(facts) ?? { type: 'rollout', phase: 'ready', target },
+  );
+}
+
 function isSetReady({ set }: Facts): boolean {
   return set?.isObserved === true;
 }

@@ -48,6 +48,7 @@ export type Act =
   /** Bound to the replicas that were seen: a patch that tests them first. */
   | { readonly kind: 'setReplicas'; readonly from: number; readonly replicas: number }
   | { readonly kind: 'deleteClaim'; readonly name: string; readonly uid: string }
+  | { readonly kind: 'adoptClaim'; readonly name: string; readonly uid: string }
   | { readonly kind: 'growClaim'; readonly name: string; readonly size: string };
 
 /** Why a change does not go on. */

@@ -3,7 +3,7 @@
 
 import type { EtlRouterCluster } from '@etl-router/crds';
 import type { KubeObject, UntypedObject } from '../runtime/kube-object.ts';
-import { annotations, ordinalOf } from './names.ts';
+import { annotations, clusterUidLabel, ordinalOf, routerContainer } from './names.ts';
 
 /** All that a plan is made from. */
 export interface ClusterView {
@@ -62,8 +62,8 @@ export interface ClaimView {
   readonly terminating: boolean;
   /** As asked for, in the words of its author. */
   readonly size: string;
-  /** Time of day at which it was made; before the cluster was: an earlier one of its name kept it. */
-  readonly createdMs: number;
+  /** Uid of the EtlRouterCluster that it was made for, or that took it over; undefined: nobody said. */
+  readonly owner: string | undefined;
 }
 
 /** What a member says of itself and of the cluster. */
@@ -148,7 +148,9 @@ export function toStatefulSetView(object: UntypedObject): StatefulSetView {
 }
 
 interface PodObject extends KubeObject {
-  readonly spec?: { readonly containers?: readonly { readonly image?: string }[] };
+  readonly spec?: {
+    readonly containers?: readonly { readonly name: string; readonly image?: string }[];
+  };
   readonly status?: {
     readonly conditions?: readonly PodCondition[];
     readonly containerStatuses?: readonly ContainerStatus[];
@@ -163,10 +165,15 @@ interface PodCondition {
 }
 
 interface ContainerStatus {
+  readonly name: string;
   readonly state?: {
     readonly running?: object;
     readonly waiting?: { readonly reason?: string };
   };
+}
+
+function isRouter({ name }: { readonly name: string }): boolean {
+  return name === routerContainer;
 }
 
 /** How long after its end a pod is taken for one whose node is gone. */
@@ -181,7 +188,8 @@ export function toPodView(cluster: string, object: KubeObject, nowMs: number): P
   const isTrue = (type: string): boolean =>
     status?.conditions?.some((each) => each.type === type && each.status === 'True') ?? false;
   const since = status?.conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime;
-  const state = status?.containerStatuses?.[0]?.state;
+  // Others may have been added to the pod, and statuses are in the order of names.
+  const state = status?.containerStatuses?.find(isRouter)?.state;
   const unscheduled = isTrue('PodScheduled') ? undefined : 'Unschedulable';
   return {
     name: metadata.name,
@@ -196,7 +204,7 @@ export function toPodView(cluster: string, object: KubeObject, nowMs: number): P
     isStuck:
       deletionTimestamp !== undefined && nowMs - Date.parse(deletionTimestamp) > stuckAfterMs,
     revision: marks[annotations.revision],
-    version: tagOf(spec?.containers?.[0]?.image),
+    version: tagOf(spec?.containers?.find(isRouter)?.image),
     unrecoverable: marks[annotations.unrecoverable] === 'true',
   };
 }
@@ -223,6 +231,6 @@ export function toClaimView(cluster: string, object: KubeObject): ClaimView | un
     uid: metadata.uid ?? '',
     terminating: metadata.deletionTimestamp !== undefined,
     size: spec?.resources?.requests?.storage ?? '0',
-    createdMs: Date.parse(metadata.creationTimestamp ?? ''),
+    owner: metadata.labels?.[clusterUidLabel],
   };
 }

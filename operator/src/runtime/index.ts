@@ -73,7 +73,12 @@ export { listAll } from './list-all.ts';
 export { Manager, type ManagerEnd, type ManagerOptions } from './manager.ts';
 export { type RuntimeMetrics, registerRuntimeMetrics } from './metrics.ts';
 export type { IndexFunction } from './object-index.ts';
-export { type CommonLabels, commonLabels, controllerReference, ownerUids } from './ownership.ts';
+export {
+  type CommonLabels,
+  commonLabels,
+  controllerReference,
+  controllerUid,
+} from './ownership.ts';
 export {
   type Check,
   createProbeHandler,

@@ -15,9 +15,9 @@ export function controllerReference(owner: KubeObject): OwnerReference {
   };
 }
 
-/** The uids of an object's owners: an index by them finds what belongs to whom. */
-export function ownerUids(object: KubeObject): readonly string[] {
-  return object.metadata.ownerReferences?.map(({ uid }) => uid) ?? [];
+/** The uid of the object that it is made for; undefined: it stands for itself. */
+export function controllerUid({ metadata }: Pick<KubeObject, 'metadata'>): string | undefined {
+  return metadata.ownerReferences?.find(({ controller }) => controller === true)?.uid;
 }
 
 /** The labels that Kubernetes recommends. */

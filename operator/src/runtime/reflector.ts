@@ -128,6 +128,7 @@ export class Reflector<T extends KubeObject> {
   async #list(signal: AbortSignal): Promise<string> {
     const { client, kind, target, metrics, pageSize = 500 } = this.#options;
     const reason = this.#reason;
+    this.#listedAtMs = this.#options.clock.monotonicMs();
     metrics?.relists.inc({ kind: kind.plural, reason });
     const { items, resourceVersion } = await listAll<T>(client, kind, this.#selection, {
       signal,
@@ -136,7 +137,6 @@ export class Reflector<T extends KubeObject> {
       resourceVersion: reason === 'start' ? '0' : undefined,
     });
     target.replace(items);
-    this.#listedAtMs = this.#options.clock.monotonicMs();
     this.#synced = true;
     this.#heard();
     return resourceVersion;

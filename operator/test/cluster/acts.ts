@@ -2,7 +2,14 @@
 // violation, though the real routers would refuse some of those, too.
 
 import type { Act } from '../../src/cluster/step.ts';
-import { type Group, type GroupMember, type Pod, Violation, type World } from './world.ts';
+import {
+  type Claim,
+  type Group,
+  type GroupMember,
+  type Pod,
+  Violation,
+  type World,
+} from './world.ts';
 
 /** The act was not made. */
 export class Refused extends Error {}
@@ -27,6 +34,8 @@ export function perform(world: World, act: Act): void {
       return setReplicas(world, act);
     case 'deleteClaim':
       return deleteClaim(world, act);
+    case 'adoptClaim':
+      return adoptClaim(world, act);
     case 'growClaim':
       return growClaim(world, act.name, act.size);
   }
@@ -152,10 +161,29 @@ function setReplicas(
   if (pod !== undefined) world.endPod(pod, { isOurs: true, force: false });
 }
 
-function deleteClaim(world: World, { name, uid }: { name: string; uid: string }): void {
+interface ClaimRef {
+  readonly name: string;
+  readonly uid: string;
+}
+
+function claimAt(world: World, { name, uid }: ClaimRef): Claim | undefined {
   const claim = [...world.claims.values()].find(({ ordinal }) => `data-main-${ordinal}` === name);
+  if (claim !== undefined && claim.uid !== uid)
+    throw new Refused('the claim is another one by now');
+  return claim;
+}
+
+function adoptClaim(world: World, ref: ClaimRef): void {
+  const claim = claimAt(world, ref);
+  if (claim !== undefined) claim.owner = world.cluster.metadata.uid;
+}
+
+function deleteClaim(world: World, ref: ClaimRef): void {
+  const claim = claimAt(world, ref);
   if (claim === undefined) return;
-  if (claim.uid !== uid) throw new Refused('the claim is another one by now');
+  const pod = world.pods.get(claim.ordinal);
+  if (claim.owner !== world.cluster.metadata.uid && pod?.unrecoverable !== true)
+    throw new Violation('a volume was deleted that an earlier cluster kept');
   const { raftId } = claim.disk;
   const isDeleted = world.cluster.metadata.deletionTimestamp !== undefined;
   if (!isDeleted && world.group?.members.some((member) => member.raftId === raftId) === true)

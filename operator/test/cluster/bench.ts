@@ -17,6 +17,7 @@ import {
   etlRouterCluster,
   withDefaults,
 } from '@etl-router/crds';
+import { clusterFinalizer } from '../../src/cluster/controller.ts';
 import { createOperator, type OperatorProcess } from '../../src/operator.ts';
 import type { Settings } from '../../src/settings.ts';
 import { FaultyApiServer } from '../faulty-api-server/faulty-api-server.ts';
@@ -110,8 +111,17 @@ export class Bench {
     store.replace(key, { ...found, spec: { ...(found['spec'] as JsonObject), ...spec } });
   }
 
-  delete(): void {
-    this.server.store.delete(key);
+  /** `finalizers`: what the API server puts beside ours for the way in which it is deleted. */
+  delete(finalizers: readonly string[] = []): void {
+    const { store } = this.server;
+    for (const value of finalizers)
+      store.patch(key, [{ op: 'add', path: '/metadata/finalizers/-', value }]);
+    store.delete(key);
+  }
+
+  /** The operator does not let the cluster go yet. */
+  get isHeld(): boolean {
+    return this.cluster?.metadata.finalizers?.includes(clusterFinalizer) === true;
   }
 
   get cluster(): EtlRouterCluster | undefined {

@@ -6,7 +6,7 @@ import { Bench } from './bench.ts';
 
 const secrets = '/api/v1/secrets';
 
-for (const name of ['main-ca', 'main-tls', 'main-operator-tls']) {
+for (const name of ['main-ca', 'main-tls', 'main-operator-client']) {
   test(`Secret ${name} is made anew when somebody deletes it`, async (t) => {
     const bench = await Bench.start(t);
     const { store } = bench.server;

@@ -2,7 +2,7 @@
 // server and members that speak gRPC. What the model forbids ends a test.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { EtlError } from '@etl-router/core';
 import type { JsonObject } from '../faulty-api-server/json.ts';
 import { Bench } from './bench.ts';
@@ -196,39 +196,82 @@ test('a Secret of somebody else is left alone, and the certificates say which', 
   await bench.until(() => bench.isReady, 'ready');
 });
 
+const bindingsPath = '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings';
+
 test('a cluster that is deleted takes its binding along and leaves its volumes', async (t) => {
   const bench = await Bench.start(t);
   bench.declare({ replicas: 3 });
   await bench.operator();
   await bench.until(() => bench.isReady, 'ready');
-  const bindings = '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings';
-  assert.equal(bench.server.store.list(bindings).length, 1);
+  assert.equal(bench.server.store.list(bindingsPath).length, 1);
   bench.delete();
   await bench.until(() => bench.cluster === undefined, 'gone');
-  assert.equal(bench.server.store.list(bindings).length, 0);
+  assert.equal(bench.server.store.list(bindingsPath).length, 0);
   assert.equal(bench.server.store.list('/apis/apps/v1/statefulsets').length, 0);
   assert.equal(bench.server.store.list('/api/v1/persistentvolumeclaims').length, 3);
 });
 
-test('volumes go with a cluster that says so, and not with its StatefulSet', async (t) => {
+const claimsPath = '/api/v1/persistentvolumeclaims';
+
+/** A cluster of three that is ready and takes its volumes along. */
+async function startMortal(t: TestContext): Promise<Bench> {
   const bench = await Bench.start(t);
   const retention = { whenDeleted: 'delete', whenScaled: 'delete' } as const;
   bench.declare({ replicas: 3, storage: { size: '10Gi', retention } });
   await bench.operator();
   await bench.until(() => bench.isReady, 'ready');
-  const [set] = bench.server.store.list('/apis/apps/v1/statefulsets');
+  return bench;
+}
+
+/** Claims that nobody deleted. */
+function keptClaims({ server }: Bench): number {
+  return server.store
+    .list(claimsPath)
+    .filter(({ metadata }) => metadata['deletionTimestamp'] === undefined).length;
+}
+
+test('volumes go with a cluster that says so, and not with its StatefulSet', async (t) => {
+  const bench = await startMortal(t);
+  const { store } = bench.server;
+  const [set] = store.list('/apis/apps/v1/statefulsets');
   assert.deepEqual(
     (set?.['spec'] as JsonObject | undefined)?.['persistentVolumeClaimRetentionPolicy'],
     { whenDeleted: 'Retain', whenScaled: 'Retain' },
   );
-  const kept = (): number =>
-    bench.server.store
-      .list('/api/v1/persistentvolumeclaims')
-      .filter(({ metadata }) => metadata['deletionTimestamp'] === undefined).length;
-  assert.equal(kept(), 3);
+  assert.equal(keptClaims(bench), 3);
+  const key = { collection: claimsPath, namespace: 'shop', name: 'data-main-2' };
+  const path = '/metadata/labels/etl.router~1cluster-uid';
+  const labels = store.get(key).metadata['labels'] as JsonObject;
+  assert.equal(labels['etl.router/cluster-uid'], bench.cluster?.metadata.uid);
+  store.patch(key, [{ op: 'replace', path, value: 'an earlier one' }]);
   bench.delete();
   await bench.until(() => bench.cluster === undefined, 'gone');
-  assert.equal(kept(), 0);
+  assert.equal(keptClaims(bench), 1);
+});
+
+test('a deletion that leaves orphans leaves them volumes and rights', async (t) => {
+  const bench = await startMortal(t);
+  bench.delete(['orphan']);
+  await bench.until(() => !bench.isHeld, 'let go of');
+  assert.equal(keptClaims(bench), 3);
+  assert.equal(bench.server.store.list(bindingsPath).length, 1);
+});
+
+test('a volume that may not be deleted holds its cluster, which says so and how to get on', async (t) => {
+  const bench = await startMortal(t);
+  const { faults } = bench.server;
+  const refusal = { do: 'status', status: 403, reason: 'Forbidden' } as const;
+  faults.add({ verb: 'delete', plural: 'persistentvolumeclaims' }, refusal);
+  bench.delete();
+  const says = (): boolean =>
+    bench.status.conditions?.some(({ message }) => message.includes('whenDeleted to retain')) ===
+    true;
+  await bench.until(says, 'says so');
+  assert.equal(bench.condition('Ready'), 'False Deleting');
+  assert.equal(bench.isHeld, true);
+  faults.clear();
+  await bench.until(() => bench.cluster === undefined, 'gone');
+  assert.equal(keptClaims(bench), 0);
 });
 
 test('a second operator waits, and goes on where the first one ended', async (t) => {
@@ -251,7 +294,7 @@ test('a second operator waits, and goes on where the first one ended', async (t)
 test('certificates and their authority are renewed in time, members go on answering, and no pod is touched', async (t) => {
   const minuteMs = 60_000;
   const bench = await Bench.start(t, 9 * minuteMs);
-  const tls = { certificateDuration: '12m', renewBefore: '4m', authorityDuration: '24m' };
+  const tls = { certificateDuration: '12m', renewBefore: '5m', authorityDuration: '24m' };
   bench.declare({ replicas: 3, tls });
   await bench.operator();
   await bench.until(() => bench.isReady, 'ready');
@@ -264,7 +307,7 @@ test('certificates and their authority are renewed in time, members go on answer
     authority: dataOf('/api/v1/secrets', 'main-ca')['ca.crt'],
     bundle: dataOf('/api/v1/configmaps', 'main-ca')['ca.crt']?.match(/BEGIN/g)?.length,
     members: dataOf('/api/v1/secrets', 'main-tls')['tls.crt'],
-    operator: dataOf('/api/v1/secrets', 'main-operator-tls')['tls.crt'],
+    operator: dataOf('/api/v1/secrets', 'main-operator-client')['tls.crt'],
   });
   const first = read();
   await bench.pass(9 * minuteMs, 30);

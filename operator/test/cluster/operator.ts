@@ -126,9 +126,9 @@ export class Operator {
       pods: [...world.pods.values()]
         .map((pod) => this.#podView(pod))
         .toSorted((a, b) => a.ordinal - b.ordinal),
-      claims: [...world.claims.values()].map(({ ordinal, uid, terminating, size, createdMs }) => ({
+      claims: [...world.claims.values()].map(({ ordinal, uid, terminating, size, owner }) => ({
         name: `data-main-${ordinal}`,
-        ...{ ordinal, uid, terminating, size, createdMs },
+        ...{ ordinal, uid, terminating, size, owner },
       })),
     };
   }

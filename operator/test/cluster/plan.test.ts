@@ -60,7 +60,7 @@ const claim = ordinal.chain((of) =>
     ordinal: fc.constant(of),
     uid: fc.constant('uid'),
     terminating: seldom,
-    createdMs: fc.constantFrom(0, Date.parse('2026-01-01T00:00:00Z')),
+    owner: fc.constantFrom('cluster-uid', 'another', undefined),
     size: fc.oneof({ weight: 30, arbitrary: fc.constant('10Gi') }, fc.constant('1Gi')),
   }),
 );
@@ -181,7 +181,7 @@ function recorded(view: ClusterView): ClusterView {
 }
 
 const acts = [
-  ...['deletePod', 'deleteClaim', 'growClaim', 'setReplicas'],
+  ...['deletePod', 'deleteClaim', 'adoptClaim', 'growClaim', 'setReplicas'],
   ...['addLearner', 'promote', 'removeMember', 'transferLeadership'],
 ];
 

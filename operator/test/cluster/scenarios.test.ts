@@ -157,7 +157,7 @@ test('a volume that an earlier cluster of the name kept is not deleted by scalin
   const { claims } = story.world;
   const made = claims.get(3);
   assert.ok(made !== undefined);
-  claims.set(5, { ...made, ordinal: 5, uid: 'kept', createdMs: made.createdMs - 1 });
+  claims.set(5, { ...made, ordinal: 5, uid: 'kept', owner: 'an earlier one' });
   story.pass(60);
   assert.equal(claims.get(5)?.uid, 'kept');
   story.world.setSpec({ replicas: 5 });
@@ -166,6 +166,60 @@ test('a volume that an earlier cluster of the name kept is not deleted by scalin
   claims.delete(5);
   story.untilReady();
   assert.notEqual(claims.get(5)?.uid, 'kept');
+});
+
+test('a volume that was kept is this cluster’s once its member is, and then goes by its policy', () => {
+  const story = new Story(3).untilReady();
+  const { claims, cluster } = story.world;
+  for (const claim of claims.values()) claim.owner = 'an earlier one';
+  story.untilReady();
+  assert.deepEqual(
+    [...claims.values()].map(({ owner }) => owner),
+    claims.size === 3 ? Array(3).fill(cluster.metadata.uid) : [],
+  );
+  story.world.setSpec({ replicas: 1 });
+  story.untilReady();
+  story.pass(60);
+  assert.deepEqual([...claims.keys()], [1]);
+});
+
+test('a kept volume of a member that was removed is in the way, where a pod already has it', () => {
+  const story = new Story(3).untilReady();
+  const { claims, cluster } = story.world;
+  const kept = claims.get(3);
+  assert.ok(kept !== undefined);
+  story.world.setSpec({ replicas: 1 });
+  story.untilReady();
+  story.pass(60);
+  assert.equal(claims.size, 1);
+  // The cluster is applied again with three: pods start on all that is there.
+  claims.set(3, { ...kept, uid: 'kept', terminating: false, owner: 'an earlier one' });
+  claims.set(2, {
+    ...kept,
+    ordinal: 2,
+    uid: 'kept too',
+    terminating: false,
+    owner: 'an earlier one',
+  });
+  story.world.setSpec({ replicas: 3 });
+  story.world.scaleSet(3);
+  story.pass(120);
+  assert.deepEqual([claims.get(2)?.uid, claims.get(3)?.uid], ['kept too', 'kept']);
+  assert.equal(story.says('Progressing'), 'False ClaimInTheWay');
+  assert.equal(cluster.metadata.uid, 'cluster-uid');
+});
+
+test('a volume that nobody uses does not grow', () => {
+  const story = new Story(3).untilReady();
+  const { claims } = story.world;
+  const made = claims.get(3);
+  assert.ok(made !== undefined);
+  claims.set(5, { ...made, ordinal: 5, uid: 'kept', owner: 'an earlier one' });
+  story.world.setSpec({
+    storage: { size: '20Gi', retention: { whenDeleted: 'retain', whenScaled: 'delete' } },
+  });
+  story.pass(60);
+  assert.deepEqual([claims.get(3)?.size, claims.get(5)?.size], ['20Gi', '10Gi']);
 });
 
 test('a new image reaches followers from the highest on, and the leader last, after it handed over', () => {

@@ -12,6 +12,7 @@ import {
   type Implementation,
 } from '@etl-router/proto/grpc';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
+import { clusterUidLabel } from '../../src/cluster/names.ts';
 import type { Act } from '../../src/cluster/step.ts';
 import type { MemberWord } from '../../src/cluster/view.ts';
 import type { FaultyApiServer } from '../faulty-api-server/faulty-api-server.ts';
@@ -161,6 +162,8 @@ export class StandIn {
   }
 
   #mirror(): void {
+    // What is left of a StatefulSet that was deleted is the garbage collector's.
+    if (this.#set() === undefined) return;
     this.#mirroring = true;
     try {
       this.#observeSet();
@@ -187,13 +190,33 @@ export class StandIn {
     for (const claim of this.world.claims.values()) {
       const key = { collection: claims, namespace: 'shop', name: claimName(claim) };
       const found = store.find(key);
-      if (found === undefined) this.#uids.set(claim.uid, this.#put(key, claimObject(claim)));
-      else claim.size = sizeOf(found);
+      if (found === undefined) {
+        this.#uids.set(claim.uid, this.#put(key, this.#claimObject(claim)));
+        continue;
+      }
+      claim.size = sizeOf(found);
+      claim.owner = labelsOf(found)[clusterUidLabel] ?? '';
     }
     const names = new Set([...this.world.claims.values()].map(claimName));
     for (const { metadata } of store.list(claims, 'shop')) {
       if (!names.has(metadata.name)) this.#drop({ collection: claims, name: metadata.name });
     }
+  }
+
+  /** With the labels that the StatefulSet gives its claims. */
+  #claimObject(claim: Claim): JsonObject {
+    const { volumeClaimTemplates } = (this.#set() as Stored)['spec'] as JsonObject;
+    const [template] = volumeClaimTemplates as [{ readonly metadata: JsonObject }];
+    const { labels } = template.metadata;
+    return {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: {
+        ...{ name: claimName(claim), namespace: 'shop', finalizers: [heldBy] },
+        labels: labels as JsonObject,
+      },
+      spec: { resources: { requests: { storage: claim.size } } },
+    };
   }
 
   #mirrorPods(): void {
@@ -248,7 +271,7 @@ export class StandIn {
         ...{ name: `main-${pod.ordinal}`, namespace: 'shop', finalizers: [heldBy] },
         ...{ labels: labels as JsonObject, annotations: annotations as JsonObject },
       },
-      spec: { containers: [{ image: containers[0]?.image ?? '' }] },
+      spec: { containers: [{ name: 'router', image: containers[0]?.image ?? '' }] },
       status: {
         phase: pod.peers === undefined ? 'Pending' : 'Running',
         podIP: this.#addressOf(pod.ordinal),
@@ -256,7 +279,9 @@ export class StandIn {
           { type: 'PodScheduled', status: 'True' },
           { type: 'Ready', status: ready, lastTransitionTime: since },
         ],
-        containerStatuses: [{ state: pod.reportedRunning ? { running: {} } : waiting }],
+        containerStatuses: [
+          { name: 'router', state: pod.reportedRunning ? { running: {} } : waiting },
+        ],
       },
     };
   }
@@ -387,16 +412,8 @@ function claimName({ ordinal }: Claim): string {
   return `data-main-${ordinal}`;
 }
 
-function claimObject(claim: Claim): JsonObject {
-  return {
-    apiVersion: 'v1',
-    kind: 'PersistentVolumeClaim',
-    metadata: {
-      ...{ name: claimName(claim), namespace: 'shop', finalizers: [heldBy] },
-      labels: { 'etl.router/cluster': 'main', 'app.kubernetes.io/component': 'router' },
-    },
-    spec: { resources: { requests: { storage: claim.size } } },
-  };
+function labelsOf({ metadata }: Stored): { readonly [name: string]: string } {
+  return (metadata['labels'] ?? {}) as { readonly [name: string]: string };
 }
 
 function sizeOf(claim: Stored): string {

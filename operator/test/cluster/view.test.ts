@@ -24,8 +24,19 @@ test('a pod that is ready, with what it was started with', () => {
   const ready = { type: 'Ready', status: 'True', lastTransitionTime: '2026-01-01T00:51:00Z' };
   const object = podObject(
     {
-      spec: { containers: [{ image: 'example.io:5000/etl/router:0.2.0@sha256:abc' }] },
-      status: { conditions: [scheduled, ready], containerStatuses: [{ state: { running: {} } }] },
+      spec: {
+        containers: [
+          { name: 'a-proxy', image: 'proxy:9' },
+          { name: 'router', image: 'example.io:5000/etl/router:0.2.0@sha256:abc' },
+        ],
+      },
+      status: {
+        conditions: [scheduled, ready],
+        containerStatuses: [
+          { name: 'a-proxy', state: { waiting: { reason: 'PodInitializing' } } },
+          { name: 'router', state: { running: {} } },
+        ],
+      },
     },
     { annotations: { 'etl.router/revision': 'r1' } },
   );
@@ -39,7 +50,7 @@ test('a pod that is ready, with what it was started with', () => {
 });
 
 test('a pod that waits says for what', () => {
-  const waiting = (reason: string) => ({ state: { waiting: { reason } } });
+  const waiting = (reason: string) => ({ name: 'router', state: { waiting: { reason } } });
   const reasonOf = (status: object) => toPodView('main', podObject({ status }), nowMs)?.waitsFor;
   assert.equal(
     reasonOf({ conditions: [scheduled], containerStatuses: [waiting('ImagePullBackOff')] }),
@@ -82,11 +93,11 @@ test('a claim says what was asked for', () => {
   const spec = { resources: { requests: { storage: '10Gi' } } };
   const metadata = {
     ...{ name: 'data-main-3', deletionTimestamp: '2026-01-01T00:00:00Z' },
-    creationTimestamp: '1970-01-01T00:00:07Z',
+    labels: { 'etl.router/cluster-uid': 'of-the-cluster' },
   };
   assert.deepEqual(toClaimView('main', podObject({ spec }, metadata)), {
     ...{ name: 'data-main-3', ordinal: 3, uid: 'u', terminating: true, size: '10Gi' },
-    createdMs: 7000,
+    owner: 'of-the-cluster',
   });
 });
 

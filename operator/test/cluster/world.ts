@@ -30,16 +30,14 @@ export interface Group {
   leader: string | undefined;
 }
 
-/** Time of day at which the cluster was made. */
-export const clusterMadeMs: number = Date.parse('2026-01-01T00:00:00Z');
-
 export interface Claim {
   readonly ordinal: number;
   readonly uid: string;
   readonly disk: Disk;
   terminating: boolean;
   size: string;
-  readonly createdMs: number;
+  /** Uid of the cluster whose it is. */
+  owner: string;
 }
 
 export interface Pod {
@@ -97,7 +95,7 @@ export class World {
       kind: 'EtlRouterCluster',
       metadata: {
         ...{ name: 'main', namespace: 'shop', uid: 'cluster-uid', resourceVersion: '1' },
-        ...{ generation: 1, creationTimestamp: new Date(clusterMadeMs).toISOString() },
+        ...{ generation: 1, creationTimestamp: '2026-01-01T00:00:00Z' },
       },
       spec,
     } as unknown as EtlRouterCluster;
@@ -270,7 +268,7 @@ export class World {
       disk,
       terminating: false,
       size: '10Gi',
-      createdMs: clusterMadeMs,
+      owner: this.cluster.metadata.uid,
     };
   }
 
