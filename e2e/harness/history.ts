@@ -72,7 +72,8 @@ function momentsOf(
   });
 }
 
-const isPod = (object: ClusterObject | Pod): object is Pod => object.kind === 'Pod';
+/** Objects of lists do not say their kind. */
+const isPod = (object: ClusterObject | Pod): object is Pod => 'containers' in object.spec;
 
 /** Pods in the order in which they were told to end. */
 export function departuresOf(moments: readonly Moment[]): readonly Departure[] {

@@ -19,6 +19,15 @@ export interface Change<T> {
   readonly object: T;
 }
 
+interface List<T> {
+  readonly metadata: { readonly resourceVersion: string };
+  readonly items: readonly T[];
+}
+
+async function read<T>(path: string): Promise<List<T>> {
+  return JSON.parse(await kubectl(['get', '--raw', path])) as List<T>;
+}
+
 /** Watches a list of the API, such as /apis/apps/v1/namespaces/shop/statefulsets, until it is closed. */
 export class Watch<T extends KubeObject> {
   readonly #path: string;
@@ -27,9 +36,11 @@ export class Watch<T extends KubeObject> {
   /** Why something may be missing. */
   #fault: string | undefined;
 
-  private constructor(path: string) {
+  private constructor(path: string, { metadata, items }: List<T>) {
     this.#path = path;
-    const child = spawn('kubectl', ['get', '--raw', `${path}?watch=true`], {
+    for (const object of items) this.#note(object);
+    const from = `${path}?watch=true&resourceVersion=${metadata.resourceVersion}`;
+    const child = spawn('kubectl', ['get', '--raw', from], {
       env: environment(),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -47,23 +58,15 @@ export class Watch<T extends KubeObject> {
     this.#child = child;
   }
 
-  /** Begins, and waits until all that is there was told. */
   static async start<T extends KubeObject>(path: string): Promise<Watch<T>> {
-    const watch = new Watch<T>(path);
-    try {
-      await watch.changes();
-      return watch;
-    } catch (error) {
-      watch.close();
-      throw error;
-    }
+    return new Watch(path, await read<T>(path));
   }
 
   /** Waits until all that is there was told; answers everything since the start, in the order of the writes. */
   async changes(): Promise<readonly Change<T>[]> {
     await eventually(`${this.#path} is watched`, async () => {
-      const text = await kubectl(['get', '--raw', this.#path]);
-      const { items } = JSON.parse(text) as { readonly items: readonly T[] };
+      if (this.#fault !== undefined) return true;
+      const { items } = await read<T>(this.#path);
       const told = new Set(this.#changes.map(({ object }) => object.metadata.resourceVersion));
       return items.every(({ metadata }) => told.has(metadata.resourceVersion));
     });
@@ -78,8 +81,10 @@ export class Watch<T extends KubeObject> {
   #hear(line: string): void {
     const { type, object } = JSON.parse(line) as Told<T>;
     if (type === 'ERROR') this.#fault = line;
-    if (type === 'ERROR' || type === 'BOOKMARK') return;
-    const revision = Number(object.metadata.resourceVersion);
-    this.#changes.push({ revision, isGone: type === 'DELETED', object });
+    else if (type !== 'BOOKMARK') this.#note(object, type === 'DELETED');
+  }
+
+  #note(object: T, isGone = false): void {
+    this.#changes.push({ revision: Number(object.metadata.resourceVersion), isGone, object });
   }
 }
