@@ -34,7 +34,7 @@ export interface Listing {
 }
 
 export async function restoring(stage: Stage): Promise<void> {
-  const { cluster, workload, random, heal, say } = stage;
+  const { cluster, workload, random, say } = stage;
   const leader = await cluster.leader();
   const asked = random.below(2) === 0 ? leader : oneOf(random, await cluster.followers());
   await writeFillers(leader);
@@ -52,6 +52,31 @@ export async function restoring(stage: Stage): Promise<void> {
 
   say(`member ${asked.name} restores, leader ${leader.name} will be killed`);
   const watch = new Watch(cluster);
+  try {
+    await restoreAround(stage, { asked, leader, before, backedUp });
+    for (const problem of problemsOf(await watch.end(), before, backedUp)) throw new Error(problem);
+  } finally {
+    await watch.end();
+  }
+  await checkRestored(stage, { revision, backedUp, lanes });
+  workload.beginEra();
+  workload.start();
+}
+
+interface Around {
+  readonly asked: Member;
+  readonly leader: Member;
+  /** What there was before the restore, and what it brings. */
+  readonly before: string;
+  readonly backedUp: string;
+}
+
+/** Restores, with the leader killed in the middle, and once more until it is answered. */
+async function restoreAround(
+  stage: Stage,
+  { asked, leader, before, backedUp }: Around,
+): Promise<void> {
+  const { cluster, random, heal, say } = stage;
   const restored = restore(cluster, asked);
   restored.catch(() => undefined);
   await killInTheMiddle(stage, leader);
@@ -67,10 +92,6 @@ export async function restoring(stage: Stage): Promise<void> {
   await cluster.start([leader]);
   heal();
   await restore(cluster, asked);
-  for (const problem of problemsOf(await watch.end(), before, backedUp)) throw new Error(problem);
-  await checkRestored(stage, { revision, backedUp, lanes });
-  workload.beginEra();
-  workload.start();
 }
 
 /** Waits until some of the restore's entries are in the log. */
