@@ -140,7 +140,10 @@ function withoutLeader({ cluster, words, view }: Facts): ConditionClaim {
   const known = cluster.status?.members?.filter(({ role }) => role === 'voter') ?? [];
   const isUp = ({ ordinal }: (typeof known)[number]): boolean =>
     view.pods.some((pod) => pod.ordinal === ordinal && pod.ready && !pod.terminating);
-  const heard = known.filter((each) => words.some(({ ordinal }) => ordinal === each.ordinal));
+  // Under the id of its volume: who came back without it has no vote.
+  const heard = known.filter((each) =>
+    words.some(({ ordinal, raftId }) => ordinal === each.ordinal && raftId === each.memberID),
+  );
   const needed = majorityOf(known.length);
   if (heard.length >= needed)
     return claim('Available', 'False', 'NoLeader', 'The members are choosing who leads.');

@@ -309,6 +309,20 @@ test('when every volume is lost nothing is deleted and nothing founded anew', ()
   }
 });
 
+test('a majority that came back without its volumes is lost, and is not said to choose', () => {
+  for (const [replicas, lost] of [
+    [3, 2],
+    [5, 3],
+  ] as const) {
+    const story = new Story(replicas).untilReady();
+    for (let ordinal = 1; ordinal <= lost; ordinal++) story.world.loseDisk(ordinal);
+    story.pass(100);
+    assert.deepEqual(story.takeActs(), []);
+    assert.equal(story.world.groups.length, 1);
+    assert.equal(story.says('Available'), 'False QuorumLost');
+  }
+});
+
 test('members of another cluster are left alone', () => {
   const story = new Story(3).untilReady();
   const { status } = story.world.cluster;
