@@ -44,7 +44,9 @@ export class Cluster {
   /** A member on a new machine, started, that nobody knows yet. */
   async grow(): Promise<Member> {
     const machine = this.#machine();
-    const member = this.#settle(await openIdentity(machine, []), machine);
+    const identity = await this.#unlessItsDiskFails(machine);
+    if (identity === undefined) return await this.grow();
+    const member = this.#settle(identity, machine);
     member.start();
     return member;
   }
@@ -53,12 +55,27 @@ export class Cluster {
   async restart(lost: Member): Promise<void> {
     const { hardware } = lost;
     if (!lost.isWiped || hardware.process !== undefined) return;
-    const identity = await openIdentity(hardware, []);
+    const identity = await this.#unlessItsDiskFails(hardware);
+    if (identity === undefined) {
+      this.#world.kernel.after(100, undefined, () => void this.restart(lost));
+      return;
+    }
     this.#world.trace.note(`machine ${hardware.name} is`, identity.nodeId);
     this.#world.coverage.note('rejoins');
     const known = this.#members.get(identity.nodeId);
     if (known !== undefined) known.isWiped = false;
     (known ?? this.#settle(identity, hardware)).start();
+  }
+
+  /** Who a machine is that had an empty disk; undefined where an error of that disk kept it from being anybody. */
+  async #unlessItsDiskFails(machine: Hardware): Promise<Identity | undefined> {
+    try {
+      return await openIdentity(machine, []);
+    } catch (error) {
+      const { code } = error as { readonly code?: string };
+      if (code === 'ETL_STORAGE_FAILED' && machine.hasFailed) return undefined;
+      throw error;
+    }
   }
 
   #settle(identity: Identity, machine: Hardware): Member {

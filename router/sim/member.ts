@@ -136,6 +136,11 @@ export class Member implements Station {
     return log === undefined || this.#world.truth.uncommittedChanges(log) > 0;
   }
 
+  /** Its disk is gone, or damaged, whether it knows of that already or finds it at its next start. */
+  get hasLostDisk(): boolean {
+    return this.isWiped || this.rots || this.hardware.isRotten;
+  }
+
   /** Starts a process; it serves some time later. */
   start(): void {
     const { kernel, trace } = this.#world;

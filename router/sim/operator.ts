@@ -97,10 +97,10 @@ export class Operator {
     const { voters } = configuration;
     if (isJoint(configuration) || !voters.includes(victim.id) || voters.length < 3) return false;
     const others = cluster.members.filter(({ id }) => voters.includes(id) && id !== victim.id);
-    const areFine = others.every(({ isUp, isWiped, rots, hasUncommittedChange, node }) => {
+    const areFine = others.every(({ isUp, hasLostDisk, hasUncommittedChange, node }) => {
       // Until it was copied, what the cluster was founded with is on one disk.
       const knowsOthers = node !== undefined && node.membership.members.length > 0;
-      return isUp && !isWiped && !rots && !hasUncommittedChange && knowsOthers;
+      return isUp && !hasLostDisk && !hasUncommittedChange && knowsOthers;
     });
     return areFine && !victim.hasUncommittedChange && world.network.isWhole;
   }
@@ -215,7 +215,7 @@ export class Operator {
     const autoLeave = random.below(3) > 0;
     const which = random.below(7);
     // While a disk is lost, repair comes first: whoever is moved now may be the one that it takes.
-    const areWhole = voters.every(({ isWiped, rots }) => !isWiped && !rots);
+    const areWhole = voters.every(({ hasLostDisk }) => !hasLostDisk);
     if (voters.length < 3 || cluster.members.length > 14 || !areWhole) return undefined;
     this.#wishes.churn = false;
     const swap = [step('remove', victim), step('addVoter')];

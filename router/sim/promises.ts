@@ -35,8 +35,10 @@ export class Promises {
     // What was taken in a term that is over may be replaced by now.
     if (log.hardState.term !== term) return undefined;
     const { index } = message;
+    const entryTerm = log.term(index);
     const isFurther = term > this.#attested.term || index >= this.#attested.index;
-    if (isFurther) this.#attested = { term, index, entryTerm: log.term(index) ?? 0 };
+    // Of what a snapshot took over meanwhile the log says no term any more.
+    if (isFurther && entryTerm !== undefined) this.#attested = { term, index, entryTerm };
     return 'entry';
   }
 
@@ -71,7 +73,9 @@ export class Promises {
       check('Promises', isKept, () => `the vote of member ${id} for ${message.to} is not durable`);
     } else if (message.type === 'appendEntriesReply') {
       const { index } = message;
-      const isKept = index <= view.compacted.index || view.term(index) === entryTerm;
+      const isThere =
+        entryTerm === undefined ? index <= view.lastIndex : view.term(index) === entryTerm;
+      const isKept = index <= view.compacted.index || isThere;
       check(
         'Promises',
         term >= message.term && isKept,

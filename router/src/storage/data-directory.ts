@@ -147,13 +147,23 @@ async function takeLock(disk: Disk, path: string): Promise<DiskLock> {
       { details: { directory: path, holder: who } },
     );
   }
-  const holder = Buffer.from(`process ${process.pid} on ${hostname()}\n`, 'utf8');
-  await onDisk('write', holderFile, async () => {
-    const file = await disk.open(holderFile, 'create');
-    await file.write(0, [holder]);
-    await file.close();
-  });
+  try {
+    await onDisk('write', holderFile, () => writeHolder(disk, holderFile));
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
   return lock;
+}
+
+async function writeHolder(disk: Disk, path: string): Promise<void> {
+  const holder = Buffer.from(`process ${process.pid} on ${hostname()}\n`, 'utf8');
+  const file = await disk.open(path, 'create');
+  try {
+    await file.write(0, [holder]);
+  } finally {
+    await file.close();
+  }
 }
 
 function mintIdentity(options: DataDirectoryOptions): StoredIdentity {

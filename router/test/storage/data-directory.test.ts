@@ -93,3 +93,23 @@ test('what a killed process left in memory is durable before anything is built o
   const third = await DataDirectory.open(options(disk.durableCopy()));
   assert.equal(third.logCreated, true);
 });
+
+test('an error of the disk at any operation leaves the directory to whoever comes next', async () => {
+  let failures = 0;
+  for (let failAt = 1; failAt < 40; failAt++) {
+    let isFailing = true;
+    const disk = new MemoryDisk({
+      random: seededRandom(failAt),
+      fault: ({ number, kind }) => {
+        const fails = isFailing && number === failAt && (kind === 'write' || kind === 'sync');
+        return fails ? 'EIO' : undefined;
+      },
+    });
+    const opened = await DataDirectory.open(options(disk)).catch(() => undefined);
+    isFailing = false;
+    if (opened === undefined) failures++;
+    await opened?.close();
+    await (await DataDirectory.open(options(disk))).close();
+  }
+  assert.ok(failures >= 3, `${failures} operations failed`);
+});
