@@ -51,7 +51,7 @@ async function breakAndHeal(run: Scenario, { bad, good }: Attempt): Promise<void
   run.gap('all', await writer.finish());
   await cluster.isStill(clusterID);
   assertGap(broken, 'planned');
-  assertGap(healed, 'kill');
+  assertGap(healed, 'planned');
 }
 
 scenario('broken-image', 'an image that is not there stops at one member', (run) =>
