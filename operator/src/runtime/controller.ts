@@ -2,7 +2,6 @@
 // deadline; one that fails is logged, counted and tried again later; one that fails for a defect costs its key and never
 // the process.
 
-import { AsyncLocalStorage } from 'node:async_hooks';
 import {
   type Clock,
   EtlError,
@@ -59,13 +58,6 @@ export interface ControllerOptions {
   readonly workers?: number;
   /** How long one run may take. Default 2 minutes. */
   readonly deadlineMs?: number;
-}
-
-const currentRun = new AsyncLocalStorage<ReconcileContext>();
-
-/** The run that called this, wherever in it; undefined outside of runs. */
-export function currentReconcile(): ReconcileContext | undefined {
-  return currentRun.getStore();
 }
 
 export class Controller {
@@ -150,7 +142,7 @@ export class Controller {
     const context = this.#contextOf(key, AbortSignal.any([ending.signal, this.#stopping.signal]));
     let result: ReconcileResult;
     try {
-      const outcome = await currentRun.run(context, async () => await reconcile(key, context));
+      const outcome = await reconcile(key, context);
       result = this.#settle(key, outcome ?? {});
     } catch (error) {
       this.#fail(key, error, context.logger);

@@ -21,7 +21,6 @@ export { KubeConnection } from './connection.ts';
 export {
   Controller,
   type ControllerOptions,
-  currentReconcile,
   type Reconcile,
   type ReconcileContext,
   type ReconcileOutcome,
@@ -59,7 +58,6 @@ export type {
   Page,
   PageOptions,
   Selection,
-  TokenReviewStatus,
   WatchOptions,
 } from './kube-options.ts';
 export { eventKind } from './kube-options.ts';
@@ -96,11 +94,7 @@ export { Shutdown, type ShutdownStep, type SignalSource } from './shutdown.ts';
 export {
   type Condition,
   type ConditionClaim,
-  type StatusWriterOptions,
-  unknownConditions,
-  type WithStatus,
   withConditions,
-  writeStatus,
 } from './status.ts';
 export { TokenBucket } from './token-bucket.ts';
 export type { WatchEvent } from './watch-stream.ts';

@@ -58,19 +58,6 @@ export interface ApplyOptions extends CallOptions {
   readonly force?: boolean;
 }
 
-/** The answer to "whose token is this?". */
-export interface TokenReviewStatus {
-  readonly authenticated?: boolean;
-  readonly audiences?: readonly string[];
-  readonly user?: {
-    readonly username?: string;
-    readonly uid?: string;
-    readonly groups?: readonly string[];
-    readonly extra?: { readonly [key: string]: readonly string[] };
-  };
-  readonly error?: string;
-}
-
 /** Events, as events.k8s.io has them. */
 export const eventKind: KubeKind = {
   apiVersion: 'events.k8s.io/v1',

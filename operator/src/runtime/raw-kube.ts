@@ -20,7 +20,6 @@ import {
   type PageOptions,
   type Selection,
   selectorsOf,
-  type TokenReviewStatus,
   type WatchOptions,
 } from './kube-options.ts';
 import { readWatch, type WatchEvent } from './watch-stream.ts';
@@ -192,47 +191,9 @@ export class RawKube {
     });
   }
 
-  /** Asks for a pod to go, as disruption budgets allow: 429 when they do not. That answer is not waited for. */
-  async evict(pod: ObjectRef, options: Omit<DeleteOptions, 'propagation'> = {}): Promise<void> {
-    const { uid, resourceVersion, gracePeriodSeconds, ...rest } = options;
-    await this.#caller.json<unknown>({
-      ...rest,
-      ...requestAbout('POST', 'evict', pod, 'eviction'),
-      patient: false,
-      body: {
-        apiVersion: 'policy/v1',
-        kind: 'Eviction',
-        metadata: { name: pod.name, namespace: pod.namespace },
-        deleteOptions: { gracePeriodSeconds, preconditions: { uid, resourceVersion } },
-      },
-    });
-  }
-
   /** Writes an event down. */
   async createEvent<T extends KubeObject>(event: T, options: CallOptions = {}): Promise<T> {
     return await this.create(eventKind, event, options);
-  }
-
-  /** Asks whose token this is. The token is in no log and no message. */
-  async tokenReview(
-    token: string,
-    audiences: readonly string[],
-    options: CallOptions = {},
-  ): Promise<TokenReviewStatus> {
-    const review = await this.#caller.json<{ readonly status?: TokenReviewStatus }>({
-      ...options,
-      method: 'POST',
-      verb: 'create',
-      what: 'TokenReview',
-      path: '/apis/authentication.k8s.io/v1/tokenreviews',
-      changes: false,
-      body: {
-        apiVersion: 'authentication.k8s.io/v1',
-        kind: 'TokenReview',
-        spec: { token, ...(audiences.length === 0 ? {} : { audiences }) },
-      },
-    });
-    return review.status ?? {};
   }
 
   async #applyTo<T extends KubeObject>(

@@ -62,11 +62,11 @@ export class EtlOperator extends Operator {
   }
 
   protected override setResourceStatus(): Promise<never> {
-    return refuse('setResourceStatus', 'writeStatus');
+    return refuse('setResourceStatus', 'RawKube.applyStatus');
   }
 
   protected override patchResourceStatus(): Promise<never> {
-    return refuse('patchResourceStatus', 'writeStatus');
+    return refuse('patchResourceStatus', 'RawKube.applyStatus');
   }
 
   protected override handleResourceFinalizer(): Promise<never> {

@@ -1,11 +1,6 @@
-// What is said of an object in its status: conditions as the API conventions have them, written when they say something
-// new and not otherwise.
+// What is said of an object in its status: conditions as the API conventions have them.
 
 import type { Clock } from '@etl-router/core';
-import { isConflict, isNotFound } from './api-error.ts';
-import { sameJson } from './canonical.ts';
-import { type KubeKind, type KubeObject, refOf } from './kube-object.ts';
-import type { RawKube } from './raw-kube.ts';
 
 /** One condition. */
 export interface Condition {
@@ -51,57 +46,4 @@ export function withConditions(
     });
   }
   return [...next.values()];
-}
-
-/** Conditions of which nothing is known yet: what an object bears from the first visit on. */
-export function unknownConditions(types: readonly string[]): ConditionClaim[] {
-  return types.map((type) => ({
-    type,
-    status: 'Unknown',
-    reason: 'Pending',
-    message: 'not looked at yet',
-  }));
-}
-
-export interface StatusWriterOptions {
-  readonly client: Pick<RawKube, 'applyStatus'>;
-  readonly fieldManager: string;
-}
-
-/** An object that has a status. */
-export interface WithStatus extends KubeObject {
-  readonly status?: unknown;
-}
-
-/**
- * Writes the status when it differs from that of `object`. True when it was written; false when it was so already, or the
- * object is gone or another one by now.
- */
-export async function writeStatus(
-  options: StatusWriterOptions,
-  kind: KubeKind,
-  object: WithStatus,
-  status: { readonly [field: string]: unknown },
-): Promise<boolean> {
-  if (sameJson(object.status ?? {}, status)) return false;
-  const { name, namespace, uid } = object.metadata;
-  const body = {
-    apiVersion: kind.apiVersion,
-    kind: kind.kind,
-    metadata: {
-      name,
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(uid === undefined ? {} : { uid }),
-    },
-    status,
-  };
-  try {
-    await options.client.applyStatus(refOf(kind, object), body, {
-      fieldManager: options.fieldManager,
-    });
-    return true;
-  } catch (error) {
-    if (isNotFound(error) || isConflict(error)) return false;
-    throw error;
-  }
 }

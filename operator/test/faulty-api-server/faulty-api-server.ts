@@ -41,11 +41,8 @@ export class FaultyApiServer {
   connections = 0;
   /** Requests that ever arrived, those that went wrong too. */
   received = 0;
-  /** Tokens, and whose they are. */
-  readonly tokens: Map<string, JsonObject> = new Map();
   /** The `authorization` header of the last request. */
   lastAuthorization: string | undefined;
-  denyEvictions = false;
   /** What is kept of a status that is applied, as by a schema that is older than its writer. */
   prune: ((body: JsonObject) => JsonObject) | undefined;
   readonly #server: Server | TlsServer;
@@ -132,14 +129,12 @@ export class FaultyApiServer {
 
   #answer(route: Route, seen: SeenRequest, request: IncomingMessage, body: JsonObject): unknown {
     const { collection, namespace, name, subresource } = route;
-    if (collection.endsWith('/tokenreviews')) return this.#review(body);
     if (seen.verb === 'list') return this.#list(route, seen.query, request);
     const key: ObjectKey = {
       collection,
       namespace,
       name: name ?? (body['metadata'] as StoredMeta).name,
     };
-    if (subresource === 'eviction') return this.#evict(key, body);
     if (subresource === 'scale') return this.#scale(key, seen.verb, body);
     switch (seen.verb) {
       case 'get':
@@ -228,17 +223,6 @@ export class FaultyApiServer {
     }
   }
 
-  #evict(key: ObjectKey, body: JsonObject): JsonObject {
-    if (this.denyEvictions) {
-      throw new Refusal(
-        429,
-        'TooManyRequests',
-        'Cannot evict pod as it would violate the disruption budget',
-      );
-    }
-    return this.store.delete(key, (body['deleteOptions'] ?? {}) as JsonObject);
-  }
-
   #scale(key: ObjectKey, verb: string, body: JsonObject): JsonObject {
     const object = this.store.get(key);
     const spec = object['spec'] as JsonObject;
@@ -255,14 +239,6 @@ export class FaultyApiServer {
       metadata: { name, namespace: namespace as string, resourceVersion },
       spec: { replicas: spec['replicas'] as number },
       status: { replicas: (status['replicas'] ?? 0) as number },
-    };
-  }
-
-  #review(body: JsonObject): JsonObject {
-    const user = this.tokens.get((body['spec'] as { token: string }).token);
-    return {
-      ...body,
-      status: user === undefined ? { authenticated: false } : { authenticated: true, user },
     };
   }
 }

@@ -2,12 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRelayLogger, EtlError, ManualClock, seededRandom } from '@etl-router/core';
 import { Registry } from 'prom-client';
-import {
-  Controller,
-  type ControllerOptions,
-  currentReconcile,
-  TerminalError,
-} from '../../src/runtime/controller.ts';
+import { Controller, type ControllerOptions, TerminalError } from '../../src/runtime/controller.ts';
 import { registerRuntimeMetrics } from '../../src/runtime/metrics.ts';
 import { driveUntil, turns } from './harness.ts';
 
@@ -203,21 +198,6 @@ test('a run says when it wants to be run again, and an event may come first', as
   await turns();
   assert.equal(runs, 2);
   assert.equal(await metric(total, { result: 'requeue_after' }), 2);
-});
-
-test('whatever a run calls knows of which run it is part', async () => {
-  const { controller } = start({
-    reconcile: async (_, context) => {
-      await turns(1);
-      seen = currentReconcile()?.reconcileId === context.reconcileId;
-      return undefined;
-    },
-  });
-  let seen = false;
-  controller.queue.add('a');
-  await turns(10);
-  assert.equal(seen, true);
-  assert.equal(currentReconcile(), undefined);
 });
 
 test('stopping lets runs end, takes no more keys, and tells the late ones to end', async () => {

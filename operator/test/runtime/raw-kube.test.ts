@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isEtlError, ManualClock } from '@etl-router/core';
-import { isConflict, isNotFound, isStatus } from '../../src/runtime/api-error.ts';
+import { isConflict, isStatus } from '../../src/runtime/api-error.ts';
 import { KubeConnection } from '../../src/runtime/connection.ts';
 import type { UntypedObject } from '../../src/runtime/kube-object.ts';
 import { RawKube } from '../../src/runtime/raw-kube.ts';
@@ -137,11 +137,9 @@ test('nothing that changes something is sent by a process that may not write', a
   await assert.rejects(client.jsonPatch(ref, []), refused);
   await assert.rejects(client.replace(ref, objectOf(pods, 'a')), refused);
   await assert.rejects(client.delete(ref), refused);
-  await assert.rejects(client.evict(ref), refused);
   await assert.rejects(client.createEvent(objectOf(pods, 'a')), refused);
   assert.equal(server.requests.length, 0);
   await client.listPage(pods);
-  await client.tokenReview('x', []);
   leads = true;
   await client.create(pods, objectOf(pods, 'a'));
 });
@@ -168,16 +166,6 @@ test('another object of the same name is not deleted', async (t) => {
   await client.create(pods, objectOf(pods, 'a'));
   await assert.rejects(client.delete(refTo(pods, 'a'), { uid: first.metadata.uid }), isConflict);
   await client.get(refTo(pods, 'a'));
-});
-
-test('an eviction that a budget forbids is told, not waited for', async (t) => {
-  const { server, client } = await startBench(t);
-  await client.create(pods, objectOf(pods, 'a'));
-  server.denyEvictions = true;
-  await assert.rejects(client.evict(refTo(pods, 'a')), (error) => isStatus(error, 429));
-  server.denyEvictions = false;
-  await client.evict(refTo(pods, 'a'));
-  await assert.rejects(client.get(refTo(pods, 'a')), isNotFound);
 });
 
 test('a patch whose test fails changes nothing', async (t) => {
@@ -224,16 +212,6 @@ test('a connection that was reset is an error with a way out, and the next call 
     (error) => isEtlError(error) && error.code === 'ETL_UNAVAILABLE',
   );
   await client.create(pods, objectOf(pods, 'a'));
-});
-
-test('whose token it is, the server says', async (t) => {
-  const { server, client } = await startBench(t);
-  server.tokens.set('good', { username: 'system:serviceaccount:shop:main' });
-  assert.equal(
-    (await client.tokenReview('good', ['etl-router'])).user?.username,
-    'system:serviceaccount:shop:main',
-  );
-  assert.equal((await client.tokenReview('bad', [])).authenticated, false);
 });
 
 test('a token file that changed is read again after a 401', async (t) => {
