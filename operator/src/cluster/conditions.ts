@@ -2,7 +2,7 @@
 
 import { parseDuration } from '@etl-router/core';
 import type { ConditionClaim } from '../runtime/status.ts';
-import { type Facts, isOutdated, type Member, majorityOf, nameOf } from './facts.ts';
+import { earlierVoters, type Facts, isOutdated, type Member, majorityOf, nameOf } from './facts.ts';
 import type { Outcome } from './plan.ts';
 import type { OperationType, WaitReason } from './step.ts';
 
@@ -102,8 +102,7 @@ function ready(outcome: Outcome): ConditionClaim {
   const { facts, halt, step } = outcome;
   if (halt !== undefined && halt.reason !== 'Paused')
     return claim('Ready', 'False', halt.reason, halt.message);
-  if (facts.clusterId === undefined)
-    return claim('Ready', 'False', 'Founding', 'The members have not founded the cluster yet.');
+  if (facts.clusterId === undefined) return claim('Ready', 'False', 'Founding', sayFounding(facts));
   if (facts.members === undefined)
     return claim('Ready', 'False', 'NoLeader', 'No member that leads answers.');
   if (isReady(outcome)) {
@@ -126,13 +125,20 @@ function available({ facts }: Outcome): ConditionClaim {
     const message = `Members hold cluster ${otherClusterId}, not ${clusterId}.`;
     return claim('Available', 'False', 'OtherCluster', message);
   }
-  if (clusterId === undefined)
-    return claim('Available', 'False', 'Founding', 'The members have not founded the cluster yet.');
+  if (clusterId === undefined) return claim('Available', 'False', 'Founding', sayFounding(facts));
   if (leader !== undefined) {
     const message = `${nameOf(facts, leader.ordinal)} leads in term ${leader.term}.`;
     return claim('Available', 'True', 'QuorumAvailable', message);
   }
   return withoutLeader(facts);
+}
+
+function sayFounding(facts: Facts): string {
+  const { spec, set } = facts;
+  const voters = earlierVoters(facts);
+  if (majorityOf(voters) > Math.max(spec.replicas, set?.replicas ?? 0))
+    return `The volumes hold a cluster of ${voters}, of which no majority is started: set spec.replicas to ${voters}.`;
+  return 'The members have not founded the cluster yet.';
 }
 
 /** A majority that is away is not one that is not heard of: the one is told by pods, the other by nothing. */

@@ -176,6 +176,17 @@ export function isKnownToBeNone(facts: Facts, ordinal: number): boolean {
   return agree.length >= majorityOf(voters.length);
 }
 
+/**
+ * Voters of the cluster that the volumes hold, as far as members tell of it, while nobody leads it: volumes that an earlier
+ * EtlRouterCluster of the name kept. 0: they tell of none.
+ */
+export function earlierVoters({ clusterId, words }: Facts): number {
+  if (clusterId !== undefined) return 0;
+  const told = words.filter((word) => word.clusterId !== '');
+  const counts = told.map(({ members }) => members.filter(({ role }) => role === 'voter').length);
+  return Math.max(0, ...counts);
+}
+
 /** Whether the pod is not what the spec wants, as far as pods are started anew for it. */
 export function isOutdated({ set }: Facts, pod: PodView): boolean {
   return set?.revision !== undefined && pod.revision !== set.revision;

@@ -10,7 +10,14 @@ import { controllerUid } from '../runtime/ownership.ts';
 import type { ConditionClaim } from '../runtime/status.ts';
 import { checkSpec } from './check-spec.ts';
 import { conditionsOf, isReady } from './conditions.ts';
-import { type Facts, highestMember, majorityOf, readFacts, votersOf } from './facts.ts';
+import {
+  earlierVoters,
+  type Facts,
+  highestMember,
+  majorityOf,
+  readFacts,
+  votersOf,
+} from './facts.ts';
 import { adoptStep, joinStep, settleStep, waitForLastPod } from './membership.ts';
 import { objectKey, objectsOf } from './objects.ts';
 import { repairStep, rolloutStep } from './rollout.ts';
@@ -81,7 +88,9 @@ function desiredObjects(facts: Facts) {
   const { view, cluster, spec, set, clusterId, members } = facts;
   const highest = highestMember(facts);
   const founders = set?.founders ?? spec.replicas;
-  const least = clusterId === undefined ? founders : Math.max(1, highest);
+  // More of an earlier cluster's members may be needed than this one began with.
+  const begun = earlierVoters(facts) > founders ? Math.max(founders, spec.replicas) : founders;
+  const least = clusterId === undefined ? begun : Math.max(1, highest);
   const replicas = Math.max(set?.replicas ?? 0, least);
   const voters = votersOf(facts).length;
   return objectsOf({

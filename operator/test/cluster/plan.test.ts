@@ -238,6 +238,38 @@ test('a pause says until when its members still believe each other', () => {
   assert.match(paused?.message ?? '', /not renewed meanwhile, and end on 2026-04-01/);
 });
 
+test('volumes of a larger cluster are told, and as many pods started as are asked for then', () => {
+  const peers = ['1', '2', '3', '4', '5'].map((name) => ({
+    ...{ name, raftId: `1${name}`, role: 'voter' as const },
+    ...{ healthy: undefined, matchIndex: undefined },
+  }));
+  const lonely: MemberWord = {
+    ...{ ordinal: 1, ageMs: 0, raftId: '11', clusterId: 'c', role: 'candidate', leader: undefined },
+    ...{ term: 9, commitIndex: 10, appliedIndex: 10, version: '1', members: peers },
+  };
+  const seenWith = (replicas: number, objects: ClusterView['objects']): ClusterView => ({
+    nowMs: 1_000_000,
+    cluster: clusterOf({ spec: { replicas } }, false),
+    installed: { repository: 'etl/router', version: '1' },
+    ...{ objects, pods: [], claims: [], words: [lonely] },
+    certificates: { state: 'valid' },
+  });
+  const first = plan(seenWith(1, new Map()));
+  const available = first.conditions.find(({ type }) => type === 'Available');
+  assert.equal(
+    available?.message,
+    'The volumes hold a cluster of 5, of which no majority is started: set spec.replicas to 5.',
+  );
+  const set = first.objects.find(({ kind }) => kind === 'StatefulSet') as UntypedObject;
+  const second = plan(seenWith(5, new Map([['StatefulSet/main', set]])));
+  const raised = second.objects.find(({ kind }) => kind === 'StatefulSet');
+  assert.equal((raised?.['spec'] as { replicas: number }).replicas, 5);
+  assert.equal(
+    second.conditions.find(({ type }) => type === 'Available')?.message,
+    'The members have not founded the cluster yet.',
+  );
+});
+
 test('without the word of who leads, only a pod that is not ready is ever deleted, and nothing else done', () => {
   fc.assert(
     fc.property(anyView, (whole) => {
