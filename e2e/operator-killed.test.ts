@@ -46,7 +46,7 @@ async function inPeace(act: () => Promise<void>): Promise<void> {
   } finally {
     await setOperatorEnv(`${variable}-`);
   }
-  assert.equal((await operatorPods()).length, 2);
+  await eventually('the old pods are gone', async () => (await operatorPods()).length === 2);
 }
 
 scenario(
