@@ -271,5 +271,6 @@ function checkBudget(name: string, { cluster, budget }: Seen): Check {
     const message = 'there is no PodDisruptionBudget: a drain may take a majority';
     return warn(name, message, 'the operator makes it; see its checks above');
   }
-  return ok(name, `${budget.status?.disruptionsAllowed ?? 0} pods may be evicted now`);
+  const allowed = budget.status?.disruptionsAllowed ?? 0;
+  return ok(name, `${allowed} ${allowed === 1 ? 'pod' : 'pods'} may be evicted now`);
 }
