@@ -263,7 +263,7 @@ test('volumes of a larger cluster are told, and as many pods started as are aske
   const set = first.objects.find(({ kind }) => kind === 'StatefulSet') as UntypedObject;
   const second = plan(seenWith(5, new Map([['StatefulSet/main', set]])));
   const raised = second.objects.find(({ kind }) => kind === 'StatefulSet');
-  assert.equal((raised?.['spec'] as { replicas: number }).replicas, 5);
+  assert.equal((raised?.['spec'] as { replicas: number } | undefined)?.replicas, 5);
   assert.equal(
     second.conditions.find(({ type }) => type === 'Available')?.message,
     'The members have not founded the cluster yet.',
