@@ -198,7 +198,14 @@ END
 }
 
 load() { [ "$(provider)" = podman ] && use_podman; kind load image-archive --name "$NAME" "$1"; }
-down() { [ "$(provider)" = podman ] && use_podman; kind delete cluster --name "$NAME"; }
+
+down() {
+  [ "$(provider)" = podman ] && use_podman
+  kind delete cluster --name "$NAME"
+  [ "$(provider)" = podman ] || return 0
+  # The bridge of its network has an address of the local cluster.
+  kind get clusters 2>/dev/null | grep -q . || podman network rm -f kind >/dev/null
+}
 
 case ${1:-} in
   prepare | up | load | down) "$@" ;;

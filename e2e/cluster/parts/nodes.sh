@@ -7,6 +7,9 @@ in_node() { local node=$1; shift; nsenter --net="/var/run/netns/lc-node$node" "$
 known_node() { [ -d "$DIR/nodes/node${1:-none}" ] || die "no node ${1:-}: there are $(nodes | tr '\n' ' ')"; }
 
 bridge() {
+  local other
+  other=$(ip -o -4 addr show to "$HOST_IP/32" | awk '$2 != "lc-br" { print $2; exit }')
+  [ -z "$other" ] || die "$HOST_IP is an address of $other already: take down what that is of, such as kind on podman, or ip link del $other"
   ip link show lc-br >/dev/null 2>&1 || ip link add lc-br type bridge
   ip addr replace "$HOST_IP/16" dev lc-br
   ip link set lc-br up
