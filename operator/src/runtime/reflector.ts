@@ -72,7 +72,8 @@ export class Reflector<T extends KubeObject> {
     this.#options = options;
     this.#selection = options.selection ?? {};
     this.#logger = options.logger ?? silentLogger;
-    this.#backoff = new Backoff({ firstMs: 800, maxMs: 30_000 }, options.random);
+    // A server that is back after a while is looked at soon: a change waits for the last of all informers.
+    this.#backoff = new Backoff({ firstMs: 800, maxMs: 10_000 }, options.random);
     options.metrics?.addInformer(options.kind.plural);
   }
 

@@ -240,7 +240,7 @@ test('a server that refuses is asked less and less often, and its health is told
     clock.advance(1000);
     await turns(3);
   }
-  assert.ok(server.received >= 15 && server.received <= 40, String(server.received));
+  assert.ok(server.received >= 55 && server.received <= 75, String(server.received));
   assert.match(String(informer.failure), /403/);
   end();
   await watched.inStep(1000);
