@@ -7,7 +7,7 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Block, blocksOf, runnerOf } from '../scripts/markdown.ts';
-import { environment, root, run as runProgram } from './harness/kubectl.ts';
+import { environment, isLocal, kubectl, root, run as runProgram } from './harness/kubectl.ts';
 import { removeNamespace, scenario } from './harness/scenario.ts';
 
 const pages = ['quickstart-kubernetes.md', 'operating-a-cluster.md', 'troubleshooting.md'];
@@ -39,13 +39,23 @@ const placed = pages.flatMap((page) =>
 );
 const isLast = ({ block }: Placed): boolean => block.section === lastSection;
 
+/** The pages make this namespace by its plain name. Somebody's own is not deleted for a test. */
+async function takeNamespace(): Promise<void> {
+  if (isLocal) return removeNamespace(namespace);
+  const found = await kubectl(['get', 'namespace', namespace, '--ignore-not-found', '-o', 'name']);
+  if (found.trim() !== '')
+    throw new Error(
+      `namespace ${namespace} exists, and the guides make it anew: delete it, or run this with another KUBECONFIG`,
+    );
+}
+
 scenario(
   'guides',
   'what the guides of Kubernetes say can be done as it stands there',
   async (run) => {
     assert.ok(placed.length >= 12, `${placed.length} blocks`);
     assert.ok(placed.some(isLast));
-    await removeNamespace(namespace);
+    await takeNamespace();
     const folder = await mkdtemp(join(tmpdir(), 'etl-guides-'));
     try {
       await symlink(join(root, 'examples'), join(folder, 'examples'));

@@ -62,6 +62,8 @@ test('a healthy installation has no trouble, and every part of it is named', asy
       ),
     ],
   );
+  const budget = report.checks.find(({ name }) => name === 'shop/main budget');
+  assert.equal(budget?.message, '1 pod may be evicted now');
 });
 
 test('the report for people has a line for each check, and what to do below it', async (t) => {

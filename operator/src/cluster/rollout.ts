@@ -103,7 +103,6 @@ function isIdle(facts: Facts, pod: PodView): boolean {
   return !pod.running || view.nowMs - pod.unreadySinceMs > timeoutMs;
 }
 
-/** Pods that are deleted now come back as the spec wants them. */
 /** A pod that is deleted now would come back as it was. */
 function waitForSet(facts: Facts, outdated: Member | undefined): Step | undefined {
   if (outdated === undefined) return undefined;
@@ -116,6 +115,7 @@ function waitForSet(facts: Facts, outdated: Member | undefined): Step | undefine
   );
 }
 
+/** Pods that are deleted now come back as the spec wants them. */
 function isSetReady({ set }: Facts): boolean {
   return set?.isObserved === true;
 }

@@ -71,8 +71,12 @@ class Bench {
     return kinds;
   }
 
+  get view() {
+    return certificatesViewOf(readState(this.stored, this.clock.wallMs()));
+  }
+
   get state() {
-    return certificatesViewOf(readState(this.stored, this.clock.wallMs())).state;
+    return this.view.state;
   }
 }
 
@@ -169,8 +173,10 @@ test('through six hours of renewals everybody takes everybody’s certificate, w
 test('who finds everything expired makes all of it anew at once', async () => {
   const bench = new Bench();
   await bench.settle();
+  const { notAfterMs } = bench.view;
   bench.clock.advance(48 * 60 * minuteMs);
   assert.equal(bench.state, 'expired');
+  assert.equal(bench.view.notAfterMs, notAfterMs);
   assert.deepEqual(await bench.settle(), [
     ...['makeAuthority', 'writeBundle', 'signMembers', 'signOperator'],
   ]);

@@ -38,6 +38,8 @@ export function ownNetwork(): string {
 
 export interface RunningOperator {
   readonly process: OperatorProcess;
+  /** Of probes and metrics. */
+  readonly address: { readonly host: string; readonly port: number };
   /** A failpoint killed it. */
   dead: boolean;
   readonly ended: Promise<string>;
@@ -91,9 +93,9 @@ export class Bench {
         operator.abandon();
       },
     });
-    await operator.start();
+    const address = await operator.start();
     const ended = operator.operator.ended.then(String, String);
-    const running = { process: operator, dead: false, ended };
+    const running = { process: operator, address, dead: false, ended };
     created.running = running;
     this.#operators.push(running);
     return running;

@@ -157,6 +157,30 @@ test('a paused cluster is watched and not touched', async (t) => {
   assert.equal(bench.status.targetVersion, 'v2');
 });
 
+test('a paused cluster whose certificates are due is looked at now and then, not every second', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 1 });
+  const { address } = await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  bench.change({ reconciliation: 'paused' });
+  await bench.until(() => bench.condition('ReconciliationPaused') === 'True Paused', 'paused');
+  const key = { collection: '/api/v1/secrets', namespace: 'shop', name: 'main-tls' };
+  bench.server.store.delete(key);
+  const due = (): boolean => bench.condition('CertificatesReady') === 'False Pending';
+  await bench.until(due, 'due');
+  const before = await reconciles(address);
+  await bench.pass(120_000);
+  const count = (await reconciles(address)) - before;
+  assert.ok(count >= 4 && count <= 12, `${count} in two minutes`);
+  assert.equal(bench.server.store.find(key), undefined);
+});
+
+async function reconciles({ host, port }: { host: string; port: number }): Promise<number> {
+  const text = await (await fetch(`http://${host}:${port}/metrics`)).text();
+  const counts = text.matchAll(/^controller_runtime_reconcile_total\{[^}]*\} (\d+)$/gm);
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
 test('an object of somebody else is left alone, and the cluster says which', async (t) => {
   const bench = await Bench.start(t);
   const key = { collection: '/api/v1/services', namespace: 'shop', name: 'main' };
@@ -247,6 +271,11 @@ test('volumes go with a cluster that says so, and not with its StatefulSet', asy
   bench.delete();
   await bench.until(() => bench.cluster === undefined, 'gone');
   assert.equal(keptClaims(bench), 1);
+  // A StatefulSet that is still there makes claims anew.
+  const deletions = bench.writes.filter((write) => write.startsWith('delete'));
+  const first = (part: string): number => deletions.findIndex((write) => write.includes(part));
+  const order = [first('/statefulsets/'), first('/persistentvolumeclaims/')];
+  assert.ok(order[0] !== -1 && (order[0] ?? 0) < (order[1] ?? 0), deletions.join('\n'));
 });
 
 test('a deletion that leaves orphans leaves them volumes and rights', async (t) => {

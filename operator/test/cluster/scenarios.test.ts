@@ -355,6 +355,17 @@ test('paused it only reports; active again it goes on', () => {
   story.untilReady();
 });
 
+test('a new version is under way before Kubernetes has seen it, and no pod is deleted until then', () => {
+  const story = new Story(3).untilReady();
+  story.world.setSpec({ version: 'v2' });
+  // Nobody but the operator does anything.
+  for (let turn = 0; turn < 20; turn++) story.operator.run(noTrouble);
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.says('Progressing'), 'True RollingOut');
+  assert.equal(story.says('Ready'), 'False Changing');
+  story.untilReady();
+});
+
 test('replicas that somebody set by hand are set back: up at once, down once nobody is a member there', () => {
   const story = new Story(3).untilReady();
   story.world.scaleSet(5);

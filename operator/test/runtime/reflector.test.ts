@@ -143,6 +143,24 @@ test('410 after a long absence: listed anew within the pause that was under way,
   assert.ok(clock.monotonicMs() - backAtMs < 40_000, `${clock.monotonicMs() - backAtMs} ms`);
 });
 
+test('a list that is always too old is asked for again after a pause, not without end', async (t) => {
+  const watched = await startWatched(t);
+  const { server, clock, until } = watched;
+  await started(watched);
+  server.watchers.reset();
+  await turns();
+  put(server, 'a');
+  server.store.compact();
+  const back = server.faults.add({ verb: 'list' }, { do: 'status', status: 410 });
+  const endMs = clock.monotonicMs() + 120_000;
+  await until(() => clock.monotonicMs() > endMs, 'two minutes', 500);
+  const metric = 'etl_operator_informer_relists_total';
+  const lists = (await watched.metric(metric, { kind: 'configmaps', reason: 'expired' })) ?? 0;
+  assert.ok(lists >= 10 && lists <= 40, `${lists} lists`);
+  back();
+  await watched.inStep();
+});
+
 test('410 in the middle of a paged list: begun again', async (t) => {
   const watched = await startWatched(t, { pageSize: 2 });
   const { server, informer } = watched;
