@@ -1,12 +1,22 @@
 // The copy of a kind that handlers read: by key, by namespace, by index. Objects are frozen, since they are shared. Whoever
 // listens is told of each change in order; listeners only put keys into queues, and a listener that throws costs nobody else.
 
-import { type Clock, EtlError, type Logger, silentLogger, sleep } from '@etl-router/core';
+import {
+  type Clock,
+  EtlError,
+  isEtlError,
+  type Logger,
+  silentLogger,
+  sleep,
+} from '@etl-router/core';
 import { linkSignal } from './kube-caller.ts';
 import { type KubeKind, type KubeObject, keyOf } from './kube-object.ts';
 import { type IndexFunction, ObjectIndex } from './object-index.ts';
 import { Reflector, type ReflectorOptions } from './reflector.ts';
 import type { WatchEvent } from './watch-stream.ts';
+
+/** Errors of a server that can not be asked, as opposed to one that refuses. */
+const awayCodes: readonly string[] = ['ETL_UNAVAILABLE', 'ETL_TIMEOUT'];
 
 /** What happened to an object. */
 export type ObjectChange<T extends KubeObject> =
@@ -94,7 +104,10 @@ export class Informer<T extends KubeObject> {
     this.#running ??= this.#reflector.run(this.#ending.signal);
   }
 
-  /** Resolves when {@link synced}; ETL_TIMEOUT after `timeoutMs`, ETL_CANCELLED when closed before. */
+  /**
+   * Resolves when {@link synced}; ETL_CANCELLED when closed before; ETL_TIMEOUT after `timeoutMs`, unless the server is
+   * away: then no error helps, and starting anew would only add its own waits.
+   */
   async whenSynced(timeoutMs: number): Promise<void> {
     if (this.synced) return;
     const giveUp = new AbortController();
@@ -102,7 +115,7 @@ export class Informer<T extends KubeObject> {
     const synced = new Promise<void>((resolve) => {
       this.#onSynced.push(resolve);
     });
-    const late = sleep(this.#clock, timeoutMs, giveUp.signal).then(
+    const late = this.#whenPresent(timeoutMs, giveUp.signal).then(
       () => {
         const why = this.failure === undefined ? '' : `: ${this.failure.message}`;
         throw new EtlError(
@@ -118,6 +131,12 @@ export class Informer<T extends KubeObject> {
       unlink();
       giveUp.abort();
     }
+  }
+
+  /** Resolves at the end of the first such time after which the server is not away. */
+  async #whenPresent(timeMs: number, signal: AbortSignal): Promise<void> {
+    do await sleep(this.#clock, timeMs, signal);
+    while (isEtlError(this.failure) && awayCodes.includes(this.failure.code));
   }
 
   get(key: string): T | undefined {

@@ -44,7 +44,7 @@ export class Manager {
 
   /**
    * Runs until {@link Shutdown.stop} or until the lease is lost; everything is closed when it resolves. Rejects when the
-   * caches can not be filled in two minutes: start anew then, as after `lost`.
+   * caches can not be filled in two minutes although the API server answers: start anew then, as after `lost`.
    */
   async run(): Promise<ManagerEnd> {
     const { informers, election } = this.#options;

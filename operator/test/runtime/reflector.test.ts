@@ -324,6 +324,31 @@ test('what can not be listed in time is an error that says why', async (t) => {
   assert.match(failure, /configmaps could not be listed within 120000 ms.*403/);
 });
 
+for (const fault of [{ do: 'reset' }, { do: 'hang' }, { do: 'status', status: 503 }] as const) {
+  test(`a server that is away at the start is waited for: ${fault.do}`, async (t) => {
+    const watched = await startWatched(t);
+    const { server, clock, until } = watched;
+    put(server, 'a');
+    const back = server.faults.add({ verb: ['list', 'watch'] }, fault);
+    watched.informer.start();
+    let end = '';
+    watched.informer.whenSynced(120_000).then(
+      () => {
+        end = 'synced';
+      },
+      (error: unknown) => {
+        end = String(error);
+      },
+    );
+    const endMs = clock.monotonicMs() + 600_000;
+    await until(() => clock.monotonicMs() > endMs, 'ten minutes', 1000);
+    assert.equal(end, '');
+    back();
+    await until(() => end !== '', 'the end', 1000);
+    assert.equal(end, 'synced');
+  });
+}
+
 type Step =
   | { readonly do: 'put'; readonly name: string; readonly value: number }
   | { readonly do: 'delete'; readonly name: string }
