@@ -2,7 +2,7 @@
 // an operator may know: the members as of the leader's state. It never has two lost disks at a time.
 
 import type { Random } from '@etl-router/core';
-import { isJoint } from '../src/raft/configuration.ts';
+import { type Configuration, isJoint } from '../src/raft/configuration.ts';
 import type { MembershipChange, MembershipStep } from '../src/raft/membership.ts';
 import type { Peer } from '../src/raft/transport.ts';
 import type { Cluster } from './cluster.ts';
@@ -98,9 +98,9 @@ export class Operator {
     if (isJoint(configuration) || !voters.includes(victim.id) || voters.length < 3) return false;
     const others = cluster.members.filter(({ id }) => voters.includes(id) && id !== victim.id);
     const areFine = others.every(({ isUp, hasLostDisk, hasUncommittedChange, node }) => {
-      // Until it was copied, what the cluster was founded with is on one disk.
-      const knowsOthers = node !== undefined && node.membership.members.length > 0;
-      return isUp && !hasLostDisk && !hasUncommittedChange && knowsOthers;
+      // A change holds for whoever applied it. Who only stores it elects by what was before, when that took the victim.
+      const knowsVoters = node !== undefined && hasVoters(node.membership.configuration, voters);
+      return isUp && !hasLostDisk && !hasUncommittedChange && knowsVoters;
     });
     return areFine && !victim.hasUncommittedChange && world.network.isWhole;
   }
@@ -257,4 +257,11 @@ interface Draft {
 
 function step(what: MembershipStep['step'], who?: Peer): DraftStep {
   return { what, who };
+}
+
+/** These, and no others. */
+function hasVoters(configuration: Configuration, voters: readonly number[]): boolean {
+  const known = configuration.voters;
+  const isSame = known.length === voters.length && known.every((id) => voters.includes(id));
+  return isSame && !isJoint(configuration);
 }
