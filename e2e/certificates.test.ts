@@ -6,13 +6,8 @@ import { eventually } from './harness/eventually.ts';
 import { expire } from './harness/expired.ts';
 import { assertGap } from './harness/gaps.ts';
 import { forward } from './harness/graphql.ts';
-import {
-  operatorIsUp,
-  operatorName,
-  operatorNamespace,
-  operatorPods,
-} from './harness/installation.ts';
-import { get, type KubeObject, kubectl } from './harness/kubectl.ts';
+import { withoutOperator } from './harness/installation.ts';
+import { get, type KubeObject } from './harness/kubectl.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
@@ -97,26 +92,6 @@ scenario(
   { timeoutMs: 2_100_000 },
 );
 
-async function operatorAway(act: () => Promise<void>): Promise<void> {
-  const scale = (replicas: number): Promise<string> =>
-    kubectl([
-      'scale',
-      'deployment',
-      operatorName,
-      '-n',
-      operatorNamespace,
-      `--replicas=${replicas}`,
-    ]);
-  await scale(0);
-  try {
-    await eventually('no operator is there', async () => (await operatorPods()).length === 0);
-    await act();
-  } finally {
-    await scale(2);
-    await operatorIsUp();
-  }
-}
-
 scenario(
   'certificates-expired',
   'who starts with certificates that have ended is helped',
@@ -125,7 +100,7 @@ scenario(
     const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 3 });
     const { clusterID } = await cluster.ready();
     const first = await Writer.start({ namespace, cluster: 'main', name: 'first' });
-    await operatorAway(async () => {
+    await withoutOperator(async () => {
       await expire(namespace, 'main');
       const pods = await cluster.pods();
       await cluster.deletePods(...pods.map(({ metadata }) => metadata.name));

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { eventually } from './harness/eventually.ts';
+import { withoutOperator } from './harness/installation.ts';
 import { kubectl, list } from './harness/kubectl.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { makeNamespace, removeNamespace, scenario } from './harness/scenario.ts';
@@ -31,6 +32,36 @@ scenario('cluster-deleted', 'nothing of it stays, its volumes by policy', async 
   });
   assert.deepEqual(await kept.claims(), ['data-kept-1']);
   assert.deepEqual(await bindingsOf(namespace), []);
+});
+
+scenario('cluster-orphaned', 'what it had stays, also where its volumes would go', async (run) => {
+  const { namespace } = run;
+  const storage = { retention: { whenDeleted: 'delete' } };
+  const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 1, storage });
+  await cluster.ready();
+  const before = await cluster.runs();
+  const finalizers = async (): Promise<readonly string[]> =>
+    (await list('erc', namespace)).flatMap(({ metadata }) => metadata.finalizers ?? []);
+  // The garbage collector is done with it before the operator looks.
+  await withoutOperator(async () => {
+    await kubectl(['delete', 'erc', 'main', '-n', namespace, '--cascade=orphan', '--wait=false']);
+    await eventually('the garbage collector is done', async () => {
+      const left = await finalizers();
+      return left.length === 1 && !left.includes('orphan');
+    });
+  });
+  await run.step('let go of', () =>
+    eventually('it is gone', async () => (await list('erc', namespace)).length === 0),
+  );
+  const claims = await list('pvc', namespace);
+  assert.deepEqual(
+    claims.map(({ metadata }) => [metadata.name, metadata.deletionTimestamp]),
+    [['data-main-1', undefined]],
+  );
+  assert.deepEqual(await cluster.runs(), before, 'no pod was touched');
+  const bindings = await bindingsOf(namespace);
+  assert.equal(bindings.length, 1);
+  await kubectl(['delete', 'clusterrolebinding', ...bindings]);
 });
 
 scenario('cluster-early', 'one that is deleted while it is made comes again', async (run) => {

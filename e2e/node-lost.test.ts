@@ -60,7 +60,7 @@ scenario('node-lost', 'a member is replaced when somebody says that it is gone',
   }
   const phase = await writer.phase();
   run.gap('node lost', phase);
-  assertGap(phase, 'kill');
+  assertGap(phase, 'unreachable');
   run.gap('all', await writer.finish());
   await cluster.isStill(clusterID);
 });

@@ -1,5 +1,5 @@
 // Runs scenarios one after the other on a cluster that it brings up, and takes down again unless it was there before:
-// `run.ts` all that this cluster can show, `run.ts core` those that come before a landing, or files by name.
+// `run.ts` all that this cluster can show, `run.ts core` those that every change has to pass, or files by name.
 
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { environment, isLocal, kubectl, root } from './harness/kubectl.ts';
 import { machine, obstacleOf } from './harness/machine.ts';
 import { prepare } from './up.ts';
 
-/** What a change of operator, chart or images has to pass, in this order. */
+/** What every change has to pass, in this order. */
 const core = [
   'schemas',
   'chart-rendered',

@@ -10,6 +10,7 @@ interface Audited {
   readonly user: { readonly extra?: { readonly [name: string]: readonly string[] } };
   readonly objectRef?: {
     readonly resource: string;
+    readonly namespace?: string;
     readonly name?: string;
   };
   readonly requestReceivedTimestamp: string;
@@ -19,6 +20,7 @@ export interface AuditedWrite {
   /** Such as `update leases etl-operator`. */
   readonly what: string;
   readonly resource: string;
+  readonly namespace: string | undefined;
   /** The pod whose token was shown. */
   readonly pod: string | undefined;
 }
@@ -34,6 +36,7 @@ export function operatorWritesSince(fromMs: number): readonly AuditedWrite[] {
     .map(({ verb, user, objectRef }) => ({
       what: `${verb} ${objectRef?.resource} ${objectRef?.name}`,
       resource: objectRef?.resource ?? '',
+      namespace: objectRef?.namespace,
       pod: user.extra?.['authentication.kubernetes.io/pod-name']?.[0],
     }));
 }

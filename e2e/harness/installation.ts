@@ -55,6 +55,27 @@ export async function operatorIsUp(): Promise<void> {
   });
 }
 
+/** `act` while there is no operator, which is started anew however it ends. */
+export async function withoutOperator(act: () => Promise<void>): Promise<void> {
+  const scale = (replicas: number): Promise<string> =>
+    kubectl([
+      'scale',
+      'deployment',
+      operatorName,
+      '-n',
+      operatorNamespace,
+      `--replicas=${replicas}`,
+    ]);
+  await scale(0);
+  try {
+    await eventually('no operator is there', async () => (await operatorPods()).length === 0);
+    await act();
+  } finally {
+    await scale(2);
+    await operatorIsUp();
+  }
+}
+
 export function operatorPods(): Promise<readonly KubeObject[]> {
   return list('pods', operatorNamespace, `app.kubernetes.io/name=${operatorName}`);
 }

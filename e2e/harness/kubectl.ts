@@ -133,6 +133,7 @@ export interface KubeObject {
     readonly labels?: { readonly [name: string]: string };
     readonly annotations?: { readonly [name: string]: string };
     readonly deletionTimestamp?: string;
+    readonly finalizers?: readonly string[];
     readonly creationTimestamp?: string;
   };
 }

@@ -2,7 +2,15 @@
 
 import { parseDuration } from '@etl-router/core';
 import type { ConditionClaim } from '../runtime/status.ts';
-import { earlierVoters, type Facts, isOutdated, type Member, majorityOf, nameOf } from './facts.ts';
+import {
+  earlierHighest,
+  earlierVoters,
+  type Facts,
+  isOutdated,
+  type Member,
+  majorityOf,
+  nameOf,
+} from './facts.ts';
 import type { Outcome } from './plan.ts';
 import type { OperationType, WaitReason } from './step.ts';
 
@@ -119,7 +127,8 @@ function ready(outcome: Outcome): ConditionClaim {
   return claim('Ready', 'False', 'Changing', message);
 }
 
-function available({ facts }: Outcome): ConditionClaim {
+function available(outcome: Outcome): ConditionClaim {
+  const { facts } = outcome;
   const { clusterId, leader, otherClusterId } = facts;
   if (otherClusterId !== undefined) {
     const message = `Members hold cluster ${otherClusterId}, not ${clusterId}.`;
@@ -130,19 +139,38 @@ function available({ facts }: Outcome): ConditionClaim {
     const message = `${nameOf(facts, leader.ordinal)} leads in term ${leader.term}.`;
     return claim('Available', 'True', 'QuorumAvailable', message);
   }
-  return withoutLeader(facts);
+  return withoutLeader(outcome);
 }
 
 function sayFounding(facts: Facts): string {
+  const lost = sayEarlierLost(facts);
+  if (lost !== undefined) return lost;
   const { spec, set } = facts;
   const voters = earlierVoters(facts);
-  if (majorityOf(voters) > Math.max(spec.replicas, set?.replicas ?? 0))
-    return `The volumes hold a cluster of ${voters}, of which no majority is started: set spec.replicas to ${voters}.`;
-  return 'The members have not founded the cluster yet.';
+  const started = Math.max(spec.replicas, set?.replicas ?? 0);
+  const startedVoters = voters.filter(({ ordinal }) => ordinal <= started);
+  if (voters.length === 0 || startedVoters.length >= majorityOf(voters.length))
+    return 'The members have not founded the cluster yet.';
+  // Only odd numbers are let in.
+  const replicas = earlierHighest(facts) | 1;
+  return `The volumes hold a cluster of ${voters.length}, of which no majority is started: set spec.replicas to ${replicas}.`;
+}
+
+/** All pods answer, and fewer than a majority of those that the volumes tell of came back with theirs. */
+function sayEarlierLost(facts: Facts): string | undefined {
+  const { words, set } = facts;
+  const voters = earlierVoters(facts);
+  const replicas = set?.replicas ?? 0;
+  const isHeard = words.filter(({ ordinal }) => ordinal <= replicas).length >= replicas;
+  if (!isHeard || earlierHighest(facts) > replicas) return undefined;
+  const back = voters.filter(({ raftId }) => words.some((word) => word.raftId === raftId));
+  if (voters.length === 0 || back.length >= majorityOf(voters.length)) return undefined;
+  return quorumLostMessage(voters.length);
 }
 
 /** A majority that is away is not one that is not heard of: the one is told by pods, the other by nothing. */
-function withoutLeader({ cluster, words, view }: Facts): ConditionClaim {
+function withoutLeader({ facts, halt }: Outcome): ConditionClaim {
+  const { cluster, words, view } = facts;
   const known = cluster.status?.members?.filter(({ role }) => role === 'voter') ?? [];
   const isUp = ({ ordinal }: (typeof known)[number]): boolean =>
     view.pods.some((pod) => pod.ordinal === ordinal && pod.ready && !pod.terminating);
@@ -153,6 +181,12 @@ function withoutLeader({ cluster, words, view }: Facts): ConditionClaim {
   const needed = majorityOf(known.length);
   if (heard.length >= needed)
     return claim('Available', 'False', 'NoLeader', 'The members are choosing who leads.');
+  if (view.certificates.state === 'expired') {
+    const wayOut =
+      halt?.reason === 'Paused' ? 'set spec.reconciliation to active' : 'they are being replaced';
+    const message = `Certificates have expired, so that members refuse each other; nothing is lost: ${wayOut}.`;
+    return claim('Available', 'False', 'NoLeader', message);
+  }
   if (known.filter(isUp).length >= needed) {
     const message = `${heard.length} of ${known.length} members answer the operator, and their pods are ready.`;
     return claim('Available', 'Unknown', 'MembersUnreachable', message);
@@ -207,6 +241,8 @@ function degraded(outcome: Outcome): ConditionClaim {
   if (reason === 'QuorumLost') return claim('Degraded', 'True', 'QuorumLost', message ?? '');
   const late = lateOf(facts);
   if (late !== undefined) return claim('Degraded', 'True', 'MemberTimedOut', late);
+  const lost = clusterId === undefined ? sayEarlierLost(facts) : undefined;
+  if (lost !== undefined) return claim('Degraded', 'True', 'QuorumLost', lost);
   if (clusterId === undefined)
     return claim('Degraded', 'False', 'Founding', 'There is no cluster yet.');
   if (members === undefined) {
@@ -259,8 +295,13 @@ function sayIdle(facts: Facts, idle: readonly Member[]): string {
   return `${said.join(', ')}.`;
 }
 
-function certificates({ facts }: Outcome): ConditionClaim {
+function certificates({ facts, halt }: Outcome): ConditionClaim {
   const { state, message } = facts.view.certificates;
+  if (state === 'expired' && halt?.reason === 'Paused') {
+    const halted =
+      'A certificate has expired, and is not replaced while spec.reconciliation is paused.';
+    return claim('CertificatesReady', 'False', 'Expired', halted);
+  }
   if (state === 'valid')
     return claim('CertificatesReady', 'True', 'Valid', message ?? 'Certificates are valid.');
   if (state === 'expired')

@@ -2,7 +2,7 @@
 // act. Nothing is remembered from run to run that a new process would miss: what is under way is in the status.
 
 import type { Clock, Random } from '@etl-router/core';
-import { isEtlError } from '@etl-router/core';
+import { type EtlError, isEtlError } from '@etl-router/core';
 import type { EtlRouterCluster, EtlRouterClusterStatus } from '@etl-router/crds';
 import type { PassFailpoint } from '../failpoint.ts';
 import type { RouterAdmins } from '../router-client.ts';
@@ -11,16 +11,17 @@ import { Applier } from '../runtime/apply.ts';
 import type { ReconcileContext, ReconcileOutcome } from '../runtime/controller.ts';
 import type { EventRecorder } from '../runtime/events.ts';
 import { addFinalizer, removeFinalizer } from '../runtime/finalizers.ts';
+import type { UntypedObject } from '../runtime/kube-object.ts';
 import { controllerUid } from '../runtime/ownership.ts';
 import type { RawKube } from '../runtime/raw-kube.ts';
 import { type ConditionClaim, withConditions } from '../runtime/status.ts';
 import { applyObjects, deleteBinding, deleteObjects, deleteWhatever } from './applying.ts';
 import type { ClusterCaches } from './caches.ts';
 import { CertificateKeeper, type Kept } from './certificates.ts';
-import { readFacts } from './facts.ts';
+import { isOrphaning, volumesGo } from './deletion.ts';
+import { isClaimOf, readFacts } from './facts.ts';
 import { ActFailures, isApplication, namedAct, namedObjects } from './failures.ts';
 import { clusterKind } from './kinds.ts';
-import { claimsThatGo, isOrphaning } from './membership.ts';
 import type { ClusterMetrics } from './metrics.ts';
 import { fieldManager } from './names.ts';
 import { bindingName, objectKey } from './objects.ts';
@@ -51,6 +52,13 @@ interface Seen {
   readonly kept: Kept;
   readonly parts: Parts;
   readonly view: ClusterView;
+}
+
+/** What a cluster that is deleted still has. */
+interface Remains {
+  readonly set: UntypedObject | undefined;
+  readonly claims: Parts['claims'];
+  readonly signal: AbortSignal;
 }
 
 const soonMs = 1000;
@@ -217,7 +225,7 @@ export class ClusterController {
       this.#failures.settle(key, isApplication);
       return changed;
     } catch (error) {
-      if (!isEtlError(error) || error.retryable || error.code === 'ETL_NOT_LEADER') throw error;
+      if (!isTold(error)) throw error;
       // What goes with its namespace is not missed.
       if (isTerminating(error)) return goneMs;
       logger.warn({ code: error.code, error: error.message }, 'an object was refused');
@@ -286,10 +294,13 @@ export class ClusterController {
     const status = { ...cluster.status, conditions: merged(cluster, said, clock) };
     const written = await this.#statuses.write(cluster, status, context.signal);
     if (written === 'outdated') return { requeue: true };
-    const refusedForMs = await this.#deleteVolumes(key, cluster, { claims, signal });
-    if (refusedForMs !== undefined) return { requeueAfterMs: refusedForMs };
-    const applying = { client, applier: this.#applier };
-    if (!isOrphaning(cluster)) await deleteBinding(applying, bindingName(cluster.metadata), signal);
+    const set = await this.#observer.statefulSet(cluster, signal);
+    if (!isOrphaning(cluster, set)) {
+      const againMs = await this.#deleteVolumes(key, cluster, { set, claims, signal });
+      if (againMs !== undefined) return { requeueAfterMs: againMs };
+      const applying = { client, applier: this.#applier };
+      await deleteBinding(applying, bindingName(cluster.metadata), signal);
+    }
     await passFailpoint('before-finalizer');
     const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
     await removeFinalizer(finalizer, this.#statuses.latest.of(key, cluster), signal);
@@ -298,29 +309,29 @@ export class ClusterController {
   }
 
   /**
-   * The volumes that are to go, once nobody makes them anew: not before the StatefulSet. The result is how long to wait
-   * where that was refused.
+   * The volumes that are to go, after the StatefulSet, whose controller would make them anew. The result is when to look
+   * again: it may have made one meanwhile, or what was asked was refused.
    */
   async #deleteVolumes(
     key: string,
     cluster: EtlRouterCluster,
-    { claims, signal }: { readonly claims: Parts['claims']; readonly signal: AbortSignal },
+    { set, claims, signal }: Remains,
   ): Promise<number | undefined> {
-    const going = claimsThatGo(cluster, claims);
-    if (going.length === 0) return undefined;
+    if (!volumesGo(cluster)) return undefined;
     const { client } = this.#options;
+    const going = claims.filter((claim) => !claim.terminating && isClaimOf(cluster, claim));
+    const isSetOurs = set !== undefined && controllerUid(set) === cluster.metadata.uid;
+    if (!isSetOurs && going.length === 0) return undefined;
     const nobody = { credentials: undefined, leader: undefined };
     try {
-      const set = this.#observer.objects(cluster).get(`StatefulSet/${cluster.metadata.name}`);
-      if (set !== undefined && controllerUid(set) === cluster.metadata.uid)
-        await deleteWhatever(client, set, signal);
+      if (isSetOurs) await deleteWhatever(client, set, signal);
       for (const { name, uid } of going) {
         const act = { kind: 'deleteClaim', name, uid } as const;
         await this.#actor.perform(act, { cluster, ...nobody, signal });
       }
-      return undefined;
+      return soonMs;
     } catch (error) {
-      if (!isEtlError(error) || error.retryable || error.code === 'ETL_NOT_LEADER') throw error;
+      if (!isTold(error)) throw error;
       const wayOut = 'allow it, or set spec.storage.retention.whenDeleted to retain';
       return this.#failures.note(key, 'delete volumes', `${error.message}: ${wayOut}`);
     }
@@ -372,4 +383,10 @@ function knownConditions({ status }: EtlRouterCluster): Parameters<typeof withCo
 /** The plan's status with its conditions, of which those that are as before keep their times. */
 function statusWith(cluster: EtlRouterCluster, made: Plan, clock: Clock): EtlRouterClusterStatus {
   return { ...made.status, conditions: merged(cluster, made.conditions, clock) };
+}
+
+/** What others refuse or can not do now: it is told in the status, and tried again ever later. */
+function isTold(error: unknown): error is EtlError {
+  if (!isEtlError(error) || isConflict(error)) return false;
+  return error.code !== 'ETL_CANCELLED' && error.code !== 'ETL_NOT_LEADER';
 }

@@ -93,7 +93,7 @@ function toMember(
   pods: readonly PodView[],
   words: readonly MemberWord[],
 ): Member {
-  const ordinal = /^[1-9]\d{0,9}$/.test(seen.name) ? Number(seen.name) : strangerOrdinal;
+  const ordinal = ordinalOfMember(seen.name);
   const pod = pods.find((each) => each.ordinal === ordinal);
   const said = words.find((each) => each.ordinal === ordinal);
   const word = said?.raftId === seen.raftId ? said : undefined;
@@ -111,6 +111,10 @@ function toMember(
     works: isPodWell && keepsUp && word !== undefined && lacksLittle(word.appliedIndex, leader),
     isGone: said !== undefined && word === undefined && said.role === 'waiting',
   };
+}
+
+function ordinalOfMember(name: string): number {
+  return /^[1-9]\d{0,9}$/.test(name) ? Number(name) : strangerOrdinal;
 }
 
 function lacksLittle(index: number, leader: MemberWord): boolean {
@@ -141,6 +145,11 @@ export function podOf({ view }: Facts, ordinal: number): PodView | undefined {
 
 export function claimOf({ view }: Facts, ordinal: number): ClaimView | undefined {
   return view.claims.find((claim) => claim.ordinal === ordinal);
+}
+
+/** Whether the volume is the cluster's; of one that an earlier cluster kept nobody said that this one may delete it. */
+export function isClaimOf(cluster: EtlRouterCluster, { owner }: Pick<ClaimView, 'owner'>): boolean {
+  return owner === cluster.metadata.uid;
 }
 
 export function wordOf({ words }: Facts, ordinal: number): MemberWord | undefined {
@@ -176,15 +185,29 @@ export function isKnownToBeNone(facts: Facts, ordinal: number): boolean {
   return agree.length >= majorityOf(voters.length);
 }
 
+/** A voter of the cluster that volumes hold. */
+export interface EarlierVoter {
+  readonly raftId: string;
+  readonly ordinal: number;
+}
+
 /**
  * Voters of the cluster that the volumes hold, as far as members tell of it, while nobody leads it: volumes that an earlier
- * EtlRouterCluster of the name kept. 0: they tell of none.
+ * EtlRouterCluster of the name kept. Empty: they tell of none.
  */
-export function earlierVoters({ clusterId, words }: Facts): number {
-  if (clusterId !== undefined) return 0;
-  const told = words.filter((word) => word.clusterId !== '');
-  const counts = told.map(({ members }) => members.filter(({ role }) => role === 'voter').length);
-  return Math.max(0, ...counts);
+export function earlierVoters({ clusterId, words }: Facts): readonly EarlierVoter[] {
+  if (clusterId !== undefined) return [];
+  const told = words
+    .filter((word) => word.clusterId !== '')
+    .map(({ members }) => members.filter(({ role }) => role === 'voter'));
+  const [most] = told.toSorted((a, b) => b.length - a.length);
+  return (most ?? []).map(({ raftId, name }) => ({ raftId, ordinal: ordinalOfMember(name) }));
+}
+
+/** Highest ordinal of those that had a pod; 0: there are none. */
+export function earlierHighest(facts: Facts): number {
+  const ordinals = earlierVoters(facts).map(({ ordinal }) => ordinal);
+  return Math.max(0, ...ordinals.filter((ordinal) => ordinal <= membersMax));
 }
 
 /** Whether the pod is not what the spec wants, as far as pods are started anew for it. */

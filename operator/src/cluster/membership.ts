@@ -1,11 +1,11 @@
 // Who joins and who leaves, one at a time: a learner first, a voter once it has caught up; who leaves goes from the
 // members before his pod does, and his pod before his volume. No step is taken that costs the members their majority.
 
-import type { EtlRouterCluster } from '@etl-router/crds';
 import {
   claimOf,
   type Facts,
   highestMember,
+  isClaimOf,
   isKnownToBeNone,
   type Member,
   majorityOf,
@@ -19,8 +19,6 @@ import {
 import { raftAddressOf } from './names.ts';
 import { act, type Intent, type OperationType, type Step, wait } from './step.ts';
 import type { ClaimView, MemberWord, PodView, StatefulSetView } from './view.ts';
-
-type Storage = EtlRouterCluster['spec']['storage'];
 
 /** Ends what is half done and takes out who does not belong there; undefined: the members are as they should be. */
 export function settleStep(facts: Facts): Step | undefined {
@@ -122,8 +120,9 @@ function disposeOfLost(facts: Facts): Step | undefined {
   if (pod === undefined || !isKnownToBeNone(facts, pod.ordinal)) return undefined;
   const target = pod.name;
   const claim = claimOf(facts, pod.ordinal);
-  const isToStay = spec.storage.retention.whenScaled === 'retain' || !isOwn(facts, claim?.owner);
-  if (!pod.unrecoverable && claim !== undefined && isToStay) {
+  const isKept = spec.storage.retention.whenScaled === 'retain';
+  const isThere = claim?.terminating === false;
+  if (!pod.unrecoverable && isThere && (isKept || !isClaimOf(facts.cluster, claim))) {
     const intent: Intent = { type: 'replaceMember', phase: 'claim', target };
     return wait('ClaimInTheWay', sayInTheWay(facts, claim), intent);
   }
@@ -186,7 +185,7 @@ function dropClaim(facts: Facts): Step | undefined {
   const claim = view.claims.findLast(
     ({ ordinal, terminating, owner }) =>
       !terminating &&
-      isOwn(facts, owner) &&
+      isClaimOf(facts.cluster, { owner }) &&
       ordinal > Math.max(set.replicas, spec.replicas) &&
       podOf(facts, ordinal) === undefined &&
       isKnownToBeNone(facts, ordinal),
@@ -197,37 +196,19 @@ function dropClaim(facts: Facts): Step | undefined {
   return act(intent, { kind: 'deleteClaim', name, uid }, `${name} is not needed any more.`);
 }
 
-/** Whether the volume is this cluster's; of one that an earlier cluster kept nobody said that this one may delete it. */
-function isOwn({ cluster }: Pick<Facts, 'cluster'>, owner: string | undefined): boolean {
-  return owner === cluster.metadata.uid;
-}
-
-/** A volume that an earlier cluster kept is this one's as soon as a member of it has it. */
+/** A volume that an earlier cluster kept is this one's as soon as a member has it that is to stay. */
 export function adoptStep(facts: Facts): Step | undefined {
   const claim = facts.view.claims.find(
     ({ ordinal, terminating, owner }) =>
-      !terminating && !isOwn(facts, owner) && memberOf(facts, ordinal)?.word !== undefined,
+      !terminating &&
+      ordinal <= facts.spec.replicas &&
+      !isClaimOf(facts.cluster, { owner }) &&
+      memberOf(facts, ordinal)?.word !== undefined,
   );
   if (claim === undefined) return undefined;
   const { name, uid } = claim;
   const intent: Intent = { type: 'bootstrap', phase: 'claim', target: name };
   return act(intent, { kind: 'adoptClaim', name, uid }, `${name} is taken over with its member.`);
-}
-
-/** The volumes that go with a cluster that is deleted: by its word, unless whoever deletes it wants what it had kept. */
-export function claimsThatGo(
-  cluster: EtlRouterCluster,
-  claims: readonly ClaimView[],
-): readonly ClaimView[] {
-  // What was stored under an older schema may lack both.
-  const { storage } = cluster.spec as { readonly storage?: Partial<Storage> };
-  if (storage?.retention?.whenDeleted !== 'delete' || isOrphaning(cluster)) return [];
-  return claims.filter(({ terminating, owner }) => !terminating && isOwn({ cluster }, owner));
-}
-
-/** Deleted with `--cascade=orphan`. */
-export function isOrphaning({ metadata }: EtlRouterCluster): boolean {
-  return metadata.finalizers?.includes('orphan') === true;
 }
 
 /** The volume of a pod that is on its way out is not forgotten, though it can only go after the pod. */
@@ -239,7 +220,7 @@ export function waitForLastPod(facts: Facts): Step | undefined {
     ({ ordinal, terminating, isStuck }) => ordinal > highest && terminating && !isStuck,
   );
   const claim = last && claimOf(facts, last.ordinal);
-  if (last === undefined || claim?.terminating !== false || !isOwn(facts, claim.owner))
+  if (last === undefined || claim?.terminating !== false || !isClaimOf(facts.cluster, claim))
     return undefined;
   if (spec.storage.retention.whenScaled === 'retain') return undefined;
   const intent: Intent = { type: 'scaleIn', phase: 'claim', target: last.name };
@@ -263,11 +244,11 @@ function makeRoom(facts: Facts, set: StatefulSetView, ordinal: number): Step {
     const change = { kind: 'setReplicas', from: set.replicas, replicas: ordinal } as const;
     return act({ type, phase: 'pod', target }, change, `Pod ${target} is started.`);
   }
-  const { name, uid, terminating, owner } = claim;
+  const { name, uid, terminating } = claim;
   const intent: Intent = { type, phase: 'claim', target };
   if (terminating || !isKnownToBeNone(facts, ordinal))
     return wait('WaitingForPod', `Waits for PersistentVolumeClaim ${name} to go.`, intent);
-  if (facts.spec.storage.retention.whenScaled === 'delete' && isOwn(facts, owner))
+  if (facts.spec.storage.retention.whenScaled === 'delete' && isClaimOf(facts.cluster, claim))
     return act(
       intent,
       { kind: 'deleteClaim', name, uid },
@@ -276,8 +257,9 @@ function makeRoom(facts: Facts, set: StatefulSetView, ordinal: number): Step {
   return wait('ClaimInTheWay', sayInTheWay(facts, claim), intent);
 }
 
-function sayInTheWay(facts: Facts, { name, owner }: ClaimView): string {
-  const why = isOwn(facts, owner)
+function sayInTheWay(facts: Facts, held: ClaimView): string {
+  const { name } = held;
+  const why = isClaimOf(facts.cluster, held)
     ? 'holds a member that was removed, and spec.storage.retention.whenScaled is retain'
     : 'was kept by an earlier cluster of this name';
   return `PersistentVolumeClaim ${name} ${why}: copy what you need of it, then delete it, or lower spec.replicas.`;

@@ -10,6 +10,7 @@ import {
   type KubeKind,
   type KubeObject,
   keyOf,
+  type ObjectRef,
   refOf,
   type UntypedObject,
 } from '../runtime/kube-object.ts';
@@ -105,20 +106,34 @@ export class Observer {
     known: ReadonlyMap<string, UntypedObject>,
     signal: AbortSignal,
   ): Promise<readonly UntypedObject[]> {
-    const { client } = this.#options;
     const missing = wanted.filter((object) => !known.has(objectKey(object)));
     const found = await Promise.all(
-      missing.map(async (object): Promise<readonly UntypedObject[]> => {
-        try {
-          const ref = refOf(childKinds[object.kind] as KubeKind, object);
-          return [await client.get<UntypedObject>(ref, { signal })];
-        } catch (error) {
-          if (isNotFound(error)) return [];
-          throw error;
-        }
-      }),
+      missing.map((object) =>
+        this.#find(refOf(childKinds[object.kind] as KubeKind, object), signal),
+      ),
     );
-    return found.flat();
+    return found.filter((object) => object !== undefined);
+  }
+
+  /** The StatefulSet of this name, whosever it is, as the server has it now. */
+  async statefulSet(
+    { metadata }: EtlRouterCluster,
+    signal: AbortSignal,
+  ): Promise<UntypedObject | undefined> {
+    const { name, namespace } = metadata;
+    return await this.#find(
+      { kind: childKinds['StatefulSet'] as KubeKind, name, namespace },
+      signal,
+    );
+  }
+
+  async #find(ref: ObjectRef, signal: AbortSignal): Promise<UntypedObject | undefined> {
+    try {
+      return await this.#options.client.get<UntypedObject>(ref, { signal });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
   }
 
   async #list(

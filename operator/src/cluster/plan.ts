@@ -11,7 +11,7 @@ import type { ConditionClaim } from '../runtime/status.ts';
 import { checkSpec } from './check-spec.ts';
 import { conditionsOf, isReady } from './conditions.ts';
 import {
-  earlierVoters,
+  earlierHighest,
   type Facts,
   highestMember,
   majorityOf,
@@ -89,7 +89,7 @@ function desiredObjects(facts: Facts) {
   const highest = highestMember(facts);
   const founders = set?.founders ?? spec.replicas;
   // More of an earlier cluster's members may be needed than this one began with.
-  const begun = earlierVoters(facts) > founders ? Math.max(founders, spec.replicas) : founders;
+  const begun = earlierHighest(facts) > founders ? Math.max(founders, spec.replicas) : founders;
   const least = clusterId === undefined ? begun : Math.max(1, highest);
   const replicas = Math.max(set?.replicas ?? 0, least);
   const voters = votersOf(facts).length;
@@ -145,9 +145,10 @@ function decide(facts: Facts, isCurrent: boolean): Step | undefined {
   if (repair !== undefined) return repair;
   if (facts.clusterId === undefined) return founding(facts);
   const hasFailed = facts.view.failure !== undefined;
+  const settle = settleStep(facts);
+  if (settle?.kind === 'wait') return settle;
   const adopt = adoptStep(facts);
   if (adopt !== undefined && !hasFailed) return adopt;
-  const settle = settleStep(facts);
   if (settle !== undefined) return settle;
   const chore = adopt ?? growStep(facts);
   if (chore === undefined) return moveOn(facts);

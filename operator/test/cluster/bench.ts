@@ -121,6 +121,24 @@ export class Bench {
     store.delete(key);
   }
 
+  /** Takes a finalizer off, as whoever put it there does. */
+  dropFinalizer(name: string): void {
+    const { store } = this.server;
+    const found = structuredClone(store.get(key));
+    const kept = this.cluster?.metadata.finalizers?.filter((each) => each !== name) ?? [];
+    store.replace(key, { ...found, metadata: { ...found.metadata, finalizers: kept } });
+  }
+
+  /** Stops every operator in an orderly way. */
+  async stopOperators(): Promise<void> {
+    let over = false;
+    const all = this.#operators.map((each) => each.process.manager.shutdown.stop('drained'));
+    void Promise.all(all).then(() => {
+      over = true;
+    });
+    await this.until(() => over, 'stopped');
+  }
+
   /** The operator does not let the cluster go yet. */
   get isHeld(): boolean {
     return this.cluster?.metadata.finalizers?.includes(clusterFinalizer) === true;

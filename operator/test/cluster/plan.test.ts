@@ -238,36 +238,113 @@ test('a pause says until when its members still believe each other', () => {
   assert.match(paused?.message ?? '', /not renewed meanwhile, and end on 2026-04-01/);
 });
 
-test('volumes of a larger cluster are told, and as many pods started as are asked for then', () => {
-  const peers = ['1', '2', '3', '4', '5'].map((name) => ({
-    ...{ name, raftId: `1${name}`, role: 'voter' as const },
-    ...{ healthy: undefined, matchIndex: undefined },
-  }));
-  const lonely: MemberWord = {
-    ...{ ordinal: 1, ageMs: 0, raftId: '11', clusterId: 'c', role: 'candidate', leader: undefined },
-    ...{ term: 9, commitIndex: 10, appliedIndex: 10, version: '1', members: peers },
-  };
-  const seenWith = (replicas: number, objects: ClusterView['objects']): ClusterView => ({
+const voterNamed = (name: string): MemberWord['members'][number] => ({
+  ...{ name, raftId: `1${name}`, role: 'voter' as const },
+  ...{ healthy: undefined, matchIndex: undefined },
+});
+
+/** What a member says whose volume an earlier cluster kept; `voters` are the names that the volume knows. */
+const keptWord = (at: number, voters: readonly string[]): MemberWord => ({
+  ...{ ordinal: at, ageMs: 0, raftId: `1${at}`, clusterId: 'c', leader: undefined },
+  ...{ role: 'candidate', term: 9, commitIndex: 10, appliedIndex: 10, version: '1' },
+  members: voters.map(voterNamed),
+});
+
+/** What a member says that has an empty volume. */
+const emptyWord = (at: number): MemberWord => ({
+  ...{ ordinal: at, ageMs: 0, raftId: `9${at}`, clusterId: 'c', leader: undefined },
+  ...{ role: 'waiting', term: 0, commitIndex: 0, appliedIndex: 0, version: '1', members: [] },
+});
+
+function newView(
+  spec: object,
+  words: readonly MemberWord[],
+  objects: ClusterView['objects'] = new Map(),
+): ClusterView {
+  return {
     nowMs: 1_000_000,
-    cluster: clusterOf({ spec: { replicas } }, false),
+    cluster: clusterOf({ spec }, false),
     installed: { repository: 'etl/router', version: '1' },
-    ...{ objects, pods: [], claims: [], words: [lonely] },
+    ...{ objects, pods: [], claims: [], words },
     certificates: { state: 'valid' },
-  });
-  const first = plan(seenWith(1, new Map()));
-  const available = first.conditions.find(({ type }) => type === 'Available');
+  };
+}
+
+const messageOf = (made: ReturnType<typeof plan>, of: string): string =>
+  made.conditions.find(({ type }) => type === of)?.message ?? '';
+
+const plannedSet = (made: ReturnType<typeof plan>): UntypedObject => {
+  const set = made.objects.find(({ kind }) => kind === 'StatefulSet');
+  assert.ok(set !== undefined);
+  return set;
+};
+
+test('volumes of a larger cluster are told, and as many pods started as are asked for then', () => {
+  const words = [keptWord(1, ['1', '2', '3', '4', '5'])];
+  const first = plan(newView({ replicas: 1 }, words));
   assert.equal(
-    available?.message,
+    messageOf(first, 'Available'),
     'The volumes hold a cluster of 5, of which no majority is started: set spec.replicas to 5.',
   );
-  const set = first.objects.find(({ kind }) => kind === 'StatefulSet') as UntypedObject;
-  const second = plan(seenWith(5, new Map([['StatefulSet/main', set]])));
-  const raised = second.objects.find(({ kind }) => kind === 'StatefulSet');
-  assert.equal((raised?.['spec'] as { replicas: number } | undefined)?.replicas, 5);
-  assert.equal(
-    second.conditions.find(({ type }) => type === 'Available')?.message,
-    'The members have not founded the cluster yet.',
-  );
+  const objects = new Map([['StatefulSet/main', plannedSet(first)]]);
+  const second = plan(newView({ replicas: 5 }, words, objects));
+  assert.equal((plannedSet(second)['spec'] as { replicas: number }).replicas, 5);
+  assert.equal(messageOf(second, 'Available'), 'The members have not founded the cluster yet.');
+});
+
+test('what is told to set is what a spec may say, and holds a majority', () => {
+  for (const [voters, replicas] of [
+    [['1', '2'], 3],
+    [['1', '3'], 3],
+    [['1', '2', '3', '4'], 5],
+    [['1', '4', '5'], 5],
+  ] as const) {
+    const words = [keptWord(1, voters)];
+    const made = plan(newView({ replicas: 1 }, words));
+    assert.match(messageOf(made, 'Ready'), new RegExp(`set spec.replicas to ${replicas}\\.$`));
+    const objects = new Map([['StatefulSet/main', plannedSet(made)]]);
+    const raised = plan(newView({ replicas }, words, objects));
+    assert.equal((plannedSet(raised)['spec'] as { replicas: number }).replicas, replicas);
+  }
+});
+
+test('kept volumes without a majority are told as such, once everybody who could have one answers', () => {
+  const first = plan(newView({ replicas: 3 }, []));
+  const objects = new Map([['StatefulSet/main', plannedSet(first)]]);
+  const kept = keptWord(1, ['1', '2', '3']);
+  const some = plan(newView({ replicas: 3 }, [kept, emptyWord(2)], objects));
+  assert.equal(messageOf(some, 'Available'), 'The members have not founded the cluster yet.');
+  const all = plan(newView({ replicas: 3 }, [kept, emptyWord(2), emptyWord(3)], objects));
+  assert.match(messageOf(all, 'Available'), /^Fewer than 2 of 3 members are left/);
+  const degraded = all.conditions.find(({ type }) => type === 'Degraded');
+  assert.deepEqual([degraded?.status, degraded?.reason], ['True', 'QuorumLost']);
+});
+
+test('members whose certificates ended are not told as lost', () => {
+  const members = ['1', '2', '3'].map((name) => ({
+    ...{ name: `main-${name}`, memberID: `1${name}`, ordinal: Number(name) },
+    ...{ role: 'voter', ready: false },
+  }));
+  for (const [reconciliation, wayOut] of [
+    ['active', 'they are being replaced'],
+    ['paused', 'set spec.reconciliation to active'],
+  ] as const) {
+    const cluster = clusterOf(
+      { spec: { replicas: 3, reconciliation }, status: { clusterID: 'c', members } },
+      false,
+    );
+    const message = 'A certificate has expired and is being replaced.';
+    const made = plan({
+      ...newView({}, []),
+      ...{ cluster, certificates: { state: 'expired', message, notAfterMs: 1 } },
+    });
+    const available = made.conditions.find(({ type }) => type === 'Available');
+    assert.deepEqual([available?.status, available?.reason], ['False', 'NoLeader']);
+    assert.match(available?.message ?? '', new RegExp(`nothing is lost: ${wayOut}\\.$`));
+    const isSaid = messageOf(made, 'CertificatesReady').includes('is being replaced');
+    assert.equal(isSaid, reconciliation === 'active');
+    assert.ok(made.conditions.every(({ reason }) => reason !== 'QuorumLost'));
+  }
 });
 
 test('without the word of who leads, only a pod that is not ready is ever deleted, and nothing else done', () => {

@@ -207,6 +207,11 @@ test('a kept volume of a member that was removed is in the way, where a pod alre
   assert.deepEqual([claims.get(2)?.uid, claims.get(3)?.uid], ['kept too', 'kept']);
   assert.equal(story.says('Progressing'), 'False ClaimInTheWay');
   assert.equal(cluster.metadata.uid, 'cluster-uid');
+  // They are deleted as the message asks, and go only with the pods that use them.
+  for (const claim of [claims.get(2), claims.get(3)])
+    if (claim !== undefined) claim.terminating = true;
+  story.untilReady();
+  assert.equal(claims.size, 3);
 });
 
 test('a volume that nobody uses does not grow', () => {
