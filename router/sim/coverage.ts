@@ -46,7 +46,7 @@ const perThousandSeeds: Partial<Counts> = {
   tornTails: 50,
   conflicts: 100,
   wipes: 30,
-  rots: 30,
+  rots: 15,
   diskFailures: 30,
   transfers: 100,
   repeats: 300,
