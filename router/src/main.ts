@@ -4,7 +4,7 @@
 
 import './thread-pool.ts';
 import process from 'node:process';
-import { createLogger, isEtlError, type Logger, systemClock } from '@etl-router/core';
+import { createLogger, EtlError, isEtlError, type Logger, systemClock } from '@etl-router/core';
 import { readBuildVersion, renderVersion } from './build-version.ts';
 import { clockWarnings } from './clock-warnings.ts';
 import type { LoadedConfig } from './config/config.ts';
@@ -31,15 +31,20 @@ async function main(): Promise<void> {
     ...clockWarnings(systemClock.wallMs()),
   ];
   for (const warning of warnings) logger.warn(warning);
+  // It may wait for its peers as long as they like, and is told to stop then, too: the first process of a container has
+  // no default for that.
+  const told = listenForSignals();
   let running: RunningRouter;
   try {
-    running = await startRouter({ config: read.config, logger, version: readBuildVersion() });
+    const version = readBuildVersion();
+    running = await startRouter({ config: read.config, logger, version, signal: told.aborting });
   } catch (error) {
-    fail(error);
-    return;
+    if (!told.aborting.aborted || !isEtlError(error) || error.code !== 'ETL_CANCELLED')
+      return fail(error);
+    logger.info('the router stopped before it was ready');
+    process.exit(0);
   }
-  // Who is told that it is ready may stop it at once.
-  const stopped = untilStopped(running, logger);
+  const stopped = untilStopped(running, told.signal, logger);
   const { grpc, http, metrics } = running.addresses;
   logger.info(
     {
@@ -75,17 +80,34 @@ function readArguments(): LoadedConfig | undefined {
   return undefined;
 }
 
-/** Waits for a signal or for the end of storage, then closes. A second signal ends the process at once. */
-async function untilStopped(running: RunningRouter, logger: Logger): Promise<void> {
-  const told = Promise.withResolvers<NodeJS.Signals>();
+/** What it was told by a signal. A second one ends the process at once. */
+interface Told {
+  readonly signal: Promise<NodeJS.Signals>;
+  /** Aborts with the first signal. */
+  readonly aborting: AbortSignal;
+}
+
+function listenForSignals(): Told {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  const ending = new AbortController();
   const onSignal = (signal: NodeJS.Signals): void => {
-    told.resolve(signal);
     process.once('SIGTERM', () => process.exit(1));
     process.once('SIGINT', () => process.exit(1));
+    resolve(signal);
+    ending.abort(new EtlError('ETL_CANCELLED', `the router was told to stop by ${signal}`));
   };
   process.once('SIGTERM', onSignal);
   process.once('SIGINT', onSignal);
-  const end = await Promise.race([told.promise, running.failed]);
+  return { signal: promise, aborting: ending.signal };
+}
+
+/** Waits for a signal or for the end of storage, then closes. */
+async function untilStopped(
+  running: RunningRouter,
+  told: Promise<NodeJS.Signals>,
+  logger: Logger,
+): Promise<void> {
+  const end = await Promise.race([told, running.failed]);
   if (typeof end === 'string') {
     logger.info({ signal: end }, 'the router stops');
     await running.close();

@@ -103,6 +103,25 @@ test('what was applied is there after kill -9, and SIGTERM ends with 0', async (
   assert.deepEqual(await second.stop('SIGTERM'), { code: 0, signal: null });
 });
 
+test('SIGTERM ends a router that still waits for its peers', { timeout: 30_000 }, async (t) => {
+  const directory = await makeDirectory(t);
+  const peers = ['--insecure', '--node-id', '1', '--peers', '2@127.0.0.1:1'];
+  const args = ['--conditions=etl-source', program, ...free, '--data-dir', directory, ...peers];
+  const child = spawn(process.execPath, args);
+  t.after(() => child.kill('SIGKILL'));
+  let said = '';
+  await new Promise<void>((resolve) => {
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      if (said.includes('waiting for the cluster')) resolve();
+    });
+    child.once('close', () => resolve());
+  });
+  child.kill('SIGTERM');
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  assert.deepEqual([code, signal], [0, null], said);
+});
+
 test('a state beyond the interval of snapshots is the same after a restart', async (t) => {
   const directory = await makeDirectory(t);
   const base = makeConfig(directory);
