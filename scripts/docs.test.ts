@@ -65,6 +65,16 @@ test('every file and folder that the docs name in backticks exists', () => {
   assert.deepEqual(broken, []);
 });
 
+// What a generator did not put in, it left there as its own source.
+test('no reference page holds a placeholder of its generator', () => {
+  const reference = pages.filter((page) => page.startsWith('docs/reference/'));
+  assert.ok(reference.length > 5);
+  assert.deepEqual(
+    reference.filter((page) => readFileSync(page, 'utf8').includes('${')),
+    [],
+  );
+});
+
 /** `page:line` of a block, for messages. */
 function placeOf(page: string, block: Block): string {
   return `${page}:${block.line}`;

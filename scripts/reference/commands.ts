@@ -43,16 +43,46 @@ Without a word it is the one of this machine, \`http://localhost:8080\`: that th
 cluster. Elsewhere it is at a URL, or in Kubernetes, and never both. A flag decides before a variable, a variable before
 the file:
 
-\${table(
+${table(
   ['flag', 'variable', 'key of the file', 'meaning'],
   [
-    ['\`--server\`', '\`ETLCTL_SERVER\`', '\`server\`', 'a URL'],
-    ['\`--cluster\`', '\`ETLCTL_CLUSTER\`, \`ETL_CLUSTER\`', '\`cluster\`', 'an EtlRouterCluster; without it the only one of the namespace'],
-    ['\`--context\`', '\`ETLCTL_CONTEXT\`', '\`context\`', 'the context of the kubeconfig; alone, it also means a router in Kubernetes'],
-    ['\`--kubeconfig\`', '\`KUBECONFIG\`', '\`kubeconfig\`', 'the kubeconfig; the flag alone also means a router in Kubernetes'],
-    ['\`--service-account\`', '\`ETLCTL_SERVICE_ACCOUNT\`', '\`service_account\`', 'whose token the router is shown'],
-    ['–', '\`ETLCTL_TOKEN\`', '–', 'the token itself, for a URL too; there is no flag, as others see command lines'],
-    ['\`--namespace\`', '\`ETLCTL_NAMESPACE\`', '\`namespace\`', 'of objects, and of the EtlRouterCluster'],
+    ['`--server`', '`ETLCTL_SERVER`', '`server`', 'a URL'],
+    [
+      '`--cluster`',
+      '`ETLCTL_CLUSTER`, `ETL_CLUSTER`',
+      '`cluster`',
+      'an EtlRouterCluster; without it the only one of the namespace',
+    ],
+    [
+      '`--context`',
+      '`ETLCTL_CONTEXT`',
+      '`context`',
+      'the context of the kubeconfig; alone, it also means a router in Kubernetes',
+    ],
+    [
+      '`--kubeconfig`',
+      '`KUBECONFIG`',
+      '`kubeconfig`',
+      'the kubeconfig; the flag alone also means a router in Kubernetes',
+    ],
+    [
+      '`--service-account`',
+      '`ETLCTL_SERVICE_ACCOUNT`',
+      '`service_account`',
+      'whose token the router is shown',
+    ],
+    [
+      '–',
+      '`ETLCTL_TOKEN`',
+      '–',
+      'the token itself, for a URL too; there is no flag, as others see command lines',
+    ],
+    [
+      '`--namespace`',
+      '`ETLCTL_NAMESPACE`',
+      '`namespace`',
+      'of objects, and of the EtlRouterCluster',
+    ],
   ],
 )}
 The file is \`~/.config/etlctl/config.yaml\` (\`XDG_CONFIG_HOME\` moves it), or the one that \`ETLCTL_CONFIG\` names. In

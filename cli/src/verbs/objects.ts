@@ -62,7 +62,8 @@ const getHelp: Explanation = {
   summary: 'list objects, or show one',
   about: `Prints a table, or with -o yaml and -o json the objects as they are stored, with uid,
 resourceVersion, generation and status: the one that was named, else a List as kubectl's. What is
-printed can be applied again.`,
+printed can be applied again as long as the object was not changed or deleted since; without
+metadata.resourceVersion it can be applied at any time, and to another cluster.`,
   examples: [
     { why: 'Pipelines of all namespaces, with their rates', line: 'etlctl get pipelines -A' },
     { why: 'One source as YAML', line: 'etlctl get source orders-file -n shop -o yaml' },
