@@ -101,10 +101,26 @@ export class RouterClient {
     const { httpAddress } = toFields(details);
     if (code !== 'ETL_NOT_LEADER' || typeof httpAddress !== 'string') return undefined;
     if (this.#route !== undefined) return this.#route.openLeader(httpAddress);
+    return this.#doorAt(httpAddress);
+  }
+
+  /** Another router of the same cluster; undefined: credentials are given, or it is no host and port. */
+  #doorAt(httpAddress: string): Door | undefined {
     const door = this.#door as Door;
     if (door.url.username !== '' || 'authorization' in door.headers) return undefined;
     const url = URL.parse(`${door.url.protocol}//${httpAddress}/graphql`);
     return url?.username === '' && url.pathname === '/graphql' ? toDoor(url) : undefined;
+  }
+
+  /**
+   * The leader that the router at a URL names; undefined: it is no host and port, or credentials were given, which go
+   * nowhere else. It is waited for no longer than `maxTimeoutMs`.
+   */
+  toLeader(httpAddress: string, maxTimeoutMs: number): RouterClient | undefined {
+    const door = this.#doorAt(httpAddress);
+    const timeoutMs = Math.min(this.#timeoutMs, maxTimeoutMs);
+    const options = { place: this.#place, route: this.#route, timeoutMs };
+    return door === undefined ? undefined : new RouterClient(options, this.#io, door);
   }
 
   /** The same router, for what has to be done though the user interrupted the command. */

@@ -89,6 +89,16 @@ export function leaderOf(words: readonly Word[]): Status | undefined {
     .toSorted((a, b) => Number(b.currentTerm) - Number(a.currentTerm))[0];
 }
 
+/** It names members and is none of them, so what it knows of the cluster may be old. Who waits to be added names none. */
+export function isOutsider({ raftId, members }: Status): boolean {
+  return members.length > 0 && members.every((member) => member.raftId !== raftId);
+}
+
+/** What an outsider is, for people. */
+export function outsiderWords({ nodeId, raftId, clusterId }: Status): string {
+  return `router ${nodeId} (id ${raftId}) is no member of cluster ${clusterId}: it was removed, or is not added yet`;
+}
+
 /** Entries a member may lack and still count as one that keeps up. */
 export const lagMax = 1000n;
 

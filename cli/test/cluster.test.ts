@@ -172,6 +172,22 @@ test('a member that waits to be added says how', async (t) => {
   );
 });
 
+test('a router that was removed does not speak for the cluster', async (t) => {
+  const lost = { health: 'UNHEALTHY', role: 'FOLLOWER', leaderId: null };
+  const removed = { ...status, ...lost, nodeId: '5', raftId: '905' };
+  const { server } = await play(t, { clusterStatus: removed });
+  const { code, out, err } = await etlctl(['cluster', 'status', '-s', server]);
+  assert.equal(code, 0);
+  assert.match(
+    out,
+    /^router 5 \(id 905\) is no member of cluster c-1: it was removed, or is not added yet\ncluster: {3}c-1\nhealth: {4}unknown\nleader: {4}not known here\n/,
+  );
+  assert.equal(
+    err,
+    'Ask a member how the cluster is: --server 10.0.0.1:8080 asks 1. What was removed can be stopped.\n',
+  );
+});
+
 test('a member is added by name, address and Raft id', async (t) => {
   const fake = await play(t);
   const args = ['cluster', 'add', '5', '10.0.0.5:50052', '--raft-id', '905'];

@@ -5,7 +5,7 @@ import { EtlError } from '@etl-router/core';
 import { type CommandResult, type GlobalOptions, type Io, printableLine } from '../io.ts';
 import { parseOutput, renderJson, renderTable, renderYaml } from '../output.ts';
 import type { Route } from '../route.ts';
-import { askAll, lagMax, lagOf, leaderOf, type Status, type Word } from '../routers.ts';
+import { askAll, isOutsider, lagMax, lagOf, leaderOf, type Status, type Word } from '../routers.ts';
 
 /** What a script gets of one router; null: it did not say. */
 interface Row {
@@ -19,7 +19,7 @@ interface Row {
   /** Entries it lacks of what the leader has committed. */
   readonly lag: string | null;
   readonly version: string | null;
-  /** `healthy`, `behind`, `waiting` (to be added), `away` (from the leader) or `silent`. */
+  /** `healthy`, `behind`, `waiting` (to be added), `outside` (removed, or not added yet), `away` (from the leader) or `silent`. */
   readonly health: string;
   readonly error: string | null;
 }
@@ -33,10 +33,13 @@ export async function showRouters(
   const cluster = await route.cluster();
   const words = await askAll(await route.entrances(), globals, io);
   const leader = leaderOf(words);
-  const known = leader ?? words.find(({ status }) => status !== undefined)?.status;
+  const answered = words.flatMap(({ status }) => (status === undefined ? [] : [status]));
+  const inside = answered.filter((status) => !isOutsider(status));
+  const known = leader ?? inside[0] ?? answered[0];
   if (known === undefined) throw nobody(cluster, words);
   const rows = words.map((word) => toRow(word, leader));
-  const health = (leader?.health ?? 'UNHEALTHY').toLowerCase();
+  // Those that are no members do not know how the cluster is.
+  const health = (leader?.health ?? (inside.length > 0 ? 'UNHEALTHY' : 'UNKNOWN')).toLowerCase();
   const answer = {
     cluster,
     clusterId: known.clusterId,
@@ -82,6 +85,7 @@ function toRow({ entrance, status, version, error }: Word, leader: Status | unde
 
 function healthOf(status: Status, leader: Status | undefined, lag: bigint | undefined): string {
   if (status.members.length === 0) return 'waiting';
+  if (isOutsider(status)) return 'outside';
   if (leader === undefined) return 'away';
   const member = leader.members.find(({ raftId }) => raftId === status.raftId);
   if (member === undefined) return 'waiting';

@@ -11,7 +11,14 @@ import {
   printableLine,
 } from '../io.ts';
 import { parseOutput, renderJson, renderTable, renderYaml } from '../output.ts';
-import { type Member, memberFields, type Status, statusFields } from '../routers.ts';
+import {
+  isOutsider,
+  type Member,
+  memberFields,
+  outsiderWords,
+  type Status,
+  statusFields,
+} from '../routers.ts';
 import { confirm } from './confirm.ts';
 import { assertSuccess, type MutationResult } from './pause.ts';
 
@@ -38,10 +45,13 @@ export async function showStatus({ globals, io }: ClusterRequest): Promise<Comma
   if (output === 'json') io.out(renderJson(status));
   else if (output === 'yaml') io.out(await renderYaml(status));
   else {
+    // What an outsider knows is of the time when it belonged to the cluster.
+    const isOutside = isOutsider(status);
+    if (isOutside) io.out(`${printableLine(outsiderWords(status))}\n`);
     const lines = {
       cluster: status.clusterId,
-      health: status.health.toLowerCase(),
-      leader: leaderLine(status),
+      health: isOutside ? 'unknown' : status.health.toLowerCase(),
+      leader: isOutside && status.leaderId === null ? 'not known here' : leaderLine(status),
       members: membersLine(status.members),
       asked: `${status.nodeId} (id ${status.raftId}), ${status.role.toLowerCase()}`,
       term: status.currentTerm,
@@ -51,6 +61,7 @@ export async function showStatus({ globals, io }: ClusterRequest): Promise<Comma
     for (const [name, value] of Object.entries(lines))
       io.out(`${`${name}:`.padEnd(10)} ${printableLine(value)}\n`);
     if (status.members.length === 0) io.err(toBeAdded(status));
+    if (isOutside) io.err(askMember(status.members));
   }
   return { summary: '' };
 }
@@ -59,6 +70,13 @@ export async function showStatus({ globals, io }: ClusterRequest): Promise<Comma
 function toBeAdded({ nodeId, raftId }: Status): string {
   const line = printableLine(`etlctl cluster add ${nodeId} <its Raft address> --raft-id ${raftId}`);
   return `This member waits to be added: ask another one for ${line}.\n`;
+}
+
+function askMember(members: readonly Member[]): string {
+  const { name, httpAddress } =
+    members.find((member) => member.httpAddress) ?? (members[0] as Member);
+  const how = httpAddress ? `--server ${httpAddress} asks ${name}` : `--server names ${name}`;
+  return `Ask a member how the cluster is: ${printableLine(how)}. What was removed can be stopped.\n`;
 }
 
 function leaderLine({ leaderId, members }: Status): string {

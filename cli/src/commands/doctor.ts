@@ -4,15 +4,18 @@
 import { EtlError, isEtlError } from '@etl-router/core';
 import { RouterClient } from '../client.ts';
 import { type Check, checkClock, fail } from '../doctor/check.ts';
-import { checkRouter } from '../doctor/routers.ts';
+import { besides, checkRouter, type LeaderWord } from '../doctor/router.ts';
 import type { CommandResult, GlobalOptions, Io } from '../io.ts';
 import type { KubernetesPlace } from '../place.ts';
-import { askStatus } from '../routers.ts';
+import { askStatus, isOutsider, type Status } from '../routers.ts';
 
 export interface DoctorRequest {
   readonly globals: GlobalOptions;
   readonly io: Io;
 }
+
+/** A leader that may not be reachable from here is not waited for longer, in milliseconds. */
+const patienceMs = 5000;
 
 export async function doctor({ globals, io }: DoctorRequest): Promise<CommandResult> {
   const { place } = globals;
@@ -34,12 +37,32 @@ async function ofRouter(globals: GlobalOptions, io: Io): Promise<readonly Check[
   try {
     const { status, version } = await askStatus(client);
     const clock = checkClock('clock', 'the router', io.clock.wallMs(), client.serverTimeMs);
-    return [...checkRouter(client.shown, status, version), clock];
+    const leader = await askLeader(client, status);
+    return [...checkRouter(client.shown, status, version, leader), clock];
   } catch (error) {
     if (!isEtlError(error) || error.code === 'ETL_CANCELLED') throw error;
     const advice =
       'start it (npm start), or say where it is: --server, or --cluster for one in Kubernetes';
     return [fail('router', error.message, advice)];
+  }
+}
+
+/** The leader that a follower names, asked too where that is safe; undefined: none has an address. */
+async function askLeader(client: RouterClient, status: Status): Promise<LeaderWord | undefined> {
+  const { leaderId, role, members, clusterId } = status;
+  const address = members.find(({ name }) => name === leaderId)?.httpAddress;
+  if (role === 'LEADER' || isOutsider(status) || !address) return undefined;
+  const shown = besides(client.shown, address);
+  const leader = client.toLeader(address, patienceMs);
+  if (leader === undefined) return { shown, status: undefined };
+  try {
+    const { status: its } = await askStatus(leader);
+    const leads = its.role === 'LEADER' && its.clusterId === clusterId;
+    return { shown, status: leads ? its : undefined };
+  } catch (error) {
+    if (!isEtlError(error) || error.code === 'ETL_CANCELLED') throw error;
+    // Its address may be one that only the members reach.
+    return { shown, status: undefined };
   }
 }
 

@@ -1,7 +1,7 @@
 // Doctor's checks of what routers say of themselves and of each other.
 
 import type { Status, Word } from '../routers.ts';
-import { lagMax, lagOf, leaderOf } from '../routers.ts';
+import { isOutsider, lagMax, lagOf, leaderOf, outsiderWords } from '../routers.ts';
 import { productVersion } from '../version.ts';
 import { recovery } from './advice.ts';
 import { type Check, fail, ok, warn, worst } from './check.ts';
@@ -75,15 +75,19 @@ function otherClusters(
 
 function leadership(name: string, statuses: readonly Status[]): readonly Check[] {
   const waiting = statuses.filter(({ members }) => members.length === 0);
-  const members = statuses.filter((status) => status.members.length > 0);
+  const outsiders = statuses.filter(isOutsider);
+  // Whether there is a leader is not for an outsider to say: members do not talk to it.
+  const members = statuses.filter((status) => status.members.length > 0 && !isOutsider(status));
   const leaders = new Set(members.map(({ leaderId }) => leaderId));
-  const flaws: Check[] = waiting.map(({ nodeId }) =>
-    warn(
-      name,
-      `member ${nodeId} waits to be added`,
-      'the operator adds it; else etlctl cluster add',
-    ),
-  );
+  const flaws: Check[] = waiting.map((status) => waits(name, status));
+  for (const status of outsiders)
+    flaws.push(
+      warn(
+        name,
+        outsiderWords(status),
+        'the operator adds it, or deletes its pod: see the conditions; without an operator, stop it or run etlctl cluster add',
+      ),
+    );
   if (members.length > 0 && leaders.size === 1 && leaders.has(null)) {
     const message = 'no member knows a leader: nothing can be written';
     flaws.push(
@@ -106,8 +110,17 @@ function leadership(name: string, statuses: readonly Status[]): readonly Check[]
   return flaws;
 }
 
+/** A router that was never in a cluster. */
+export function waits(name: string, { nodeId }: Status): Check {
+  return warn(
+    name,
+    `member ${nodeId} waits to be added`,
+    'the operator adds it; else etlctl cluster add',
+  );
+}
+
 /** What the leader hears of the others. */
-function healthOf(name: string, leader: Status): readonly Check[] {
+export function healthOf(name: string, leader: Status): readonly Check[] {
   const away = leader.members.filter(({ healthy }) => healthy === false);
   const behind = leader.members.filter(({ raftId, healthy }) => {
     const lag = lagOf(leader, raftId);
@@ -133,7 +146,8 @@ function healthOf(name: string, leader: Status): readonly Check[] {
   return flaws;
 }
 
-function checkVersions(name: string, versions: readonly string[]): Check {
+/** That all are of one release. */
+export function checkVersions(name: string, versions: readonly string[]): Check {
   const flaws: Check[] = [];
   if (versions.length > 1)
     flaws.push(
@@ -148,22 +162,4 @@ function checkVersions(name: string, versions: readonly string[]): Check {
     flaws.push(warn(name, message, 'use the etlctl of the same release'));
   }
   return worst(name, `routers and etlctl are of one release, ${versions.join(', ')}`, flaws);
-}
-
-/** One router at a URL, such as that of a laptop. */
-export function checkRouter(shown: string, status: Status, version: string): readonly Check[] {
-  const name = 'router';
-  const leader = status.role === 'LEADER' ? status : undefined;
-  const flaws = [
-    ...leadership(name, [status]),
-    ...(leader === undefined ? [] : healthOf(name, leader)),
-  ];
-  if (status.health === 'UNHEALTHY' && flaws.length === 0)
-    flaws.push(fail(name, 'it says that it is unhealthy', 'see its log'));
-  const seen = `${shown} answers: ${status.role.toLowerCase()} in term ${status.currentTerm}, ${status.members.length} members, entry ${status.commitIndex}`;
-  const more =
-    status.role === 'LEADER'
-      ? []
-      : [ok('members', 'only the leader hears of all: ask it for more')];
-  return [worst(name, seen, flaws), ...more, checkVersions('versions', [version])];
 }
