@@ -3,6 +3,9 @@
 
 import type { Agent } from 'node:http';
 
+/** The end of a message about what doctor looks into. */
+export const doctorHint = 'etlctl doctor tells more';
+
 /** One router, ready to be asked. */
 export interface Door {
   /** Its GraphQL, as the requests name it. */

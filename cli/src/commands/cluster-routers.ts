@@ -4,7 +4,7 @@
 import { EtlError } from '@etl-router/core';
 import { type CommandResult, type GlobalOptions, type Io, printableLine } from '../io.ts';
 import { parseOutput, renderJson, renderTable, renderYaml } from '../output.ts';
-import type { Route } from '../route.ts';
+import { doctorHint, type Route } from '../route.ts';
 import { askAll, isOutsider, lagMax, lagOf, leaderOf, type Status, type Word } from '../routers.ts';
 
 /** What a script gets of one router; null: it did not say. */
@@ -61,7 +61,7 @@ export async function showRouters(
 function nobody(cluster: string, words: readonly Word[]): EtlError {
   const [first] = words.flatMap(({ error }) => (error === undefined ? [] : [error]));
   if (first === undefined)
-    return new EtlError('ETL_UNAVAILABLE', `${cluster} has no pods; etlctl doctor tells more`);
+    return new EtlError('ETL_UNAVAILABLE', `${cluster} has no pods; ${doctorHint}`);
   return new EtlError(first.code, `no router of ${cluster} answers: ${first.message}`);
 }
 

@@ -1,6 +1,7 @@
 // What a check of doctor says: how bad it is, what was seen, and what to do about it.
 
 import { isEtlError, toEtlError } from '@etl-router/core';
+import { doctorHint } from '../route.ts';
 
 export type Level = 'ok' | 'warn' | 'fail';
 
@@ -36,6 +37,11 @@ export function worst(name: string, message: string, flaws: readonly Check[]): C
   return { name, level, message: said, advice: [...advices].join('; ') };
 }
 
+/** An error without its pointer to doctor, which is the one who tells it. */
+export function toldHere(message: string): string {
+  return message.replaceAll(`; ${doctorHint}`, '');
+}
+
 /**
  * Runs a check; what can not be looked at is a warning and stops nothing else. An interruption is passed on, and so is a
  * defect of etlctl.
@@ -54,7 +60,7 @@ export async function attempt(
       code === 'ETL_PERMISSION_DENIED' || code === 'ETL_UNAUTHENTICATED'
         ? 'ask with an account that may look at it, or leave it to somebody who may'
         : 'run etlctl doctor again; if it stays, look at the API server and at the pods by kubectl';
-    return [warn(name, `not checked: ${message}`, advice)];
+    return [warn(name, `not checked: ${toldHere(message)}`, advice)];
   }
 }
 

@@ -61,6 +61,7 @@ export async function examine(
   const canAsk = ownToken.every(({ level }) => level === 'ok');
   const found = await attempt('clusters', async () => {
     const clusters = await listClusters(route, place);
+    if ('level' in clusters) return clusters;
     if (clusters.length === 0) {
       const where = place.namespace === undefined ? '' : ` in namespace ${place.namespace}`;
       return warn(
@@ -106,18 +107,36 @@ function unreachable(error: unknown): Check {
       );
 }
 
-/** Those that are meant: the named one, those of the namespace, or all that may be seen. */
+/** Those that are meant: the named one, those of the namespace, or all that may be seen. A check: the named one is missing. */
 async function listClusters(
   route: KubernetesRoute,
   place: KubernetesPlace,
-): Promise<readonly RouterCluster[]> {
+): Promise<readonly RouterCluster[] | Check> {
   const { server } = route;
-  if (place.cluster !== undefined) return [await route.routerCluster()];
+  if (place.cluster !== undefined) return namedCluster(route, place.cluster);
   const inside = (namespace: string): Promise<readonly RouterCluster[]> =>
     server.list<RouterCluster>(`${clustersPath}/namespaces/${namespace}/etlrouterclusters`);
   if (place.namespace !== undefined) return inside(place.namespace);
   const all = await orForbidden(server.list<RouterCluster>(`${clustersPath}/etlrouterclusters`));
   return all ?? inside(route.clusterNamespace);
+}
+
+async function namedCluster(
+  route: KubernetesRoute,
+  name: string,
+): Promise<readonly RouterCluster[] | Check> {
+  try {
+    return [await route.routerCluster()];
+  } catch (error) {
+    const { code, message } = toEtlError(error);
+    if (code !== 'ETL_NOT_FOUND') throw error;
+    const at = `${route.clusterNamespace}/${name}`;
+    return fail(
+      at,
+      `there is no EtlRouterCluster ${at}: ${message}`,
+      'kubectl get erc -A shows which there are; name one by --cluster NAMESPACE/NAME',
+    );
+  }
 }
 
 interface Surroundings {

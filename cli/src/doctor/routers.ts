@@ -4,7 +4,7 @@ import type { Status, Word } from '../routers.ts';
 import { isOutsider, lagMax, lagOf, leaderOf, outsiderWords } from '../routers.ts';
 import { productVersion } from '../version.ts';
 import { recovery } from './advice.ts';
-import { type Check, fail, ok, warn, worst } from './check.ts';
+import { type Check, fail, toldHere, warn, worst } from './check.ts';
 import { isSameRelease } from './installation.ts';
 
 const askDenied =
@@ -54,7 +54,8 @@ function sayErrors(words: readonly Word[]): string {
 }
 
 function sayError(pod: string, message: string): string {
-  return message.includes(pod) ? message : `${pod}: ${message}`;
+  const said = toldHere(message);
+  return said.includes(pod) ? said : `${pod}: ${said}`;
 }
 
 function otherClusters(

@@ -1,6 +1,7 @@
 // Finds the EtlRouterCluster that is meant and its pods, and says what there is when it can not be told.
 
 import { EtlError, isEtlError } from '@etl-router/core';
+import { doctorHint } from '../route.ts';
 import { type ApiServer, orMissing } from './api-server.ts';
 import { clusterLabel, clustersPath, isReady, type Pod, type RouterCluster } from './objects.ts';
 
@@ -94,6 +95,6 @@ export function inOrder(cluster: RouterCluster, pods: readonly Pod[]): readonly 
   );
   throw new EtlError(
     'ETL_UNAVAILABLE',
-    `no pod of EtlRouterCluster ${namespace}/${name} runs${states.length === 0 ? '' : ` (${states.join(', ')})`}; etlctl doctor tells more`,
+    `no pod of EtlRouterCluster ${namespace}/${name} runs${states.length === 0 ? '' : ` (${states.join(', ')})`}; ${doctorHint}`,
   );
 }

@@ -5,6 +5,7 @@ import { Agent } from 'node:http';
 import { Duplex } from 'node:stream';
 import { type Cancel, type Clock, EtlError } from '@etl-router/core';
 import { Exec, type KubeConfig } from '@kubernetes/client-node';
+import { doctorHint } from '../route.ts';
 
 /** Where a connection goes. */
 export interface Target {
@@ -168,7 +169,7 @@ function toComplaint({ namespace, pod, port }: Target, bytes: Buffer): EtlError 
   const said = /connection refused|i\/o timeout|no route to host/.exec(all)?.[0] ?? all;
   return new EtlError(
     'ETL_UNAVAILABLE',
-    `pod ${namespace}/${pod} does not take connections on port ${port} (${said}); etlctl doctor tells more`,
+    `pod ${namespace}/${pod} does not take connections on port ${port} (${said}); ${doctorHint}`,
   );
 }
 

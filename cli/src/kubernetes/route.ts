@@ -5,7 +5,7 @@ import { isEtlError } from '@etl-router/core';
 import { bearerHeaders } from '../bearer-headers.ts';
 import type { GlobalOptions, Io } from '../io.ts';
 import type { KubernetesPlace } from '../place.ts';
-import type { Door, Entrance, Route } from '../route.ts';
+import { type Door, doctorHint, type Entrance, type Route } from '../route.ts';
 import { KubernetesAccess } from './access.ts';
 import { ApiServer } from './api-server.ts';
 import { bearerOf } from './bearer.ts';
@@ -132,7 +132,7 @@ export class KubernetesRoute implements Route {
     return {
       url: new URL(`http://${pod}.${namespace}:${httpPort}/graphql`),
       shown: `router ${namespace}/${pod}`,
-      hint: 'etlctl doctor tells more',
+      hint: doctorHint,
       headers: bearerHeaders(token),
       agent,
     };

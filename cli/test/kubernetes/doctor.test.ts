@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { etlctl } from '../harness.ts';
+import { type Check, examine, type Report, troubles } from './examine.ts';
 import {
   claim,
   claimPath,
@@ -15,30 +16,6 @@ import {
 } from './installation.ts';
 import type { FakeKubernetes, Fields } from './kubernetes.ts';
 import { cluster, clusterPath, conditions, pod, podPath, router } from './shop.ts';
-
-interface Check {
-  readonly name: string;
-  readonly level: string;
-  readonly message: string;
-  readonly advice?: string;
-}
-
-interface Report {
-  readonly code: number;
-  readonly ok: boolean;
-  readonly checks: readonly Check[];
-}
-
-async function examine(kubernetes: FakeKubernetes, ...more: readonly string[]): Promise<Report> {
-  const kubeconfig = await kubernetes.kubeconfig();
-  const args = ['doctor', '--kubeconfig', kubeconfig, '-o', 'json', ...more];
-  const { code, out } = await etlctl(args);
-  const { ok, result } = JSON.parse(out) as { ok: boolean; result: { checks: readonly Check[] } };
-  return { code, ok, checks: result.checks };
-}
-
-const troubles = ({ checks }: Report): readonly Check[] =>
-  checks.filter(({ level }) => level !== 'ok');
 
 /** Puts `status` into one condition of the cluster. */
 function withCondition(type: string, status: string, reason: string): Fields {
@@ -346,6 +323,13 @@ const cases: { readonly [what: string]: Case } = {
     level: 'fail',
     says: /no member knows a leader/,
   },
+  'a router that was removed': {
+    change: ({ routers }) =>
+      routers.set('main-3', router(3, { leaderId: null, raftId: '907', health: 'UNHEALTHY' })),
+    name: 'shop/main routers',
+    level: 'warn',
+    says: /^router 3 \(id 907\) is no member of cluster c-1: it was removed, or is not added yet$/,
+  },
   'a member that is cut off': {
     change: ({ routers }) => routers.set('main-3', router(3, { leaderId: '1' })),
     name: 'shop/main routers',
@@ -486,4 +470,24 @@ test('without an EtlRouterCluster it is said where one is described', async (t) 
   const [none] = troubles(report);
   assert.deepEqual([none?.name, none?.level], ['clusters', 'warn']);
   assert.match(none?.advice ?? '', /quickstart-kubernetes\.md/);
+});
+
+test('a cluster that is not there is a failure that says what there is', async (t) => {
+  const kubernetes = await startInstalled(t);
+  const report = await examine(kubernetes, '--cluster', 'shop/nope');
+  const [none, ...others] = troubles(report);
+  assert.deepEqual([report.code, report.ok, others], [1, false, []]);
+  assert.deepEqual([none?.name, none?.level], ['shop/nope', 'fail']);
+  assert.match(
+    none?.message ?? '',
+    /^there is no EtlRouterCluster shop\/nope: .*there are shop\/main /,
+  );
+  assert.match(none?.advice ?? '', /kubectl get erc -A .*--cluster NAMESPACE\/NAME/);
+});
+
+test('doctor does not send to doctor', async (t) => {
+  const kubernetes = await startInstalled(t);
+  kubernetes.routers.delete('main-3');
+  const report = await examine(kubernetes);
+  assert.doesNotMatch(JSON.stringify(report.checks), /doctor tells more/);
 });
