@@ -11,7 +11,8 @@ const statusHelp: Explanation = {
   about: `Health is healthy, degraded (a member is away or behind), unhealthy (no leader is known), or unknown:
 the router that was asked does not lead, and only the leader hears of all. In Kubernetes (--cluster)
 every router is asked for its own word: LAG is what the leader knows a member to lack, and health
-is healthy, behind, waiting (to be added), away (from the leader) or silent (no answer).`,
+is healthy, behind, waiting (to be added), outside (no member: removed, or not added yet), away (from
+the leader) or silent (no answer).`,
   examples: [
     {
       why: 'Every router of a cluster in Kubernetes',

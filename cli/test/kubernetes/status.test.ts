@@ -56,6 +56,19 @@ test('who is silent has a line too, and why', async (t) => {
   assert.match(err, /^main-3: pod shop\/main-3 does not take connections on port 8080/);
 });
 
+test('a router that was removed is outside, and alone does not call the cluster unhealthy', async (t) => {
+  const kubernetes = await startShop(t);
+  const lost = { leaderId: null, raftId: '907', health: 'UNHEALTHY' };
+  kubernetes.routers.set('main-3', router(3, lost));
+  const among = await status(kubernetes);
+  assert.match(among.out, /^shop\/main, cluster c-1: healthy\n/);
+  assert.match(among.out, /\nmain-3 .* outside\n/);
+  kubernetes.routers.delete('main-1');
+  kubernetes.routers.delete('main-2');
+  const alone = await status(kubernetes);
+  assert.match(alone.out, /^shop\/main, cluster c-1: unknown\n/);
+});
+
 test('without a leader the members are away from it, and the cluster is unhealthy', async (t) => {
   const kubernetes = await startShop(t);
   for (const ordinal of [1, 2, 3])
