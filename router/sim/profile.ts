@@ -92,7 +92,7 @@ export function drawProfile(seed: number): Profile {
   return {
     members,
     founders: one(1, members, members),
-    clients: isHeavy ? 8 : one(2, 4, 6),
+    clients: isHeavy ? 16 : one(2, 4, 6),
     keys: one(1, 3, 8),
     heartbeatMs: 100,
     electionMs: one(500, 1000),

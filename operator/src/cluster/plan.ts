@@ -58,8 +58,7 @@ export interface Outcome {
 const soonMs = 1000;
 const waitMs = 2000;
 const unwellMs = 15_000;
-/** An election that no pod tells of is in the status that soon. */
-const wellMs = 20_000;
+const wellMs = 60_000;
 
 export function plan(view: ClusterView): Plan {
   const facts = readFacts(view);
