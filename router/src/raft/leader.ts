@@ -14,6 +14,7 @@ const noData: Uint8Array = new Uint8Array(0);
 
 export function becomeLeader(state: CoreState): void {
   assert(state.role === 'candidate', 'only a candidate becomes leader');
+  assert(state.reads.count === 0, 'reads end with the leadership that they came under');
   state.reset(state.term);
   state.role = 'leader';
   state.leader = state.id;
