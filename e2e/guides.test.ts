@@ -56,6 +56,8 @@ scenario(
     assert.ok(placed.length >= 12, `${placed.length} blocks`);
     assert.ok(placed.some(isLast));
     await takeNamespace();
+    // As the quickstart has its reader do.
+    await runProgram('npm', ['run', 'build', '--prefix', root]);
     const folder = await mkdtemp(join(tmpdir(), 'etl-guides-'));
     try {
       await symlink(join(root, 'examples'), join(folder, 'examples'));
