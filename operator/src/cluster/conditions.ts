@@ -181,15 +181,15 @@ function withoutLeader({ facts, halt }: Outcome): ConditionClaim {
   const needed = majorityOf(known.length);
   if (heard.length >= needed)
     return claim('Available', 'False', 'NoLeader', 'The members are choosing who leads.');
-  if (view.certificates.state === 'expired') {
-    const wayOut =
-      halt?.reason === 'Paused' ? 'set spec.reconciliation to active' : 'they are being replaced';
-    const message = `Certificates have expired, so that members refuse each other; nothing is lost: ${wayOut}.`;
-    return claim('Available', 'False', 'NoLeader', message);
-  }
   if (known.filter(isUp).length >= needed) {
     const message = `${heard.length} of ${known.length} members answer the operator, and their pods are ready.`;
     return claim('Available', 'Unknown', 'MembersUnreachable', message);
+  }
+  if (view.certificates.state === 'expired') {
+    const wayOut =
+      halt?.reason === 'Paused' ? 'set spec.reconciliation to active' : 'they are being replaced';
+    const message = `Certificates have expired, so that members refuse each other, which alone loses nothing: ${wayOut}.`;
+    return claim('Available', 'False', 'NoLeader', message);
   }
   return claim('Available', 'False', 'QuorumLost', quorumLostMessage(known.length));
 }

@@ -320,6 +320,12 @@ test('kept volumes without a majority are told as such, once everybody who could
   assert.deepEqual([degraded?.status, degraded?.reason], ['True', 'QuorumLost']);
 });
 
+const readyPod = (at: number): PodView => ({
+  ...{ name: `main-${at}`, ordinal: at, uid: `uid-${at}`, resourceVersion: '1', revision: 'live' },
+  ...{ ready: true, running: true, terminating: false, isStuck: false, unrecoverable: false },
+  unreadySinceMs: 0,
+});
+
 test('members whose certificates ended are not told as lost', () => {
   const members = ['1', '2', '3'].map((name) => ({
     ...{ name: `main-${name}`, memberID: `1${name}`, ordinal: Number(name) },
@@ -340,10 +346,15 @@ test('members whose certificates ended are not told as lost', () => {
     });
     const available = made.conditions.find(({ type }) => type === 'Available');
     assert.deepEqual([available?.status, available?.reason], ['False', 'NoLeader']);
-    assert.match(available?.message ?? '', new RegExp(`nothing is lost: ${wayOut}\\.$`));
+    assert.match(available?.message ?? '', new RegExp(`alone loses nothing: ${wayOut}\\.$`));
     const isSaid = messageOf(made, 'CertificatesReady').includes('is being replaced');
     assert.equal(isSaid, reconciliation === 'active');
     assert.ok(made.conditions.every(({ reason }) => reason !== 'QuorumLost'));
+    // Pods that are ready may well have a leader, whatever the operator's own certificate is.
+    const pods = [1, 2, 3].map((ordinal) => readyPod(ordinal));
+    const unheard = plan({ ...newView({}, []), cluster, pods, certificates: { state: 'expired' } });
+    const { status, reason } = unheard.conditions.find(({ type }) => type === 'Available') ?? {};
+    assert.deepEqual([status, reason], ['Unknown', 'MembersUnreachable']);
   }
 });
 
