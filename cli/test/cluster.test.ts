@@ -20,7 +20,7 @@ interface Fake {
   readonly asked: Asked[];
 }
 
-const member = (name: string, role: string, rest: object = {}): object => ({
+const member = (name: string, role: string, rest: object = {}) => ({
   name,
   raftId: `90${name}`,
   address: `10.0.0.${name}:50052`,
@@ -223,6 +223,26 @@ test('members are named by name first, then by Raft id', async (t) => {
   const { code, err } = await etlctl(['cluster', 'promote', 'four', ...at]);
   assert.equal(code, 4);
   assert.match(err, /there is no member "four"; there are 1, 2, 3, 4/);
+});
+
+test('a member is named by its pod, where one host is called so', async (t) => {
+  const at = (host: string) => `${host}.main-peers.shop.svc:50052`;
+  const members = status.members.map((member) => ({
+    ...member,
+    address: at(`main-${member.name}`),
+  }));
+  const pods = await play(t, { clusterStatus: { ...status, members } });
+  await etlctl(['cluster', 'transfer', 'main-3', '-s', pods.server]);
+  assert.deepEqual(
+    changesOf(pods).map(({ variables }) => variables),
+    [{ toRaftId: '903' }],
+  );
+
+  const alike = members.map((member) => ({ ...member, address: at('main-3') }));
+  const { server } = await play(t, { clusterStatus: { ...status, members: alike } });
+  const { code, err } = await etlctl(['cluster', 'transfer', 'main-3', '-s', server]);
+  assert.equal(code, 4);
+  assert.match(err, /there is no member "main-3"; there are 1, 2, 3, 4/);
 });
 
 test('a member is removed once somebody said yes', async (t) => {

@@ -251,11 +251,13 @@ async function mutate(
   return { summary: result.message ?? '', result: values };
 }
 
-/** The Raft id that a name or an id means; a name goes first, as names may be numbers too. */
+/** The Raft id that a name, an id or a pod means; a name goes first, as names may be numbers too. A pod is a host. */
 function idOf(member: string, members: readonly Member[]): string {
   const named = members.find(({ name }) => name === member);
   if (named !== undefined) return named.raftId;
   if (/^[1-9]\d{0,15}$/.test(member)) return member;
+  const [pod, ...more] = members.filter(({ address }) => /^[^.:]*/.exec(address)?.[0] === member);
+  if (pod !== undefined && more.length === 0) return pod.raftId;
   const names = members.map(({ name }) => name).join(', ');
   throw new EtlError(
     'ETL_NOT_FOUND',

@@ -24,7 +24,7 @@ const advices: { readonly [typeAndReason: string]: Advice } = {
   },
   'Available Founding': {
     level: 'warn',
-    what: 'wait; the members found the cluster once all of their pods run',
+    what: 'wait; the members found the cluster once all of their pods run: see the pods below',
   },
   'Available NoLeader': {
     level: 'fail',

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { type Example, type Explanation, renderExamples } from '../help.ts';
 import type { Verbs } from '../program.ts';
 
-const memberArgument = 'name or Raft id of a member';
+const memberArgument = 'name, Raft id or pod of a member';
 
 const statusHelp: Explanation = {
   summary: 'show how the cluster does, as the router that is asked sees it',
@@ -84,6 +84,7 @@ const transferHelp: Explanation = {
   examples: [
     { why: 'Before the leader is stopped', line: 'etlctl cluster transfer' },
     { why: 'To a certain one', line: 'etlctl cluster transfer 3' },
+    { why: 'To a certain pod', line: 'etlctl cluster transfer main-3 -n shop' },
   ],
   exits: ['0', '1', '2', '3', '4', '124', '128+n'],
   outputs: ['table', 'json'],

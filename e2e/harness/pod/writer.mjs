@@ -34,10 +34,17 @@ function ask(agent, query, variables) {
         else resolve(JSON.parse(text));
       });
     });
+    let reached = 'name not resolved';
+    call.on('socket', (socket) => {
+      socket.once('lookup', (_error, address) => {
+        reached = `by ${address}`;
+      });
+    });
     const late = setTimeout(() => call.destroy(new Error('no answer in time')), answerMs);
     // A member whose node is gone does not even refuse a connection.
     const deaf = setTimeout(() => {
-      if (call.socket?.connecting !== false) call.destroy(new Error('no connection in time'));
+      if (call.socket?.connecting !== false)
+        call.destroy(new Error(`no connection in time, ${reached}`));
     }, 700);
     call.on('error', reject);
     call.on('close', () => {
