@@ -15,6 +15,8 @@ export interface Forwarder {
    * the command (consensus/outcome.ts).
    */
   forward(to: number, command: Uint8Array, options: ProposalOptions): Promise<Proposed>;
+  /** This member leads from now on, as far as is known; 0: nobody. What was kept for an earlier leader is of no use. */
+  follow(leader: number): void;
 }
 
 /** What the driver lends. */
@@ -59,6 +61,7 @@ export class Forwarding {
   note(leader: number): void {
     if (leader === this.#leader) return;
     this.#leader = leader;
+    this.#parts.forwarder?.follow(leader);
     for (const wake of [...this.#watchers]) wake();
   }
 

@@ -1,6 +1,7 @@
 // Commands between members over sockets: what arrives, who may send, and what is known when a connection breaks.
 
 import assert from 'node:assert/strict';
+import dns, { type LookupAllOptions } from 'node:dns';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
@@ -80,6 +81,40 @@ test(
     await assert.rejects(forwarder.forward(1, Buffer.from('c'), {}), isRefused, 'it is gone');
   }),
 );
+
+test('whoever leads again is looked for by its name anew', async (t) => {
+  const run = withMembers(async (members) => {
+    let host = '127.0.0.2';
+    t.mock.method(dns.promises, 'lookup', async (_name: string, _options: LookupAllOptions) => [
+      { address: host, family: 4 },
+    ]);
+    const before = await members.add({ id: 1, host });
+    const port = Number(before.peer.address.split(':').at(-1));
+    const follower = await members.add({ id: 2 });
+    follower.transport.setPeers([{ id: 1, name: 'm1', address: `m1.test:${port}` }]);
+    before.transport.setPeers([follower.peer]);
+    const { forwarder } = follower.transport;
+    const answer = { index: 7, term: 3, result: Buffer.from('!') };
+    before.heard.take = () => Promise.resolve(answer);
+    forwarder.follow(1);
+    await forwarder.forward(1, Buffer.from('c'), {});
+
+    // What has its address now takes connections and says nothing, as where a pod was.
+    await before.transport.close();
+    const deaf = createServer().listen(port, host);
+    await once(deaf, 'listening');
+    members.onClose(async () => void deaf.close());
+    host = '127.0.0.3';
+    const again = await members.add({ id: 1, host, port });
+    again.transport.setPeers([follower.peer]);
+    again.heard.take = () => Promise.resolve({ ...answer, index: 9 });
+    forwarder.follow(3);
+    forwarder.follow(1);
+    const { index } = await forwarder.forward(1, Buffer.from('c'), {});
+    assert.equal(index, 9);
+  });
+  await run();
+});
 
 test(
   'a member that can not be reached is dialled a few times a second, however many commands wait',

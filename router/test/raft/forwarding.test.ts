@@ -141,6 +141,8 @@ interface Bench {
   readonly forwarding: Forwarding;
   /** Whom a command was handed to, 0 for the own log. */
   readonly asked: number[];
+  /** Whom the forwarder was told to follow. */
+  readonly followed: number[];
 }
 
 /** Member 1 of three, of which 2 leads; others answer as `forward` says. */
@@ -150,6 +152,7 @@ function bench(
 ): Bench {
   const clock = new ManualClock();
   const asked: number[] = [];
+  const followed: number[] = [];
   const forwarding = new Forwarding({
     self: 1,
     forwarder: {
@@ -157,6 +160,7 @@ function bench(
         asked.push(to);
         return forward(to, command, options);
       },
+      follow: (leader) => followed.push(leader),
     },
     here: () => {
       asked.push(0);
@@ -172,7 +176,7 @@ function bench(
     bounds: { maxCount: 2, maxBytes: 100 },
   });
   forwarding.note(2);
-  return { clock, forwarding, asked };
+  return { clock, forwarding, asked, followed };
 }
 
 function notLeader(leader: number): EtlError {
@@ -198,6 +202,12 @@ test('members that name each other are asked a bounded number of times', async (
   await clock.advanceAsync(3000, 50);
   assert.deepEqual(await failure, ['ETL_NOT_LEADER', 'refused']);
   assert(asked.length > 3 && asked.length <= 17 * 3, `asked ${asked.length} times`);
+});
+
+test('the forwarder hears of every change of leader, and of the times without one', () => {
+  const { forwarding, followed } = bench(() => Promise.resolve(answer));
+  for (const leader of [2, 0, 2, 2, 3, 1]) forwarding.note(leader);
+  assert.deepEqual(followed, [2, 0, 2, 3, 1]);
 });
 
 test('a leader that comes is asked at once', async () => {

@@ -206,6 +206,7 @@ export class NodeCluster {
         if (this.losesAnswers) throw unknownOutcome('the answer was lost');
         return answer;
       },
+      follow: () => undefined,
     };
   }
 

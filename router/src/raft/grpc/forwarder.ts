@@ -65,6 +65,14 @@ export class GrpcForwarder implements Forwarder {
     }
   }
 
+  /**
+   * Keeps a connection to the leader alone, and none of an earlier leadership: whoever leads again may have started anew
+   * at another address, and only a new dial resolves its name. What is under way on the others is still answered.
+   */
+  follow(leader: number): void {
+    this.dropOthers(({ id }) => id === leader);
+  }
+
   /** Ends the connections to whom `stays` is false for. */
   dropOthers(stays: (peer: Peer) => boolean): void {
     for (const line of [...this.#lines.values()]) if (!stays(line.peer)) this.#hangUp(line);
