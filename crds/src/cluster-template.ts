@@ -204,7 +204,7 @@ export const podTemplate: ObjectSchema = object(
       podAntiAffinity: affinityOf('Pods to be away from', 2),
     }),
     topologySpreadConstraints: list(
-      'How the pods spread. Left out: strictly over the nodes that take them, and over zones where that is possible.',
+      'How the pods spread. Left out: strictly over nodes, and over zones where that is possible.',
       spread,
       { max: 8, by: ['topologyKey', 'whenUnsatisfiable'] },
     ),

@@ -77,6 +77,8 @@ export class Network {
           });
         });
       },
+      // Everyone can be reached by number.
+      follow: () => undefined,
     };
   }
 

@@ -102,7 +102,7 @@ export interface EtlRouterClusterSpecTemplate {
   readonly tolerations?: readonly EtlRouterClusterSpecTemplateToleration[] | undefined;
   /** Nodes and pods that the pods are drawn to or kept from. */
   readonly affinity?: EtlRouterClusterSpecTemplateAffinity | undefined;
-  /** How the pods spread. Left out: strictly over the nodes that take them, and over zones where that is possible. */
+  /** How the pods spread. Left out: strictly over nodes, and over zones where that is possible. */
   readonly topologySpreadConstraints?: readonly EtlRouterClusterSpecTemplateTopologySpreadConstraint[] | undefined;
   /** PriorityClass of the pods. */
   readonly priorityClassName?: string | undefined;

@@ -138,10 +138,7 @@ function environment({ metadata }: EtlRouterCluster): readonly Json[] {
   ];
 }
 
-/**
- * Left out: strictly over the nodes that take pods, which one pod alone always is, and over zones where that is possible.
- * A node with a taint, as a control plane has, would otherwise count as one that lacks a member, for ever.
- */
+/** Left out: strictly over nodes, which one pod alone always is, and over zones where that is possible. */
 function spreadOf({ metadata, spec }: EtlRouterCluster): readonly Json[] {
   const labelSelector = { matchLabels: selectorOf(metadata.name) };
   const given = spec.template.topologySpreadConstraints ?? [
@@ -149,14 +146,8 @@ function spreadOf({ metadata, spec }: EtlRouterCluster): readonly Json[] {
       maxSkew: 1,
       topologyKey: 'kubernetes.io/hostname',
       whenUnsatisfiable: 'DoNotSchedule',
-      nodeTaintsPolicy: 'Honor',
     },
-    {
-      maxSkew: 1,
-      topologyKey: 'topology.kubernetes.io/zone',
-      whenUnsatisfiable: 'ScheduleAnyway',
-      nodeTaintsPolicy: 'Honor',
-    },
+    { maxSkew: 1, topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'ScheduleAnyway' },
   ];
   return given.map((constraint) => ({ ...constraint, labelSelector }));
 }
