@@ -11,7 +11,7 @@ import {
   operatorNamespace,
   operatorPods,
 } from './harness/installation.ts';
-import { kubectl } from './harness/kubectl.ts';
+import { kubectl, run } from './harness/kubectl.ts';
 
 test('both replicas of the operator are ready, one of them leads', async () => {
   await operatorIsUp();
@@ -54,7 +54,14 @@ test('it answers for itself: probes and metrics under the names of controller-ru
     assert.match(metrics, new RegExp(`^${name}`, 'm'));
 });
 
-test('the release says what to do next', async () => {
+test('the release says what to do next, in commands that can be pasted', async () => {
   const notes = await helm(['get', 'notes', 'etl-operator', '-n', operatorNamespace]);
-  assert.match(notes, /kubectl/);
+  const [, commands = ''] = /^Next:\n\n((?:.+\n)+)/m.exec(notes) ?? [];
+  // A document that is never ended is only a warning to bash.
+  assert.equal(await run('bash', ['-c', 'bash -n 2>&1'], { input: commands }), '');
+  const [, manifest = ''] = /^kubectl apply .*<<'END'\n(.*?)^END$/ms.exec(commands) ?? [];
+  const taken = await kubectl(['apply', '--dry-run=server', '-n', 'default', '-f', '-'], {
+    input: manifest,
+  });
+  assert.match(taken, /^etlroutercluster\S*\/main .*server dry run/);
 });

@@ -6,8 +6,10 @@ import { table } from './markdown.ts';
 export function renderChart(values: readonly ChartValue[]): string {
   return `# Values of the chart
 
-\`helm install etl-operator charts/etl-operator --namespace etl-system --create-namespace\` takes these, by \`--set\` or in a
-file. What is not here, or of another type, is refused. Tested with Helm 3.19 and 4.3.
+The images that the defaults name are published nowhere: [build them and push them to a registry, or load them into
+kind](../guides/quickstart-kubernetes.md), first, and name them by \`image\` and \`router.image\`. Then
+\`helm install etl-operator charts/etl-operator --namespace etl-system --create-namespace\` takes the values below, by \`--set\`
+or in a file. What is not here, or of another type, is refused. Tested with Helm 3.19 and 4.3.
 
 ${table(['value', 'type', 'default', 'meaning'], values.flatMap(rowsOf))}
 ## Upgrades and the end
