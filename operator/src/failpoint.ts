@@ -26,7 +26,7 @@ export const failpoints = [
 ] as const;
 export type Failpoint = (typeof failpoints)[number];
 
-/** Dies there when it is told to; `detail` is the kind of the act, or the name of what was written. */
+/** Dies there when it is told to; `detail` is the kind of the act or step, the phase recorded, or the cluster's name. */
 export type PassFailpoint = (point: Failpoint, detail?: string) => Promise<void>;
 
 export const noFailpoint: PassFailpoint = () => Promise.resolve();

@@ -44,15 +44,21 @@ export interface CertificateRules {
   readonly operatorNames: readonly string[];
 }
 
-export type CertificateStep =
+/** Every kind of step: whoever has to know all of them asks here. */
+export const certificateSteps = [
   /** A new authority signs from now on; who is in the bundle stays believed. */
-  | { readonly kind: 'makeAuthority' }
-  | { readonly kind: 'makeNext' }
-  | { readonly kind: 'adoptNext' }
-  | { readonly kind: 'dropPrevious' }
-  | { readonly kind: 'writeBundle' }
-  | { readonly kind: 'signMembers' }
-  | { readonly kind: 'signOperator' };
+  'makeAuthority',
+  'makeNext',
+  'adoptNext',
+  'dropPrevious',
+  'writeBundle',
+  'signMembers',
+  'signOperator',
+] as const;
+
+export interface CertificateStep {
+  readonly kind: (typeof certificateSteps)[number];
+}
 
 export interface CertificatePlan {
   readonly step: CertificateStep | undefined;

@@ -178,20 +178,21 @@ export class ClusterController {
   ): Promise<ReconcileOutcome> {
     const { passFailpoint } = this.#options;
     const { cluster } = seen;
-    await passFailpoint('before-status');
+    const { name } = cluster.metadata;
+    await passFailpoint('before-status', name);
     const status = statusWith(cluster, made, this.#options.clock);
     const written = await this.#statuses.write(cluster, status, context.signal);
     // An intent that is not kept is begun anew, ever later: nothing is done without it.
     const isRecord = made.act?.kind === 'record';
     if (written === 'outdated' || (isRecord && written !== 'written')) return { requeue: true };
-    await passFailpoint('after-status');
+    await passFailpoint('after-status', name);
     if (isRecord) {
       await passFailpoint('after-record', status.operation?.phase);
       return { requeueAfterMs: 0 };
     }
     const changed = await this.#apply(key, seen, made, context);
     if (typeof changed === 'number') return { requeueAfterMs: changed };
-    await passFailpoint('after-objects');
+    await passFailpoint('after-objects', name);
     if (changed) return { requeueAfterMs: Math.min(soonMs, made.requeueAfterMs) };
     if (made.act === undefined) {
       this.#failures.forget(key);
@@ -301,7 +302,7 @@ export class ClusterController {
       const applying = { client, applier: this.#applier };
       await deleteBinding(applying, bindingName(cluster.metadata), signal);
     }
-    await passFailpoint('before-finalizer');
+    await passFailpoint('before-finalizer', cluster.metadata.name);
     const finalizer = { client, kind: clusterKind, finalizer: clusterFinalizer };
     await removeFinalizer(finalizer, this.#statuses.latest.of(key, cluster), signal);
     this.#forget(key);
