@@ -89,8 +89,9 @@ export class Observer {
       signal,
     });
     const nowMs = clock.monotonicMs();
-    return answers.map(({ member, value, atMs }) =>
-      toMemberWord(value, { ordinal: member.ordinal, ageMs: nowMs - atMs }),
+    return answers.flatMap(
+      ({ member, value, atMs }) =>
+        toMemberWord(value, { ordinal: member.ordinal, ageMs: nowMs - atMs }) ?? [],
     );
   }
 

@@ -1,4 +1,5 @@
-// What a member answers, as the plan reads it. A member that is not in its own list of members waits to be added.
+// What a member answers, as the plan reads it. A member that is not in its own list of members waits to be added. What
+// comes from another router than the one that was asked is no answer: nobody is to have two words.
 
 import {
   type ClusterMember,
@@ -7,13 +8,21 @@ import {
 } from '@etl-router/proto/admin';
 import type { MemberWord, SeenMember } from './view.ts';
 
-/** Whose answer it is, and how old. */
+/** Who was asked, and how old the answer is. */
 export interface WordSource {
   readonly ordinal: number;
   readonly ageMs: number;
 }
 
-export function toMemberWord(status: GetClusterStatusResponse, source: WordSource): MemberWord {
+/**
+ * Undefined: another router answers at the address of the one that was asked. A cache may know an address that went to a
+ * sibling meanwhile, and the members' certificate is for all of them.
+ */
+export function toMemberWord(
+  status: GetClusterStatusResponse,
+  source: WordSource,
+): MemberWord | undefined {
+  if (status.name !== String(source.ordinal)) return undefined;
   const { clusterId, leader, term, commitIndex, appliedIndex, version, members } = status;
   const leads = leader !== '' && leader === status.name;
   return {
