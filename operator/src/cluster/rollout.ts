@@ -50,6 +50,9 @@ export function rolloutStep(facts: Facts): Step | undefined {
   const victim = first ?? nextOf(facts, outdated);
   const { pod } = victim;
   if (pod === undefined) return undefined;
+  // Deleting it again ends nothing, and with nothing under way it is told as missing and keeps nobody from joining.
+  if (pod.terminating)
+    return wait('WaitingForPod', `Waits for pod ${pod.name} to end: its node is gone.`);
   if (victim.leads && spec.update.strategy === 'supervised') {
     const message = `All members but ${pod.name}, which leads, are as the spec wants them: delete its pod when it suits you.`;
     return wait('WaitingForSupervisor', message, intentOf(facts));

@@ -123,6 +123,8 @@ function deletePod(
   if (pod === undefined) return;
   if (pod.uid !== act.uid || String(pod.version) !== act.resourceVersion)
     throw new Refused('the pod is another one by now');
+  if (!act.force && pod.terminatingUntil !== undefined)
+    throw new Violation('a pod was deleted that ends already');
   if (act.force && !pod.unrecoverable) throw new Violation('a pod was deleted by force unasked');
   if (endingByUs(world, pod).length > 0) throw new Violation('two pods were deleted at a time');
   checkPodCanGo(world, pod);

@@ -43,6 +43,14 @@ export const plantedFaults: readonly PlantedFault[] = [
     replacement: '',
   },
   {
+    name: 'endsTwice',
+    what: 'a pod is deleted again that ends on a lost node',
+    firstSeed: 80,
+    file: 'rollout.ts',
+    search: 'if (pod.terminating)',
+    replacement: 'if (pod.name === "")',
+  },
+  {
     name: 'leaveAnyway',
     what: 'a voter is removed without counting those that stay',
     file: 'membership.ts',

@@ -2,91 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { seededRandom } from '@etl-router/core';
-import { admit } from '../../../crds/test/support/admission.ts';
-import { kindOf } from '../../../crds/test/support/open-api.ts';
-import { conditionReasons } from '../../src/cluster/conditions.ts';
-import { type Plan, plan } from '../../src/cluster/plan.ts';
-import { noTrouble, Operator } from './operator.ts';
-import { isReady } from './ready.ts';
-import { World } from './world.ts';
-
-const update = { strategy: 'automatic', memberReadyTimeout: '10m' };
-
-class Story {
-  readonly world: World;
-  readonly operator: Operator;
-  /** Pods by the ids of their disks, also of those that are gone. */
-  readonly #names = new Map<string, string>();
-
-  constructor(replicas: number, extra: { readonly [field: string]: unknown } = {}) {
-    this.world = new World(seededRandom(7), { replicas, version: 'v1', update, ...extra });
-    this.operator = new Operator(this.world, (view) => this.#checked(plan(view)));
-  }
-
-  get plan(): Plan {
-    return this.operator.lastPlan as Plan;
-  }
-
-  /** What was tried since the last time this was asked, as `kind target`. */
-  takeActs(): readonly string[] {
-    const tried = this.operator.log.splice(0).filter((line) => line.includes('{'));
-    const acts = tried.map((line) => line.slice(line.indexOf('{')));
-    return acts.map((line) => {
-      const { kind, name, replicas, raftId, toRaftId } = JSON.parse(line) as {
-        readonly [field: string]: string;
-      };
-      const id = raftId ?? toRaftId;
-      return `${kind} ${kind === 'addLearner' ? name : (this.#nameOf(id) ?? name ?? replicas)}`;
-    });
-  }
-
-  pass(steps: number): this {
-    for (let step = 0; step < steps; step++) {
-      this.world.tick();
-      this.#remember();
-      this.operator.run(noTrouble);
-    }
-    return this;
-  }
-
-  #remember(): void {
-    for (const { ordinal, claim } of this.world.pods.values())
-      this.#names.set(claim.disk.raftId, `main-${ordinal}`);
-  }
-
-  untilReady(): this {
-    for (let step = 0; step < 400; step++) {
-      this.pass(1);
-      if (isReady(this.world, this.operator)) return this;
-    }
-    throw new Error(JSON.stringify(this.plan.conditions));
-  }
-
-  says(type: string): string {
-    const found = this.plan.conditions.find((condition) => condition.type === type);
-    return `${found?.status} ${found?.reason}`;
-  }
-
-  #nameOf(raftId: string | undefined): string | undefined {
-    return raftId === undefined ? undefined : (this.#names.get(raftId) ?? raftId);
-  }
-
-  /** Reasons are of the closed lists, and an API server takes the status, whatever happens. */
-  #checked(made: Plan): Plan {
-    for (const { type, reason } of made.conditions) {
-      const known: readonly string[] = conditionReasons[type as keyof typeof conditionReasons];
-      assert.ok(known.includes(reason), `${type} ${reason}`);
-    }
-    const { problems } = admit(kindOf('EtlRouterCluster'), {
-      ...this.world.cluster,
-      spec: {},
-      status: made.status,
-    });
-    assert.deepEqual(problems, []);
-    return made;
-  }
-}
+import { noTrouble } from './operator.ts';
+import { Story, update } from './story.ts';
+import type { Pod } from './world.ts';
 
 test('three members are started at once and found one cluster, whose id is written once', () => {
   const story = new Story(3);
@@ -299,6 +217,48 @@ test('a member whose node is lost is replaced only when somebody says that it do
     ...['removeMember main-3', 'deleteClaim data-main-3', 'deletePod main-3'],
     ...['addLearner 3', 'promote main-3'],
   ]);
+});
+
+test('a rollout waits for a pod that ends on a lost node, says so, and lets others join meanwhile', () => {
+  const story = new Story(3).untilReady();
+  const pod = story.world.pods.get(3);
+  assert.ok(pod !== undefined);
+  story.world.loseNode(pod);
+  story.world.setSpec({ version: 'v2' });
+  story.pass(60);
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.says('Degraded'), 'True MembersNotReady');
+  assert.equal(story.says('Ready'), 'False MembersNotReady');
+  assert.equal(story.says('Progressing'), 'False WaitingForPod');
+  story.world.setSpec({ replicas: 5 });
+  story.pass(60);
+  assert.deepEqual(story.takeActs().slice(0, 3), [
+    ...['setReplicas 4', 'addLearner 4', 'promote main-4'],
+  ]);
+  assert.equal(story.says('Degraded'), 'True MembersNotReady');
+  pod.unrecoverable = true;
+  story.untilReady();
+});
+
+test('a node that is lost while its pod is made anew ends that operation, and holds up nobody else', () => {
+  const story = new Story(3).untilReady();
+  story.world.setSpec({ version: 'v2' });
+  let ending = undefined as Pod | undefined;
+  while (ending === undefined) {
+    story.pass(1);
+    ending = [...story.world.pods.values()].find(({ isOurs }) => isOurs);
+  }
+  story.world.loseNode(ending);
+  story.takeActs();
+  story.pass(20);
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.world.cluster.status?.operation, undefined);
+  assert.equal(story.says('Degraded'), 'True MembersNotReady');
+  story.world.setSpec({ replicas: 5 });
+  story.pass(60);
+  assert.equal(story.takeActs()[0], 'setReplicas 4');
+  story.world.healNode(ending);
+  story.untilReady();
 });
 
 test('when every volume is lost nothing is deleted and nothing founded anew', () => {
