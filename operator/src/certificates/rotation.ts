@@ -3,7 +3,7 @@
 // until nothing that it signed is used; only where nothing can be used any more it goes faster.
 
 import type { CertificatesView } from '../cluster/view.ts';
-import type { CertificateFacts } from './x509.ts';
+import { type CertificateFacts, skewMs } from './x509.ts';
 
 /** A certificate of an authority. */
 export interface AuthorityFacts extends CertificateFacts {
@@ -13,6 +13,8 @@ export interface AuthorityFacts extends CertificateFacts {
 
 /** A certificate of the members or of the operator. */
 export interface LeafFacts extends CertificateFacts {
+  /** It is not valid before its authority is. */
+  readonly notBeforeMs: number;
   /** Its key is there and is its own. */
   readonly isWhole: boolean;
   /** Fingerprint of the authority that signed it, of those that are known. */
@@ -69,6 +71,12 @@ export interface CertificatePlan {
 /** Time in which a changed volume has reached every pod and was read again there. */
 export const spreadMs = 180_000;
 
+/**
+ * What is not valid yet came from a clock that was ahead. So much later it is valid by itself, before anything else could be
+ * in its place: operators whose clocks are a little apart leave each other's certificates alone.
+ */
+const earlyMaxMs = 60_000;
+
 const checkMaxMs = 3_600_000;
 
 export function planCertificates(
@@ -95,7 +103,14 @@ export function certificatesViewOf({
   }
   if (members?.isWhole !== true || operator?.isWhole !== true)
     return { state: 'pending', message: 'Certificates are being made.', notAfterMs };
+  const notBeforeMs = Math.max(members.notBeforeMs, operator.notBeforeMs);
+  if (notBeforeMs > nowMs) return { state: 'pending', message: sayEarly(notBeforeMs), notAfterMs };
   return { state: 'valid', notAfterMs };
+}
+
+function sayEarly(notBeforeMs: number): string {
+  const from = new Date(notBeforeMs).toISOString().replace(/\.\d+Z$/, 'Z');
+  return `A certificate is valid from ${from} on only, since the clock that it was made by was ahead. It is replaced before, unless reconciliation is paused.`;
 }
 
 /** Who is believed, and so in the bundle: without those that have expired. */
@@ -115,10 +130,16 @@ function authorityStep(
 ): CertificateStep | undefined {
   const { current, next, nowMs } = state;
   const isUsable = (each: AuthorityFacts | undefined): boolean =>
-    each?.canSign === true && each.notAfterMs > nowMs;
+    each?.canSign === true && each.notAfterMs > nowMs && !isEarly(each, nowMs);
   if (!isUsable(current)) return { kind: isUsable(next) ? 'adoptNext' : 'makeAuthority' };
   const left = (current as AuthorityFacts).notAfterMs - nowMs;
-  return left < authorityRestMs(rules) && !isUsable(next) ? { kind: 'makeNext' } : undefined;
+  // One that was begun and can not sign is not handed over to.
+  const isAsked = next !== undefined || left < authorityRestMs(rules);
+  return isAsked && !isUsable(next) ? { kind: 'makeNext' } : undefined;
+}
+
+function isEarly({ notBeforeMs }: CertificateFacts, nowMs: number): boolean {
+  return notBeforeMs - nowMs > earlyMaxMs;
 }
 
 /** Rest of an authority's life at which the next one is made: the share of the others, and no leaf is cut short by it. */
@@ -131,7 +152,9 @@ function bundleStep(state: CertificateState): CertificateStep | undefined {
   const wanted = believed(state).map(({ fingerprint }) => fingerprint);
   const there = state.bundle.map(({ fingerprint }) => fingerprint);
   const isSame = wanted.length === there.length && wanted.every((each) => there.includes(each));
-  return isSame ? undefined : { kind: 'writeBundle' };
+  // By a clock that was as far ahead as makes certificates early: nothing would be said to have spread for as long.
+  const isDated = state.bundleChangedAtMs - skewMs - state.nowMs <= earlyMaxMs;
+  return isSame && isDated ? undefined : { kind: 'writeBundle' };
 }
 
 function leafStep(state: CertificateState, rules: CertificateRules): CertificateStep | undefined {
@@ -150,6 +173,7 @@ function isDue(
   if (leaf === undefined || !leaf.isWhole || leaf.signedBy === undefined) return true;
   if (leaf.notAfterMs <= nowMs) return true;
   if (leaf.signedBy !== current?.fingerprint) return hasSpread(nowMs, state.bundleChangedAtMs);
+  if (isEarly(leaf, nowMs)) return true;
   if (names.toSorted().join() !== leaf.names.join()) return true;
   // One that would not live longer is not worth being made: that is what the next authority is for.
   const next = Math.min(nowMs + certificateMs, current.notAfterMs);
@@ -175,8 +199,10 @@ function hasSpread(nowMs: number, sinceMs: number): boolean {
 function pauseOf(state: CertificateState, { renewBeforeMs }: CertificateRules): number {
   const { nowMs, next, previous, members, operator } = state;
   if (next !== undefined || previous.length > 0) return spreadMs / 6;
-  const ends = [members, operator].map(
-    (leaf) => (leaf?.notAfterMs ?? nowMs) - renewBeforeMs - nowMs,
-  );
-  return Math.min(checkMaxMs, Math.max(1000, ...[Math.min(...ends)]));
+  const pauses = [members, operator].flatMap((leaf) => {
+    const { notBeforeMs = nowMs, notAfterMs = nowMs } = leaf ?? {};
+    const end = notAfterMs - renewBeforeMs - nowMs;
+    return notBeforeMs > nowMs ? [notBeforeMs - nowMs, end] : [end];
+  });
+  return Math.min(checkMaxMs, Math.max(1000, Math.min(...pauses)));
 }

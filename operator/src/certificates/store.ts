@@ -119,9 +119,10 @@ async function nextAuthority(
   const validity = { nowMs: clock.wallMs(), durationMs: rules.authorityMs };
   const { certificate, key } = await makeAuthority(`etl-router ${cluster}`, validity);
   if (kind === 'makeNext') return { ...data, 'next.crt': certificate, 'next.key': key };
-  // What was believed stays so: its certificates may still be in use.
-  const previous = splitBundle(stored.bundle?.data['ca.crt'] ?? '').join('');
-  return { 'ca.crt': certificate, 'ca.key': key, 'previous.crt': previous };
+  // What was believed stays so: its certificates may still be in use. So does what a clock that was ahead took for ended.
+  const bundle = splitBundle(stored.bundle?.data['ca.crt'] ?? '');
+  const previous = new Set([...bundle, ...splitBundle(data['previous.crt'] ?? '')]);
+  return { 'ca.crt': certificate, 'ca.key': key, 'previous.crt': [...previous].join('') };
 }
 
 function bundleOf({ stored, clock }: StepInput): string {
@@ -165,6 +166,8 @@ function leafFacts(
   const facts = readCertificate(certificate);
   if (facts === undefined) return undefined;
   const issuer = authorities.find((authority) => isSignedBy(certificate, authority));
-  const signedBy = readCertificate(issuer ?? '')?.fingerprint;
-  return { ...facts, isWhole: isPair(certificate, key), signedBy };
+  const authority = readCertificate(issuer ?? '');
+  const notBeforeMs = Math.max(facts.notBeforeMs, authority?.notBeforeMs ?? 0);
+  const isWhole = isPair(certificate, key);
+  return { ...facts, notBeforeMs, isWhole, signedBy: authority?.fingerprint };
 }

@@ -33,8 +33,8 @@ export interface CertificateFacts {
   readonly names: readonly string[];
 }
 
-/** How far a clock elsewhere may be behind. */
-const skewMs = 300_000;
+/** How far a clock elsewhere may be behind: certificates are dated back by it. */
+export const skewMs = 300_000;
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 

@@ -36,11 +36,16 @@ const nothing: Stored = {
 };
 
 class Bench {
-  readonly clock: ManualClock;
+  clock: ManualClock;
   stored: Stored = nothing;
 
   constructor(startMs = 0) {
     this.clock = new ManualClock(startMs);
+  }
+
+  /** The clock is set, also back. */
+  setClock(nowMs: number): void {
+    this.clock = new ManualClock(nowMs);
   }
 
   plan() {
@@ -87,12 +92,12 @@ function chainsOf(leaf: string, bundle: string) {
   const key = leaf + bundle;
   const known = chains.get(key);
   if (known !== undefined) return known;
-  const { notBeforeMs: fromMs = 0, notAfterMs: endMs = 0 } = readCertificate(leaf) ?? {};
+  const { notBeforeMs: startMs = 0, notAfterMs: endMs = 0 } = readCertificate(leaf) ?? {};
   const made = splitBundle(bundle)
     .filter((authority) => isSignedBy(leaf, authority))
     .map((authority) => {
-      const { notAfterMs = 0 } = readCertificate(authority) ?? {};
-      return { fromMs, toMs: Math.min(endMs, notAfterMs) };
+      const { notBeforeMs = 0, notAfterMs = 0 } = readCertificate(authority) ?? {};
+      return { fromMs: Math.max(startMs, notBeforeMs), toMs: Math.min(endMs, notAfterMs) };
     });
   chains.set(key, made);
   return made;
@@ -208,6 +213,138 @@ test('a certificate with the key of another, without a name or emptied is replac
   for (const spoilt of [{ ...data, 'tls.key': others['tls.key'] ?? '' }, others, {}]) {
     bench.put('members', spoilt);
     assert.deepEqual(await bench.settle(), ['signMembers']);
+  }
+});
+
+test('certificates of a clock that was ahead are replaced once it is right, and not said to be valid until then', async () => {
+  const bench = new Bench();
+  await bench.settle();
+  const bundle = bench.stored.bundle?.data['ca.crt'];
+  bench.setClock(25 * minuteMs);
+  assert.deepEqual(await bench.settle(), ['signMembers', 'signOperator']);
+  bench.setClock(2 * minuteMs);
+  assert.equal(bench.state, 'pending');
+  assert.match(bench.view.message ?? '', /valid from 1970-01-01T00:20:00Z on/);
+  assert.deepEqual(await bench.settle(), ['signMembers', 'signOperator']);
+  assert.equal(bench.state, 'valid');
+  assert.equal(bench.stored.bundle?.data['ca.crt'], bundle);
+});
+
+test('an authority of a clock that was ahead is replaced, too, by one that is believed before it signs', async () => {
+  const bench = new Bench(60 * minuteMs);
+  await bench.settle();
+  bench.setClock(0);
+  assert.equal(bench.state, 'pending');
+  assert.deepEqual(await bench.settle(), ['makeAuthority', 'writeBundle']);
+  assert.equal(splitBundle(bench.stored.bundle?.data['ca.crt'] ?? '').length, 2);
+  assert.equal(bench.state, 'pending');
+  bench.clock.advance(2 * minuteMs);
+  assert.deepEqual(await bench.settle(), []);
+  bench.clock.advance(minuteMs);
+  assert.deepEqual(await bench.settle(), ['signMembers', 'signOperator']);
+  assert.equal(bench.state, 'valid');
+  bench.clock.advance(3 * minuteMs);
+  assert.deepEqual(await bench.settle(), ['dropPrevious', 'writeBundle']);
+});
+
+test('a certificate is not valid before its authority is', async () => {
+  const bench = new Bench(10 * minuteMs);
+  assert.equal(await bench.step(), 'makeAuthority');
+  bench.setClock(4 * minuteMs);
+  assert.deepEqual(await bench.settle(), ['writeBundle', 'signMembers', 'signOperator']);
+  bench.setClock(0);
+  assert.equal(bench.state, 'pending');
+  bench.setClock(5 * minuteMs);
+  assert.equal(bench.state, 'valid');
+});
+
+test('a next authority of a clock that was ahead is made anew, and does not sign before it can', async () => {
+  const bench = new Bench();
+  await bench.settle();
+  bench.setClock(60 * minuteMs);
+  assert.deepEqual(await bench.settle(), [
+    ...['makeNext', 'writeBundle', 'signMembers', 'signOperator'],
+  ]);
+  bench.setClock(20 * minuteMs);
+  assert.deepEqual(await bench.settle(), [
+    ...['makeNext', 'writeBundle', 'signMembers', 'signOperator'],
+  ]);
+  assert.equal(bench.state, 'valid');
+  bench.clock.advance(3 * minuteMs);
+  assert.deepEqual(await bench.settle(), ['adoptNext', 'signMembers', 'signOperator']);
+  assert.equal(bench.state, 'valid');
+});
+
+test('operators whose clocks are minutes apart leave each other’s certificates as they are', async () => {
+  const bench = new Bench(60 * minuteMs);
+  await bench.settle();
+  bench.setClock(55 * minuteMs);
+  assert.equal(bench.state, 'valid');
+  assert.deepEqual(await bench.settle(), []);
+  // They will be valid before anything else could be.
+  bench.setClock(54.5 * minuteMs);
+  assert.equal(bench.state, 'pending');
+  assert.deepEqual(bench.plan(), { step: undefined, checkAfterMs: minuteMs / 2 });
+  bench.setClock(53.9 * minuteMs);
+  assert.deepEqual(bench.plan().step, { kind: 'makeAuthority' });
+});
+
+test('an authority that a clock ahead took for ended is believed again when the clock is right', async () => {
+  const bench = new Bench();
+  await bench.settle();
+  const leaf = bench.stored.operator?.data['tls.crt'] ?? '';
+  const bundle = () => bench.stored.bundle?.data['ca.crt'] ?? '';
+  bench.setClock(100 * minuteMs);
+  for (const kind of ['makeAuthority', 'writeBundle', 'signMembers'])
+    assert.equal(await bench.step(), kind);
+  assert.equal(isTaken(leaf, bundle(), 5 * minuteMs), false);
+  bench.setClock(5 * minuteMs);
+  assert.deepEqual(await bench.settle(), ['makeAuthority', 'writeBundle']);
+  assert.ok(isTaken(leaf, bundle(), 5 * minuteMs));
+  bench.clock.advance(3 * minuteMs);
+  assert.deepEqual(await bench.settle(), ['signMembers', 'signOperator']);
+  bench.clock.advance(3 * minuteMs);
+  assert.deepEqual(await bench.settle(), ['dropPrevious', 'writeBundle']);
+  assert.equal(splitBundle(bundle()).length, 1);
+});
+
+test('a bundle that says to be of a time to come is written once more, so that what waits for it goes on', async () => {
+  const bench = new Bench();
+  await bench.settle();
+  bench.setClock(55 * minuteMs);
+  assert.deepEqual(await bench.settle(), [
+    ...['makeNext', 'writeBundle', 'signMembers', 'signOperator'],
+  ]);
+  bench.setClock(200 * minuteMs);
+  bench.put('bundle', bench.stored.bundle?.data ?? {});
+  bench.setClock(56 * minuteMs);
+  assert.deepEqual(await bench.settle(), ['writeBundle']);
+  bench.clock.advance(3 * minuteMs);
+  assert.equal(await bench.step(), 'adoptNext');
+});
+
+test('whatever clocks made the certificates, a quarter of an hour with a right one mends them', async () => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const random = seededRandom(seed);
+    const bench = new Bench();
+    await bench.settle();
+    for (let turn = 0; turn < 20; turn++) {
+      bench.setClock(random.below(200) * minuteMs);
+      for (let steps = random.below(5); steps > 0; steps--) await bench.step();
+    }
+    bench.setClock(100 * minuteMs);
+    for (let minute = 0; minute < 15; minute++) {
+      await bench.settle();
+      bench.clock.advance(minuteMs);
+    }
+    await bench.settle();
+    assert.equal(bench.state, 'valid', `seed ${seed}`);
+    const { bundle, members, operator } = bench.stored;
+    for (const leaf of [members, operator]) {
+      const [pem, believed] = [leaf?.data['tls.crt'] ?? '', bundle?.data['ca.crt'] ?? ''];
+      assert.ok(isTaken(pem, believed, bench.clock.wallMs()), `seed ${seed}`);
+    }
+    assert.ok(splitBundle(bundle?.data['ca.crt'] ?? '').length <= 2, `seed ${seed}`);
   }
 });
 
