@@ -6,12 +6,12 @@ import { sleep, systemClock } from '@etl-router/core';
 import { eventually } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
 import { operatorIsUp } from './harness/installation.ts';
-import { machine, needsLocal } from './harness/machine.ts';
+import { machine, needsMachines } from './harness/machine.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
 
-needsLocal('apiserver-away');
+await needsMachines('apiserver-away');
 
 for (const [id, awayMs] of [
   ['apiserver-restarted', 0],

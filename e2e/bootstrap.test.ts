@@ -3,12 +3,16 @@
 import assert from 'node:assert/strict';
 import { askGraphQL, readDocuments } from './harness/graphql.ts';
 import { get, kubectl, list } from './harness/kubectl.ts';
+import { allNodes, spreadObstacle, takesPods } from './harness/nodes.ts';
 import { isReady, RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
 
 scenario('bootstrap', 'three members found one cluster and answer', async (run) => {
   const { namespace } = run;
+  const nodes = await allNodes();
+  const obstacle = spreadObstacle(nodes, 3);
+  assert.equal(obstacle, undefined, obstacle);
   const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 3 });
   const status = await run.step('ready', () => cluster.ready());
 
@@ -17,10 +21,9 @@ scenario('bootstrap', 'three members found one cluster and answer', async (run) 
   assert.ok((status.term ?? 0) >= 1);
   const pods = await cluster.pods();
   assert.equal(pods.filter(isReady).length, 3);
-  const nodes = await list('nodes');
   assert.equal(
     new Set(pods.map(({ spec }) => spec.nodeName)).size,
-    Math.min(3, nodes.length),
+    Math.min(3, nodes.filter(takesPods).length),
     'spread over the nodes',
   );
   const line = await kubectl(['get', 'erc', 'main', '-n', namespace, '--no-headers']);

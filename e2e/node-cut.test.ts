@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { eventually } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
-import { machine, needsLocal, nodeIs, nodeNumber } from './harness/machine.ts';
+import { machine, needsMachines, nodeIs, nodeNumber } from './harness/machine.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
 
-needsLocal('node-cut');
+await needsMachines('node-cut');
 
 scenario('node-cut', 'the majority goes on, and the member follows again', async (run) => {
   const { namespace } = run;

@@ -4,9 +4,12 @@
 import assert from 'node:assert/strict';
 import { assertGap } from './harness/gaps.ts';
 import { CommandError, kubectl } from './harness/kubectl.ts';
+import { needsMachines } from './harness/machine.ts';
 import { type Pod, RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
+
+await needsMachines('node-drained');
 
 const drain = (node: string, timeout: string): Promise<string> =>
   kubectl(

@@ -5,12 +5,12 @@ import assert from 'node:assert/strict';
 import { always, eventually } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
 import { kubectl } from './harness/kubectl.ts';
-import { machine, needsLocal, nodeIs, nodeNumber } from './harness/machine.ts';
+import { machine, needsMachines, nodeIs, nodeNumber } from './harness/machine.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
 
-needsLocal('node-lost');
+await needsMachines('node-lost');
 
 scenario('node-lost', 'a member is replaced when somebody says that it is gone', async (run) => {
   const { namespace } = run;

@@ -7,12 +7,12 @@ import { type AuditedWrite, operatorWritesSince } from './harness/audit.ts';
 import { eventually } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
 import { leadingOperator, operatorIsUp, operatorNamespace } from './harness/installation.ts';
-import { machine, needsLocal } from './harness/machine.ts';
+import { machine, needsMachines } from './harness/machine.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
 
-needsLocal('operator-frozen');
+await needsMachines('operator-frozen');
 
 scenario('operator-frozen', 'one that wakes does not act beside its successor', async (run) => {
   const cluster = await RouterCluster.apply(run.namespace, 'main', { replicas: 1 });

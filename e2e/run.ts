@@ -33,24 +33,22 @@ function rank(name: string): number {
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** All that this cluster can show; what it can not is said. */
-function possible(): readonly string[] {
-  return all.filter((name) => {
-    const obstacle = obstacleOf(name);
-    if (obstacle !== undefined) say(`left out: ${obstacle}`);
-    return obstacle === undefined;
-  });
+async function possible(): Promise<readonly string[]> {
+  const obstacles = await Promise.all(all.map(obstacleOf));
+  for (const obstacle of obstacles) if (obstacle !== undefined) say(`left out: ${obstacle}`);
+  return all.filter((_, at) => obstacles[at] === undefined);
 }
 
 /** What was asked for by name; ends the process where one of them is not there or can not be shown. */
-function chosen(names: readonly string[]): readonly string[] {
+async function chosen(names: readonly string[]): Promise<readonly string[]> {
   const wanted = names.flatMap((name) => (name === 'core' ? core : [basename(name, '.test.ts')]));
-  const faults = wanted.flatMap((name) =>
+  const faultOf = async (name: string): Promise<string | undefined> =>
     all.includes(name)
-      ? (obstacleOf(name) ?? [])
-      : `there is no scenario ${name}; there are core, ${all.join(', ')}`,
-  );
-  if (faults.length === 0) return wanted;
-  for (const fault of faults) say(fault);
+      ? await obstacleOf(name)
+      : `there is no scenario ${name}; there are core, ${all.join(', ')}`;
+  const faults = await Promise.all(wanted.map(faultOf));
+  if (faults.every((fault) => fault === undefined)) return wanted;
+  for (const fault of faults) if (fault !== undefined) say(fault);
   return process.exit(2);
 }
 
@@ -65,7 +63,7 @@ function runAll(names: readonly string[]): readonly string[] {
 }
 
 const given = process.argv.slice(2);
-const names = given.length === 0 ? possible() : chosen(given);
+const names = await (given.length === 0 ? possible() : chosen(given));
 const wasUp = await kubectl(['get', '--raw', '/readyz']).then(
   () => true,
   () => false,

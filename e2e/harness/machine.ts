@@ -1,8 +1,9 @@
-// Faults of machines, which only the local cluster can be told to have.
+// Faults of machines, which only the local cluster can be told to have, and how many nodes a scenario is about.
 
 import { join } from 'node:path';
 import { eventually } from './eventually.ts';
 import { isLocal, kubectl, root, run } from './kubectl.ts';
+import { allNodes, takesPods } from './nodes.ts';
 
 const script = join(root, 'e2e', 'cluster', 'cluster.sh');
 
@@ -14,16 +15,26 @@ const machineFaults: { readonly [scenario: string]: string } = {
   'operator-frozen': 'stops the processes of a pod where they are',
 };
 
+/** Nodes that have to take pods for a scenario to show something, by the name of its file. */
+const leastNodes: { readonly [scenario: string]: number } = { 'node-drained': 3 };
+
 /** Why a scenario can not be shown on this cluster, and what to do about it; undefined: it can. */
-export function obstacleOf(scenario: string): string | undefined {
+export async function obstacleOf(scenario: string): Promise<string | undefined> {
+  // The local cluster has three nodes, and is not up yet when this is asked.
+  if (isLocal) return undefined;
   const fault = machineFaults[scenario];
-  if (isLocal || fault === undefined) return undefined;
-  return `${scenario} ${fault}, which only the local cluster can be told to: run it without KUBECONFIG`;
+  if (fault !== undefined)
+    return `${scenario} ${fault}, which only the local cluster can be told to: run it without KUBECONFIG`;
+  const least = leastNodes[scenario];
+  if (least === undefined) return undefined;
+  const count = (await allNodes()).filter(takesPods).length;
+  if (count >= least) return undefined;
+  return `${scenario} needs ${least} nodes that take pods, and there are ${count}: add nodes, or run it without KUBECONFIG`;
 }
 
 /** Throws {@link obstacleOf} before anything is set up. */
-export function needsLocal(scenario: string): void {
-  const obstacle = obstacleOf(scenario);
+export async function needsMachines(scenario: string): Promise<void> {
+  const obstacle = await obstacleOf(scenario);
   if (obstacle !== undefined) throw new Error(obstacle);
 }
 
