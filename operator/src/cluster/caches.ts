@@ -45,6 +45,7 @@ class KindCache<T extends KubeObject> {
           ...rest,
           kind,
           selection: { ...own.selection, namespace },
+          mayBeRefused: kind.namespaced && namespaces.length > 1,
           indexes: { cluster: clusterKeysOf },
           ...(own.trim === undefined ? {} : { trim: own.trim }),
         }),
@@ -98,6 +99,12 @@ export class ClusterCaches {
     return [this.clusters, ...this.#parts()].flatMap(
       (cache): readonly CacheView[] => cache.informers,
     );
+  }
+
+  /** Whether all of a namespace may be read. What is seen of one where that is not so is nothing to act on. */
+  serves(namespace: string | undefined): boolean {
+    const own = this.informers.filter((informer) => informer.namespace === namespace);
+    return namespace === undefined || own.every(({ served }) => served);
   }
 
   /** An object of one of the kinds that are applied, by its kind's name. */

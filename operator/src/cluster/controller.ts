@@ -61,9 +61,14 @@ interface Remains {
   readonly signal: AbortSignal;
 }
 
+/** What became of that: nothing is left to do, or nothing was to be done, or it goes on with another run. */
+type Tidied = 'gone' | 'orphaned' | ReconcileOutcome;
+
 const soonMs = 1000;
 const goneMs = 15_000;
 const nobodyMs = 15_000;
+/** Between two looks at a namespace that may not be read. */
+const unservedMs = 5000;
 const jitterMinMs = 10_000;
 
 export class ClusterController {
@@ -96,6 +101,9 @@ export class ClusterController {
     context.addLogFields({ generation: cluster.metadata.generation });
     if (cluster.metadata.deletionTimestamp !== undefined)
       return await this.#delete(key, cluster, context);
+    // What may not be read looks like what is not there.
+    if (!this.#options.caches.serves(cluster.metadata.namespace))
+      return { requeueAfterMs: unservedMs };
     const seen = await this.#look(key, cluster, context);
     const first = plan(seen.view);
     if (first.objects.length > 0 && !isHeld(cluster)) {
@@ -279,26 +287,15 @@ export class ClusterController {
     cluster: EtlRouterCluster,
     context: ReconcileContext,
   ): Promise<ReconcileOutcome | undefined> {
-    const { client, clock, passFailpoint } = this.#options;
+    const { client, passFailpoint } = this.#options;
     const { signal } = context;
     if (!isHeld(cluster)) {
       this.#forget(key);
       return undefined;
     }
-    const { claims, pods } = await this.#observer.parts(cluster, signal);
-    const { conditions } = plan({
-      ...{ nowMs: clock.wallMs(), cluster, installed: this.#options.installed },
-      ...{ objects: new Map(), pods, claims, words: [], certificates: { state: 'valid' } },
-      failure: this.#failures.of(key),
-    });
-    const said = conditions.filter(({ type }) => type === 'Ready' || type === 'Progressing');
-    const status = { ...cluster.status, conditions: merged(cluster, said, clock) };
-    const written = await this.#statuses.write(cluster, status, context.signal);
-    if (written === 'outdated') return { requeue: true };
-    const set = await this.#observer.statefulSet(cluster, signal);
-    if (!isOrphaning(cluster, set)) {
-      const againMs = await this.#deleteVolumes(key, cluster, { set, claims, signal });
-      if (againMs !== undefined) return { requeueAfterMs: againMs };
+    const tidied = await this.#tidyUnlessAllGoes(key, cluster, signal);
+    if (typeof tidied === 'object') return tidied;
+    if (tidied === 'gone') {
       const applying = { client, applier: this.#applier };
       await deleteBinding(applying, bindingName(cluster.metadata), signal);
     }
@@ -307,6 +304,40 @@ export class ClusterController {
     await removeFinalizer(finalizer, this.#statuses.latest.of(key, cluster), signal);
     this.#forget(key);
     return undefined;
+  }
+
+  /** As {@link #tidy}; a namespace that is deleted loses its Role at once, and takes along what may not be seen then. */
+  async #tidyUnlessAllGoes(
+    key: string,
+    cluster: EtlRouterCluster,
+    signal: AbortSignal,
+  ): Promise<Tidied> {
+    try {
+      return await this.#tidy(key, cluster, signal);
+    } catch (error) {
+      if (!isStatus(error, 403)) throw error;
+      if (!(await this.#observer.isNamespaceGoing(cluster, signal))) throw error;
+      return 'gone';
+    }
+  }
+
+  /** Says that the cluster goes, and deletes the volumes that go with it. */
+  async #tidy(key: string, cluster: EtlRouterCluster, signal: AbortSignal): Promise<Tidied> {
+    const { clock } = this.#options;
+    const { claims, pods } = await this.#observer.parts(cluster, signal);
+    const { conditions } = plan({
+      ...{ nowMs: clock.wallMs(), cluster, installed: this.#options.installed },
+      ...{ objects: new Map(), pods, claims, words: [], certificates: { state: 'valid' } },
+      failure: this.#failures.of(key),
+    });
+    const said = conditions.filter(({ type }) => type === 'Ready' || type === 'Progressing');
+    const status = { ...cluster.status, conditions: merged(cluster, said, clock) };
+    const written = await this.#statuses.write(cluster, status, signal);
+    if (written === 'outdated') return { requeue: true };
+    const set = await this.#observer.statefulSet(cluster, signal);
+    if (isOrphaning(cluster, set)) return 'orphaned';
+    const againMs = await this.#deleteVolumes(key, cluster, { set, claims, signal });
+    return againMs === undefined ? 'gone' : { requeueAfterMs: againMs };
   }
 
   /**

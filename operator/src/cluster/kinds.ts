@@ -23,6 +23,14 @@ export const claimKind: KubeKind = {
   namespaced: true,
 };
 
+/** Asked for by name alone, of a cluster that goes. */
+export const namespaceKind: KubeKind = {
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  plural: 'namespaces',
+  namespaced: false,
+};
+
 export const secretKind: KubeKind = {
   apiVersion: 'v1',
   kind: 'Secret',

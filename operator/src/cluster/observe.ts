@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import type { Clock } from '@etl-router/core';
 import type { EtlRouterCluster } from '@etl-router/crds';
 import type { MemberAddress, RouterAdmins, RouterCredentials } from '../router-client.ts';
-import { isNotFound } from '../runtime/api-error.ts';
+import { isNotFound, isStatus } from '../runtime/api-error.ts';
 import {
   type KubeKind,
   type KubeObject,
@@ -17,7 +17,7 @@ import {
 import { listAll } from '../runtime/list-all.ts';
 import type { RawKube } from '../runtime/raw-kube.ts';
 import type { ClusterCaches } from './caches.ts';
-import { claimKind, podKind } from './kinds.ts';
+import { claimKind, namespaceKind, podKind } from './kinds.ts';
 import { clusterLabel, hostOf, ordinalOf, ports } from './names.ts';
 import { childKinds, objectKey } from './objects.ts';
 import { type ClaimView, type MemberWord, type PodView, toClaimView, toPodView } from './view.ts';
@@ -126,6 +126,18 @@ export class Observer {
       { kind: childKinds['StatefulSet'] as KubeKind, name, namespace },
       signal,
     );
+  }
+
+  /** Whether its namespace is being deleted, and all that is in it. Where that may not be asked it is not known to be so. */
+  async isNamespaceGoing({ metadata }: EtlRouterCluster, signal: AbortSignal): Promise<boolean> {
+    const ref = { kind: namespaceKind, name: metadata.namespace };
+    try {
+      const { metadata: found } = await this.#options.client.get<KubeObject>(ref, { signal });
+      return found.deletionTimestamp !== undefined;
+    } catch (error) {
+      if (isStatus(error, 403)) return false;
+      throw error;
+    }
   }
 
   async #find(ref: ObjectRef, signal: AbortSignal): Promise<UntypedObject | undefined> {

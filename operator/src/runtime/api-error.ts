@@ -79,6 +79,11 @@ export function isNotFound(error: unknown): error is ApiError {
   return isStatus(error, 404);
 }
 
+/** True when the server will not show a kind, for want of a right or because it is not there: another try soon is in vain. */
+export function isRefusal(error: unknown): error is ApiError {
+  return isStatus(error, 403) || isStatus(error, 404);
+}
+
 /** True when somebody else wrote in between, or the object is there already. */
 export function isConflict(error: unknown): error is ApiError {
   return isStatus(error, 409);

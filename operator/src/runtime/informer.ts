@@ -34,6 +34,8 @@ export type ChangeListener<T extends KubeObject> = (change: ObjectChange<T>) => 
 
 export interface InformerOptions<T extends KubeObject> extends Omit<ReflectorOptions<T>, 'target'> {
   readonly indexes?: { readonly [name: string]: IndexFunction<T> };
+  /** Others are of use without this one: where the server refuses the kind it counts as synced, and stays unlisted. */
+  readonly mayBeRefused?: boolean;
   /** What is kept of an object. Default: all but `metadata.managedFields`. */
   readonly trim?: (object: T) => T;
 }
@@ -41,11 +43,23 @@ export interface InformerOptions<T extends KubeObject> extends Omit<ReflectorOpt
 /** An informer as those see it who start, watch and end it, whatever it holds. */
 export type CacheView = Pick<
   Informer<KubeObject>,
-  'kind' | 'synced' | 'lastEventAtMs' | 'failure' | 'start' | 'whenSynced' | 'close'
+  | 'kind'
+  | 'namespace'
+  | 'synced'
+  | 'listed'
+  | 'served'
+  | 'lastEventAtMs'
+  | 'failure'
+  | 'start'
+  | 'whenSynced'
+  | 'whenListed'
+  | 'close'
 >;
 
 export class Informer<T extends KubeObject> {
   readonly kind: KubeKind;
+  /** Undefined: it holds the kind of all namespaces. */
+  readonly namespace: string | undefined;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #trim: (object: T) => T;
@@ -56,10 +70,15 @@ export class Informer<T extends KubeObject> {
   readonly #versions = new Map<string, string>();
   readonly #ending = new AbortController();
   #running: Promise<void> | undefined;
-  #onSynced: (() => void)[] = [];
+  readonly #mayBeRefused: boolean;
+  #onListed: (() => void)[] = [];
+  #isExcused = false;
+  #onExcused: (() => void)[] = [];
 
   constructor(options: InformerOptions<T>) {
     this.kind = options.kind;
+    this.namespace = options.selection?.namespace;
+    this.#mayBeRefused = options.mayBeRefused === true;
     this.#clock = options.clock;
     this.#logger = options.logger ?? silentLogger;
     this.#trim = options.trim ?? withoutManagedFields;
@@ -79,14 +98,25 @@ export class Informer<T extends KubeObject> {
       target: {
         replace: (items) => this.#replace(items),
         change: (event) => this.#change(event),
+        refused: () => this.#excuse(),
         versions: () => this.#versions,
       },
     });
   }
 
-  /** True once everything that was there at the start is here. Absence means nothing before. */
+  /** True once nobody has to wait for it any more: it is {@link listed}, or was refused where that may be. */
   get synced(): boolean {
+    return this.listed || this.#isExcused;
+  }
+
+  /** True once everything that was there at the start is here. Absence means nothing before. */
+  get listed(): boolean {
     return this.#reflector.synced;
+  }
+
+  /** False where the server refuses to show the kind: what is held may be nothing, or of old, and is nothing to act on. */
+  get served(): boolean {
+    return this.listed && !this.#reflector.refused;
   }
 
   /** See {@link Reflector.lastEventAtMs}. */
@@ -104,29 +134,39 @@ export class Informer<T extends KubeObject> {
     this.#running ??= this.#reflector.run(this.#ending.signal);
   }
 
-  /**
-   * Resolves when {@link synced}; ETL_CANCELLED when closed before; ETL_TIMEOUT after `timeoutMs`, unless the server is
-   * away: then no error helps, and starting anew would only add its own waits.
-   */
+  /** Resolves when {@link synced}; fails as {@link whenListed} does. */
   async whenSynced(timeoutMs: number): Promise<void> {
     if (this.synced) return;
+    const excused = new Promise<void>((resolve) => {
+      this.#onExcused.push(resolve);
+    });
+    await Promise.race([this.whenListed(timeoutMs), excused]);
+  }
+
+  /**
+   * Resolves when {@link listed}; ETL_CANCELLED when closed before; ETL_TIMEOUT after `timeoutMs`, unless the server is
+   * away: then no error helps, and starting anew would only add its own waits.
+   */
+  async whenListed(timeoutMs: number): Promise<void> {
+    if (this.listed) return;
     const giveUp = new AbortController();
     const unlink = linkSignal(this.#ending.signal, giveUp);
-    const synced = new Promise<void>((resolve) => {
-      this.#onSynced.push(resolve);
+    const listed = new Promise<void>((resolve) => {
+      this.#onListed.push(resolve);
     });
     const late = this.#whenPresent(timeoutMs, giveUp.signal).then(
       () => {
+        const place = this.namespace === undefined ? '' : ` of ${this.namespace}`;
         const why = this.failure === undefined ? '' : `: ${this.failure.message}`;
         throw new EtlError(
           'ETL_TIMEOUT',
-          `${this.kind.plural} could not be listed within ${timeoutMs} ms${why}`,
+          `${this.kind.plural}${place} could not be listed within ${timeoutMs} ms${why}`,
         );
       },
       () => this.#ending.signal.throwIfAborted(),
     );
     try {
-      await Promise.race([synced, late]);
+      await Promise.race([listed, late]);
     } finally {
       unlink();
       giveUp.abort();
@@ -181,9 +221,13 @@ export class Informer<T extends KubeObject> {
       if (!listed.has(key)) this.#remove(key, object, true);
     }
     for (const item of items) this.#put(item, true);
-    const waiting = this.#onSynced;
-    this.#onSynced = [];
-    for (const resolve of waiting) resolve();
+    for (const resolve of this.#onListed.splice(0)) resolve();
+  }
+
+  #excuse(): void {
+    if (!this.#mayBeRefused) return;
+    this.#isExcused = true;
+    for (const resolve of this.#onExcused.splice(0)) resolve();
   }
 
   #change({ type, object }: WatchEvent<T>): void {
@@ -250,6 +294,12 @@ export class Informer<T extends KubeObject> {
       );
     }
   }
+}
+
+/** The caches of each namespace. Those of all namespaces, and of what has none, are of none of them. */
+export function byNamespace(informers: readonly CacheView[]): readonly (readonly CacheView[])[] {
+  const ofOne = informers.filter(({ namespace }) => namespace !== undefined);
+  return [...Map.groupBy(ofOne, ({ namespace }) => namespace).values()];
 }
 
 /** Who owns which field is read from the server by those who ask; in a cache it is half of every object. */

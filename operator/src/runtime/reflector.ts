@@ -11,7 +11,7 @@ import {
   sleep,
   toEtlError,
 } from '@etl-router/core';
-import { ApiError, isExpired } from './api-error.ts';
+import { ApiError, isExpired, isRefusal, isStatus } from './api-error.ts';
 import { Backoff } from './backoff.ts';
 import { linkSignal } from './kube-caller.ts';
 import { type KubeKind, type KubeObject, keyOf } from './kube-object.ts';
@@ -36,6 +36,8 @@ export interface ReflectorTarget<T extends KubeObject> {
   replace(items: readonly T[]): void;
   /** One change. */
   change(event: WatchEvent<T>): void;
+  /** The server refuses the kind; what is held stays as it is. */
+  refused(): void;
   /** The resource version of everything held, by key. */
   versions(): ReadonlyMap<string, string>;
 }
@@ -66,6 +68,7 @@ export class Reflector<T extends KubeObject> {
   #listedAtMs = Number.NEGATIVE_INFINITY;
   #lastEventAtMs: number | undefined;
   #failure: Error | undefined;
+  #refused = false;
   #endWatch: (() => void) | undefined;
 
   constructor(options: ReflectorOptions<T>) {
@@ -90,6 +93,11 @@ export class Reflector<T extends KubeObject> {
   /** Why the copy is not being kept in step at this moment, if it is not. */
   get failure(): Error | undefined {
     return this.#failure;
+  }
+
+  /** The server refused the kind and has not shown it since. */
+  get refused(): boolean {
+    return this.#refused;
   }
 
   /** Runs until `signal` aborts; never fails before. */
@@ -233,9 +241,10 @@ export class Reflector<T extends KubeObject> {
 
   #reached(): void {
     if (this.#failure !== undefined) {
-      this.#logger.info({ kind: this.#options.kind.plural }, 'in step with the server again');
+      this.#logger.info(this.#place, 'in step with the server again');
     }
     this.#failure = undefined;
+    this.#refused = false;
   }
 
   #heard(): void {
@@ -247,12 +256,23 @@ export class Reflector<T extends KubeObject> {
   }
 
   #note(error: Error): void {
-    const { kind } = this.#options;
-    const level = this.#failure === undefined ? 'warn' : 'debug';
+    const { kind, target } = this.#options;
+    // A right that is missing is told even to those who heard that the server was away.
+    const isNew = this.#failure === undefined || (isRefusal(error) && !this.#refused);
+    const missing = isStatus(error, 403) ? { missing: `list and watch of ${kind.plural}` } : {};
     this.#failure = error;
-    this.#logger[level](
-      { kind: kind.plural, error: error.message },
+    this.#refused ||= isRefusal(error);
+    this.#logger[isNew ? 'warn' : 'debug'](
+      { ...this.#place, ...missing, error: error.message },
       'not in step with the server; going on',
     );
+    if (this.#refused) target.refused();
+  }
+
+  /** What is copied, for the log. */
+  get #place(): { readonly kind: string; readonly namespace?: string } {
+    const { plural } = this.#options.kind;
+    const { namespace } = this.#selection;
+    return namespace === undefined ? { kind: plural } : { kind: plural, namespace };
   }
 }
