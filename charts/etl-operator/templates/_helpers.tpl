@@ -40,14 +40,21 @@ app.kubernetes.io/part-of: etl-router
 app.kubernetes.io/component: router
 {{- end }}
 
-{{- /* What the operator does in a namespace that it watches. It updates nothing but its lease: what it changes is applied or patched. */}}
-{{- define "etl-operator.rules" -}}
+{{- /*
+What the operator does with clusters, wherever they are: a namespace that is deleted loses its Role at once, and its clusters
+would wait for ever for an operator that may not let go of them.
+*/}}
+{{- define "etl-operator.clusterRules" -}}
 - apiGroups: [etl.router]
   resources: [etlrouterclusters]
   verbs: [get, list, watch, patch]
 - apiGroups: [etl.router]
   resources: [etlrouterclusters/status]
   verbs: [patch]
+{{- end }}
+
+{{- /* What the operator does in a namespace that it watches. It updates nothing but its lease: what it changes is applied or patched. */}}
+{{- define "etl-operator.rules" -}}
 # Asked of whoever makes an object that its owner waits for.
 - apiGroups: [etl.router]
   resources: [etlrouterclusters/finalizers]
