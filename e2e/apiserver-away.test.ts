@@ -33,7 +33,7 @@ for (const [id, awayMs] of [
     run.gap(`away ${awayMs / 1000} s`, phase);
     assertGap(phase, 'kill');
     await run.step('operator is up', operatorIsUp);
-    await cluster.ready();
+    await cluster.readyAnew();
     assert.deepEqual(await cluster.runs(), before, 'no pod was touched');
 
     await cluster.patch({ logLevel: 'warn' });

@@ -31,7 +31,7 @@ scenario('chart', 'an upgrade, a way back and an end without a touch on what run
     await helm(['rollback', operatorName, ...where, '--wait', '--timeout', '3m']);
     await operatorIsUp();
   });
-  await cluster.ready();
+  await cluster.readyAnew();
 
   try {
     await run.step('uninstalled', () => helm(['uninstall', operatorName, ...where, '--wait']));
@@ -45,10 +45,7 @@ scenario('chart', 'an upgrade, a way back and an end without a touch on what run
       await operatorIsUp();
     });
   }
-  await cluster.patch({ reconciliation: 'paused' });
-  await cluster.is('ReconciliationPaused', 'True');
-  await cluster.patch({ reconciliation: 'active' });
-  await cluster.ready();
+  await cluster.readyAnew();
   assert.deepEqual(await cluster.runs(), before, 'no pod was touched');
   const phase = await writer.phase();
   assertGap(phase, 'planned');

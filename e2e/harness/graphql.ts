@@ -109,12 +109,35 @@ export async function askGraphQL(
   });
 }
 
-/** Which cluster a pod says to belong to, by its own API; throws where it does not answer. */
-export async function clusterIdOf(namespace: string, pod: string, token: string): Promise<string> {
+/** What a pod says of itself. */
+export interface Word {
+  readonly clusterId: string;
+  readonly raftId: string;
+}
+
+/** By its own API; throws where it does not answer. */
+export async function wordOf(namespace: string, pod: string, token: string): Promise<Word> {
   return withGraphQL(namespace, `pod/${pod}`, async (ask) => {
-    const { status, data } = await ask('{ clusterStatus { clusterId } }', token);
+    const { status, data } = await ask('{ clusterStatus { clusterId raftId } }', token);
     assert.equal(status, 200, `${pod} answers`);
     assert.ok(data, `${pod} answers`);
-    return (data['clusterStatus'] as { readonly clusterId: string }).clusterId;
+    return data['clusterStatus'] as Word;
+  });
+}
+
+/** Names of the sources that a writer has written by now, sorted. */
+export async function writtenIn(
+  namespace: string,
+  cluster: string,
+  writer: string,
+): Promise<readonly string[]> {
+  const token = await tokenOf(namespace, writer);
+  return withGraphQL(namespace, `svc/${cluster}`, async (ask) => {
+    const query = `{ objects(kind: EtlSource, namespace: "${writer}") { name } }`;
+    const { status, data, errors } = await ask(query, token);
+    assert.equal(status, 200);
+    assert.equal(errors, undefined, errors?.[0]?.message);
+    const objects = data?.['objects'] as readonly { readonly name: string }[];
+    return objects.map(({ name }) => name).sort();
   });
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { EtlRouterClusterStatus } from '@etl-router/crds';
 import { eventually } from './eventually.ts';
-import { clusterIdOf, tokenOf } from './graphql.ts';
+import { tokenOf, type Word, wordOf } from './graphql.ts';
 import { apply, get, type KubeObject, kubectl, list } from './kubectl.ts';
 import { applyClient } from './writer.ts';
 
@@ -103,6 +103,14 @@ export class RouterCluster {
     }
   }
 
+  /** Has the operator look at it again and waits until it says ready: what it said before does not count. */
+  async readyAnew(): Promise<EtlRouterClusterStatus> {
+    await this.patch({ reconciliation: 'paused' });
+    await this.is('ReconciliationPaused', 'True');
+    await this.patch({ reconciliation: 'active' });
+    return await this.ready();
+  }
+
   /** Waits for a condition to be so, with a reason where one is given. */
   async is(type: string, status: string, reason?: string, timeoutMs?: number): Promise<void> {
     const wanted = reason === undefined ? `${type}=${status}` : `${type}=${status} ${reason}`;
@@ -175,15 +183,29 @@ export class RouterCluster {
       .sort();
   }
 
-  /** What each pod itself says of the cluster that it belongs to; undefined for one that does not answer. */
-  async clusterIds(): Promise<ReadonlyMap<string, string | undefined>> {
+  /** What each pod itself says, by its name; undefined for one that does not answer. */
+  async words(): Promise<ReadonlyMap<string, Word | undefined>> {
     await applyClient(this.namespace, 'reader', ['get']);
     const token = await tokenOf(this.namespace, 'reader');
     const asked = (await this.pods()).map(async ({ metadata: { name } }) => {
-      const id = await clusterIdOf(this.namespace, name, token).catch(() => undefined);
-      return [name, id] as const;
+      const word = await wordOf(this.namespace, name, token).catch(() => undefined);
+      return [name, word] as const;
     });
     return new Map(await Promise.all(asked));
+  }
+
+  /** Which cluster each pod says to belong to. */
+  async clusterIds(): Promise<ReadonlyMap<string, string | undefined>> {
+    return new Map([...(await this.words())].map(([name, word]) => [name, word?.clusterId]));
+  }
+
+  /** Who each pod says to be, once all of so many say it. */
+  raftIds(count: number): Promise<{ readonly [pod: string]: string | undefined }> {
+    return eventually('each member tells its id', async () => {
+      const words = [...(await this.words())];
+      const isTold = words.length === count && words.every(([, word]) => word !== undefined);
+      return isTold && Object.fromEntries(words.map(([name, word]) => [name, word?.raftId]));
+    });
   }
 
   /** The cluster that was founded: by its status and by each member's own word, each under an id of its own. */
