@@ -2,10 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { eventually } from './harness/eventually.ts';
+import { writtenIn } from './harness/graphql.ts';
 import { withoutOperator } from './harness/installation.ts';
 import { kubectl, list } from './harness/kubectl.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { makeNamespace, removeNamespace, scenario } from './harness/scenario.ts';
+import { Writer } from './harness/writer.ts';
 
 const bindingsOf = async (namespace: string): Promise<readonly string[]> =>
   (await list('clusterrolebindings'))
@@ -84,12 +86,21 @@ scenario('cluster-again', 'one that comes again takes up what the last one kept'
   const { namespace } = run;
   const first = await RouterCluster.apply(namespace, 'main', { replicas: 1 });
   const { clusterID } = await first.ready();
+  const writer = await Writer.start({ namespace, cluster: 'main' });
+  run.gap('written before', await writer.finish());
+  const written = await writtenIn(namespace, 'main', 'writer');
+  assert.ok(written.length > 10, `${written.length} objects`);
   await kubectl(['delete', 'erc', 'main', '-n', namespace, '--wait', '--timeout=100s'], {
     timeoutMs: 110_000,
   });
   const second = await RouterCluster.apply(namespace, 'main', { replicas: 1 });
   await run.step('ready', () => second.ready());
   await second.isStill(clusterID);
+  assert.deepEqual(
+    await writtenIn(namespace, 'main', 'writer'),
+    written,
+    'what was written is there',
+  );
 });
 
 scenario(
