@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { connect, type DetailedPeerCertificate } from 'node:tls';
-import { eventually } from './harness/eventually.ts';
+import { systemClock } from '@etl-router/core';
+import { always, eventually } from './harness/eventually.ts';
 import { expire } from './harness/expired.ts';
 import { assertGap } from './harness/gaps.ts';
 import { forward } from './harness/graphql.ts';
 import { withoutOperator } from './harness/installation.ts';
-import { get, type KubeObject } from './harness/kubectl.ts';
+import { get, type KubeObject, kubectl } from './harness/kubectl.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
 import { scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
@@ -40,6 +41,13 @@ const shownByAll = (cluster: RouterCluster): Promise<readonly DetailedPeerCertif
 async function bundle({ namespace, name }: RouterCluster): Promise<readonly string[]> {
   const { data } = await get<ConfigMap>('configmap', `${name}-ca`, namespace);
   return data['ca.crt']?.match(/-----BEGIN CERTIFICATE-----/g) ?? [];
+}
+
+/** Whether a member ended because its certificate has: it shows none, and says why in its log, of this run or the last. */
+async function saysThatItEnded({ namespace }: RouterCluster, pod: string): Promise<boolean> {
+  const args = ['logs', pod, '-n', namespace, '-c', 'router'];
+  const runs = [args, [...args, '--previous']].map((each) => kubectl(each).catch(() => ''));
+  return (await Promise.all(runs)).some((text) => /would refuse it: it expired at/.test(text));
 }
 
 scenario(
@@ -100,6 +108,9 @@ scenario(
     const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 3 });
     const { clusterID } = await cluster.ready();
     const first = await Writer.start({ namespace, cluster: 'main', name: 'first' });
+    const readySince = async (): Promise<string | undefined> =>
+      (await cluster.status()).conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime;
+    const since = await readySince();
     await withoutOperator(async () => {
       await expire(namespace, 'main');
       const pods = await cluster.pods();
@@ -112,8 +123,29 @@ scenario(
           now.every(({ metadata, status }) => !old.has(metadata.uid) && status.phase === 'Running')
         );
       });
+      await run.step('every member says that its certificate has ended', () =>
+        eventually('every member says that its certificate has ended', async () => {
+          const names = (await cluster.pods()).map(({ metadata }) => metadata.name);
+          const said = await Promise.all(names.map((name) => saysThatItEnded(cluster, name)));
+          return said.length === 3 && said.every(Boolean);
+        }),
+      );
+      const { total } = await first.stats();
+      await always('no write is answered', async () => {
+        const now = (await first.stats()).total;
+        return now === total ? undefined : `${now - total} were`;
+      });
+      assert.equal(await readySince(), since, 'the status is that of before');
     });
-    await run.step('ready again', () => cluster.ready(400_000));
+    await run.step('ready again', async () => {
+      // Nobody wrote the status meanwhile: that it says ready counts only after it said otherwise.
+      await eventually('another word of the operator', async () => (await readySince()) !== since);
+      await cluster.ready(400_000);
+    });
+    await cluster.is('CertificatesReady', 'True');
+    const shown = await eventually('all show a certificate', () => shownByAll(cluster));
+    for (const { valid_to } of shown)
+      assert.ok(Date.parse(valid_to) > systemClock.wallMs(), `one ends ${valid_to}`);
     await cluster.isStill(clusterID);
     await first.isAnswered();
     run.gap('while they had ended', await first.finish());
