@@ -152,6 +152,21 @@ export function isClaimOf(cluster: EtlRouterCluster, { owner }: Pick<ClaimView, 
   return owner === cluster.metadata.uid;
 }
 
+/** Whether it is noted on the volume that it does not come back. */
+export function isMarked(
+  cluster: EtlRouterCluster,
+  { givenUpBy }: Pick<ClaimView, 'givenUpBy'>,
+): boolean {
+  return givenUpBy === cluster.metadata.uid;
+}
+
+/** Whether somebody said that pod and volume do not come back; the pod that bore it may be gone by now. */
+export function isGivenUp(facts: Facts, ordinal: number): boolean {
+  const claim = claimOf(facts, ordinal);
+  const isNoted = claim !== undefined && isMarked(facts.cluster, claim);
+  return isNoted || podOf(facts, ordinal)?.unrecoverable === true;
+}
+
 export function wordOf({ words }: Facts, ordinal: number): MemberWord | undefined {
   return words.find((word) => word.ordinal === ordinal);
 }

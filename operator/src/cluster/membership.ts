@@ -6,7 +6,9 @@ import {
   type Facts,
   highestMember,
   isClaimOf,
+  isGivenUp,
   isKnownToBeNone,
+  isMarked,
   type Member,
   majorityOf,
   memberOf,
@@ -26,7 +28,7 @@ export function settleStep(facts: Facts): Step | undefined {
   if (members === undefined) return undefined;
   const learner = members.find(({ role }) => role === 'learner');
   if (learner !== undefined) return settleLearner(facts, learner);
-  const lost = members.find((member) => isLost(member));
+  const lost = members.find((member) => isLost(facts, member));
   if (lost !== undefined) return leave(facts, lost, 'replaceMember');
   // With no more members than there are to be, one that is to stay is missing: it joins before another one goes.
   const surplus = members.findLast(({ ordinal }) => ordinal > spec.replicas);
@@ -56,15 +58,34 @@ export function successorOf(facts: Facts, leader: Member): Member | undefined {
     .toSorted((a, b) => rank(a) - rank(b))[0];
 }
 
+/**
+ * Notes on a volume what somebody said of its pod, before anything is done about it: Kubernetes collects the pods of a node
+ * that was deleted, while what was said may have to wait for others, and the next pod of the name bears none of it.
+ */
+export function markStep(facts: Facts): Step | undefined {
+  const { view, cluster } = facts;
+  const claim = view.claims.find(
+    (each) =>
+      podOf(facts, each.ordinal)?.unrecoverable === true &&
+      !each.terminating &&
+      !isMarked(cluster, each),
+  );
+  if (claim === undefined) return undefined;
+  const { name, uid, ordinal } = claim;
+  const target = nameOf(facts, ordinal);
+  const intent: Intent = { type: 'replaceMember', phase: 'claim', target };
+  return act(intent, { kind: 'markClaim', name, uid }, `${target} was said not to come back.`);
+}
+
 /** Its disk is another one now, or somebody said that it does not come back. */
-function isLost({ isGone, pod }: Member): boolean {
-  return isGone || pod?.unrecoverable === true;
+function isLost(facts: Facts, { isGone, ordinal }: Member): boolean {
+  return isGone || isGivenUp(facts, ordinal);
 }
 
 function settleLearner(facts: Facts, learner: Member): Step {
   const { ordinal, raftId } = learner;
   if (ordinal > facts.spec.replicas) return leave(facts, learner, 'scaleIn');
-  if (isLost(learner)) return leave(facts, learner, 'replaceMember');
+  if (isLost(facts, learner)) return leave(facts, learner, 'replaceMember');
   const target = nameOf(facts, ordinal);
   const type = joinType(facts, ordinal);
   const voters = votersOf(facts);
@@ -114,15 +135,17 @@ export function handOver(facts: Facts, leader: Member, type: OperationType): Ste
  */
 function disposeOfLost(facts: Facts): Step | undefined {
   const { view, spec } = facts;
-  const pod = view.pods.find(
-    (each) => each.unrecoverable || (each.ordinal <= spec.replicas && hasRemovedDisk(facts, each)),
+  const lost = [...view.pods, ...view.claims.filter(({ terminating }) => !terminating)].find(
+    ({ ordinal }) =>
+      isGivenUp(facts, ordinal) || (ordinal <= spec.replicas && hasRemovedDisk(facts, ordinal)),
   );
-  if (pod === undefined || !isKnownToBeNone(facts, pod.ordinal)) return undefined;
-  const target = pod.name;
-  const claim = claimOf(facts, pod.ordinal);
+  if (lost === undefined || !isKnownToBeNone(facts, lost.ordinal)) return undefined;
+  const { ordinal } = lost;
+  const target = nameOf(facts, ordinal);
+  const claim = claimOf(facts, ordinal);
   const isKept = spec.storage.retention.whenScaled === 'retain';
   const isThere = claim?.terminating === false;
-  if (!pod.unrecoverable && isThere && (isKept || !isClaimOf(facts.cluster, claim))) {
+  if (!isGivenUp(facts, ordinal) && isThere && (isKept || !isClaimOf(facts.cluster, claim))) {
     const intent: Intent = { type: 'replaceMember', phase: 'claim', target };
     return wait('ClaimInTheWay', sayInTheWay(facts, claim), intent);
   }
@@ -132,15 +155,21 @@ function disposeOfLost(facts: Facts): Step | undefined {
     const intent: Intent = { type: 'replaceMember', phase: 'claim', target };
     return act(intent, { kind: 'deleteClaim', name, uid }, message);
   }
-  return giveUpPod(facts, pod);
+  const pod = podOf(facts, ordinal);
+  return pod === undefined ? undefined : giveUpPod(facts, pod);
 }
 
 function giveUpPod({ view }: Facts, pod: PodView): Step {
-  const { name, uid, resourceVersion, terminating, isStuck } = pod;
+  const { name, uid, resourceVersion, terminating, isStuck, unrecoverable } = pod;
   const intent: Intent = { type: 'replaceMember', phase: 'restart', target: name };
   const ending = view.pods.find((each) => each.terminating && !each.isStuck);
   if (ending !== undefined)
     return wait('WaitingForPod', `Waits for pod ${ending.name} to end.`, intent);
+  // By force goes only the very pod that somebody spoke of: another one may still be running somewhere.
+  if (terminating && !unrecoverable) {
+    const message = `Waits for pod ${name} to end, or to be said not to come back.`;
+    return wait('WaitingForPod', message, intent);
+  }
   return act(
     intent,
     { kind: 'deletePod', name, uid, resourceVersion, force: terminating && isStuck },
@@ -149,7 +178,7 @@ function giveUpPod({ view }: Facts, pod: PodView): Step {
 }
 
 /** It knows who belongs to the cluster, as only members do, and is none any more. Ids that were removed never come back. */
-function hasRemovedDisk(facts: Facts, { ordinal }: PodView): boolean {
+function hasRemovedDisk(facts: Facts, ordinal: number): boolean {
   const word = wordOf(facts, ordinal);
   return word !== undefined && word.members.length > 0 && memberOf(facts, ordinal) === undefined;
 }
@@ -275,6 +304,10 @@ function admit(facts: Facts, ordinal: number): Step {
     const why = pod?.waitsFor === undefined ? '' : ` (${pod.waitsFor})`;
     const message = `Waits for pod ${target}${why} to start and to find the cluster.`;
     return wait('WaitingForPod', message, { type, phase: 'pod', target });
+  }
+  if (isGivenUp(facts, ordinal)) {
+    const message = `Waits until a majority knows that ${target} is no member.`;
+    return wait('WaitingForMembers', message, { type, phase: 'claim', target });
   }
   // It would lose its volume with its next restart, when it votes.
   if (claimOf(facts, ordinal)?.terminating === true) return giveUpPod(facts, pod);

@@ -2,29 +2,17 @@
 
 import type { EtlRouterClusterStatus } from '@etl-router/crds';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { CallAct } from './perform.ts';
+import { type ActKind, actKinds } from './step.ts';
 
 export interface ClusterMetrics {
   /** Counts an act. */
-  act(kind: CallAct['kind'], result: 'made' | 'failed'): void;
+  act(kind: Exclude<ActKind, 'record'>, result: 'made' | 'failed'): void;
   /** Counts a call of a router. */
   call(method: string, code: string | undefined): void;
   /** Shows what is known of a cluster. */
   show(key: string, status: EtlRouterClusterStatus): void;
   forget(key: string): void;
 }
-
-const actKinds: readonly CallAct['kind'][] = [
-  'addLearner',
-  'promote',
-  'removeMember',
-  'transferLeadership',
-  'deletePod',
-  'setReplicas',
-  'deleteClaim',
-  'adoptClaim',
-  'growClaim',
-];
 
 const conditionTypes: readonly string[] = ['Ready', 'Available', 'Progressing', 'Degraded'];
 
@@ -37,6 +25,7 @@ export function registerClusterMetrics(registry: Registry): ClusterMetrics {
     registers,
   });
   for (const act of actKinds) {
+    if (act === 'record') continue;
     for (const result of ['made', 'failed']) acts.inc({ act, result }, 0);
   }
   const calls = new Counter({

@@ -17,7 +17,7 @@ export const annotations = {
   revision: 'etl.router/revision',
   /** On the pods: how many members found the cluster. It never changes. */
   founders: 'etl.router/founders',
-  /** Somebody says of a pod that its node and disk do not come back. */
+  /** On a pod: somebody says that its node and disk do not come back. */
   unrecoverable: 'etl.router/unrecoverable',
 } as const;
 
@@ -25,6 +25,9 @@ export const clusterLabel = 'etl.router/cluster';
 
 /** On claims: uid of the cluster whose they are; one that it kept outlives it, and may serve the next of its name. */
 export const clusterUidLabel = 'etl.router/cluster-uid';
+
+/** On claims: uid of the cluster that gave up the volume. What is said on a pod goes with the pod, this with the volume. */
+export const givenUpLabel = 'etl.router/unrecoverable';
 
 /** Who the operator's writes are signed by. */
 export const fieldManager = 'etl-operator';

@@ -14,7 +14,7 @@ import { isNotFound } from '../runtime/api-error.ts';
 import { type KubeKind, keyOf, type ObjectRef } from '../runtime/kube-object.ts';
 import type { RawKube } from '../runtime/raw-kube.ts';
 import { claimKind, podKind } from './kinds.ts';
-import { clusterUidLabel } from './names.ts';
+import { clusterUidLabel, givenUpLabel } from './names.ts';
 import { childKinds } from './objects.ts';
 import type { Act } from './step.ts';
 
@@ -37,7 +37,15 @@ export interface ActContext {
 
 type ObjectAct = Extract<
   CallAct,
-  { readonly kind: 'deletePod' | 'setReplicas' | 'deleteClaim' | 'adoptClaim' | 'growClaim' }
+  {
+    readonly kind:
+      | 'deletePod'
+      | 'setReplicas'
+      | 'deleteClaim'
+      | 'adoptClaim'
+      | 'markClaim'
+      | 'growClaim';
+  }
 >;
 
 export class Actor {
@@ -73,6 +81,7 @@ export class Actor {
       case 'setReplicas':
       case 'deleteClaim':
       case 'adoptClaim':
+      case 'markClaim':
       case 'growClaim':
         return await this.#change(act, context);
     }
@@ -107,8 +116,10 @@ export class Actor {
         await client.jsonPatch(set, operations, { signal });
         return;
       }
-      case 'adoptClaim': {
-        const path = `/metadata/labels/${clusterUidLabel.replace('/', '~1')}`;
+      case 'adoptClaim':
+      case 'markClaim': {
+        const label = act.kind === 'adoptClaim' ? clusterUidLabel : givenUpLabel;
+        const path = `/metadata/labels/${label.replace('/', '~1')}`;
         const operations = [
           { op: 'test', path: '/metadata/uid', value: act.uid },
           { op: 'add', path, value: cluster.metadata.uid },

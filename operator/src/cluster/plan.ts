@@ -18,7 +18,7 @@ import {
   readFacts,
   votersOf,
 } from './facts.ts';
-import { adoptStep, joinStep, settleStep, waitForLastPod } from './membership.ts';
+import { adoptStep, joinStep, markStep, settleStep, waitForLastPod } from './membership.ts';
 import { objectKey, objectsOf } from './objects.ts';
 import { repairStep, rolloutStep } from './rollout.ts';
 import { statusOf } from './status.ts';
@@ -141,6 +141,15 @@ function isForeign(live: UntypedObject | undefined, wanted: UntypedObject): bool
 /** What comes first. `isCurrent`: pods that are made now are as the spec wants them. */
 function decide(facts: Facts, isCurrent: boolean): Step | undefined {
   if (!isCurrent) return undefined;
+  const mark = markStep(facts);
+  if (mark === undefined) return proceed(facts);
+  // A volume that can not be marked holds up nothing that can be done.
+  const next = facts.view.failure === undefined ? undefined : proceed(facts);
+  return next?.kind === 'act' ? next : mark;
+}
+
+/** What comes once all that somebody said of pods is noted. */
+function proceed(facts: Facts): Step | undefined {
   const repair = repairStep(facts);
   if (repair !== undefined) return repair;
   if (facts.clusterId === undefined) return founding(facts);
@@ -216,6 +225,7 @@ const eventWords: { readonly [Kind in Act['kind']]: readonly [reason: string, ac
   setReplicas: ['Scaled', 'SetReplicas'],
   deleteClaim: ['ClaimDeleted', 'DeleteClaim'],
   adoptClaim: ['ClaimAdopted', 'AdoptClaim'],
+  markClaim: ['MemberGivenUp', 'MarkClaim'],
   growClaim: ['ClaimGrown', 'GrowClaim'],
 };
 

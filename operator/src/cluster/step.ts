@@ -24,6 +24,22 @@ export type Phase =
   | 'restart'
   | 'ready';
 
+/** The kinds of acts, as metrics and failpoints name them. */
+export const actKinds = [
+  'record',
+  'addLearner',
+  'promote',
+  'removeMember',
+  'transferLeadership',
+  'deletePod',
+  'setReplicas',
+  'deleteClaim',
+  'adoptClaim',
+  'markClaim',
+  'growClaim',
+] as const;
+export type ActKind = (typeof actKinds)[number];
+
 /** One call that changes something beside the objects that are applied. Each bears being made twice. */
 export type Act =
   /** The intent is written, bound to the resource version that was seen; nothing else happens in this run. */
@@ -49,6 +65,8 @@ export type Act =
   | { readonly kind: 'setReplicas'; readonly from: number; readonly replicas: number }
   | { readonly kind: 'deleteClaim'; readonly name: string; readonly uid: string }
   | { readonly kind: 'adoptClaim'; readonly name: string; readonly uid: string }
+  /** Notes on a volume that it does not come back. */
+  | { readonly kind: 'markClaim'; readonly name: string; readonly uid: string }
   | { readonly kind: 'growClaim'; readonly name: string; readonly size: string };
 
 /** Why a change does not go on. */

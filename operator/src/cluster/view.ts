@@ -3,7 +3,7 @@
 
 import type { EtlRouterCluster } from '@etl-router/crds';
 import type { KubeObject, UntypedObject } from '../runtime/kube-object.ts';
-import { annotations, clusterUidLabel, ordinalOf, routerContainer } from './names.ts';
+import { annotations, clusterUidLabel, givenUpLabel, ordinalOf, routerContainer } from './names.ts';
 
 /** All that a plan is made from. */
 export interface ClusterView {
@@ -64,6 +64,8 @@ export interface ClaimView {
   readonly size: string;
   /** Uid of the EtlRouterCluster that it was made for, or that took it over; undefined: nobody said. */
   readonly owner: string | undefined;
+  /** Uid of the EtlRouterCluster that noted that it does not come back; what another one noted is void. */
+  readonly givenUpBy: string | undefined;
 }
 
 /** What a member says of itself and of the cluster. */
@@ -232,5 +234,6 @@ export function toClaimView(cluster: string, object: KubeObject): ClaimView | un
     terminating: metadata.deletionTimestamp !== undefined,
     size: spec?.resources?.requests?.storage ?? '0',
     owner: metadata.labels?.[clusterUidLabel],
+    givenUpBy: metadata.labels?.[givenUpLabel],
   };
 }

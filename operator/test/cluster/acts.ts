@@ -36,6 +36,8 @@ export function perform(world: World, act: Act): void {
       return deleteClaim(world, act);
     case 'adoptClaim':
       return adoptClaim(world, act);
+    case 'markClaim':
+      return markClaim(world, act);
     case 'growClaim':
       return growClaim(world, act.name, act.size);
   }
@@ -183,14 +185,20 @@ function adoptClaim(world: World, ref: ClaimRef): void {
 function deleteClaim(world: World, ref: ClaimRef): void {
   const claim = claimAt(world, ref);
   if (claim === undefined) return;
-  const pod = world.pods.get(claim.ordinal);
-  if (claim.owner !== world.cluster.metadata.uid && pod?.unrecoverable !== true)
+  if (claim.owner !== world.cluster.metadata.uid && !claim.isUnrecoverable)
     throw new Violation('a volume was deleted that an earlier cluster kept');
   const { raftId } = claim.disk;
   const isDeleted = world.cluster.metadata.deletionTimestamp !== undefined;
   if (!isDeleted && world.group?.members.some((member) => member.raftId === raftId) === true)
     throw new Violation('the volume of a member was deleted');
   claim.terminating = true;
+}
+
+function markClaim(world: World, ref: ClaimRef): void {
+  const claim = claimAt(world, ref);
+  if (claim === undefined) throw new Refused('the claim is gone');
+  if (!claim.isUnrecoverable) throw new Violation('a volume was given up unasked');
+  claim.givenUpBy = world.cluster.metadata.uid;
 }
 
 function growClaim(world: World, name: string, size: string): void {

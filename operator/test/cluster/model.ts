@@ -4,7 +4,7 @@
 import { type Random, seededRandom } from '@etl-router/core';
 import { noTrouble, Operator, type Planner, type Trouble } from './operator.ts';
 import { isReady } from './ready.ts';
-import { type Group, type Pod, Violation, World } from './world.ts';
+import { type Claim, type Group, type Pod, Violation, World } from './world.ts';
 
 export interface RunOptions {
   readonly seed: number;
@@ -67,11 +67,20 @@ function heal(world: World): void {
   const { replicas: asked } = world.cluster.spec;
   const replicas = asked % 2 === 1 ? asked : 3;
   world.setSpec({ version: 'good', reconciliation: 'active', replicas });
-  for (const pod of world.pods.values()) {
-    if (!pod.nodeLost) continue;
-    if (world.chance(0.5)) world.healNode(pod);
-    else giveUp(pod, world);
+  for (const claim of world.claims.values()) {
+    if (!claim.nodeLost) continue;
+    const pod = world.pods.get(claim.ordinal);
+    // What was said of a pod is said again of the next one when nobody noted it before it was collected.
+    if (pod === undefined || world.chance(0.5)) backOrMarked(world, claim);
+    else giveUp(pod, world, notedAfter);
   }
+}
+
+function backOrMarked(world: World, claim: Claim): void {
+  if (claim.givenUpBy !== undefined && world.chance(0.5)) return;
+  const pod = world.pods.get(claim.ordinal);
+  if (pod === undefined) claim.nodeLost = false;
+  else world.healNode(pod);
 }
 
 function settle(world: World, operator: Operator): void {
@@ -98,7 +107,10 @@ function settle(world: World, operator: Operator): void {
       ...pod,
       raftId: claim.disk.raftId,
     })),
-    claims: [...world.claims.keys()],
+    claims: [...world.claims.values()].map(({ disk, ...claim }) => ({
+      ...claim,
+      raftId: disk.raftId,
+    })),
   });
   throw new Violation(`it does not become as the spec says: ${state}`);
 }
@@ -121,17 +133,22 @@ function holding(world: World, group: Group, members: Group['members']): number 
   return members.filter(({ name, raftId }) => {
     const pod = world.pods.get(Number(name));
     const { disk } = pod?.claim ?? {};
-    return pod?.nodeLost === false && disk?.raftId === raftId && disk.match >= group.commit;
+    return pod?.claim.nodeLost === false && disk?.raftId === raftId && disk.match >= group.commit;
   }).length;
 }
 
-function giveUp(pod: Pod, world: World): void {
+/** Steps after which an operator that runs has noted that a pod was given up: Kubernetes takes 40 s to collect it. */
+const notedAfter = 8;
+
+function giveUp(pod: Pod, world: World, leastSteps = 0): void {
   if (!canLose(world, pod.ordinal)) {
     world.healNode(pod);
     return;
   }
-  pod.unrecoverable = true;
-  pod.version = world.next();
+  world.giveUp(pod);
+  // The guide has the node deleted, too.
+  if (pod.nodeLost && world.chance(0.7))
+    pod.collectedAt = world.step + leastSteps + world.random.below(12);
 }
 
 const allFaults: { readonly [name: string]: Fault } = {
@@ -165,9 +182,9 @@ const allFaults: { readonly [name: string]: Fault } = {
     if (pod !== undefined && canLose(world, pod.ordinal)) world.loseNode(pod);
   },
   nodeBack: (world) => {
-    for (const pod of world.pods.values()) if (pod.nodeLost) world.healNode(pod);
+    for (const pod of world.pods.values()) if (pod.claim.nodeLost) world.healNode(pod);
   },
   givenUp: (world) => {
-    for (const pod of world.pods.values()) if (pod.nodeLost) giveUp(pod, world);
+    for (const pod of world.pods.values()) if (pod.claim.nodeLost) giveUp(pod, world);
   },
 };

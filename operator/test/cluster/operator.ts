@@ -7,7 +7,7 @@ import { project, sameJson } from '../../src/runtime/canonical.ts';
 import type { UntypedObject } from '../../src/runtime/kube-object.ts';
 import { perform, Refused, staleMax } from './acts.ts';
 import { wordsOf } from './words.ts';
-import type { Pod, World } from './world.ts';
+import type { Claim, Pod, World } from './world.ts';
 
 export type Planner = (view: ClusterView) => Plan;
 
@@ -126,10 +126,7 @@ export class Operator {
       pods: [...world.pods.values()]
         .map((pod) => this.#podView(pod))
         .toSorted((a, b) => a.ordinal - b.ordinal),
-      claims: [...world.claims.values()].map(({ ordinal, uid, terminating, size, owner }) => ({
-        name: `data-main-${ordinal}`,
-        ...{ ordinal, uid, terminating, size, owner },
-      })),
+      claims: [...world.claims.values()].map((claim) => claimView(claim)),
     };
   }
 
@@ -184,4 +181,8 @@ export class Operator {
         : { failure: { count: this.#failures.count, message: 'it failed' } }),
     };
   }
+}
+
+function claimView({ ordinal, uid, terminating, size, owner, givenUpBy }: Claim): ClaimView {
+  return { name: `data-main-${ordinal}`, ordinal, uid, terminating, size, owner, givenUpBy };
 }

@@ -86,6 +86,20 @@ export const plantedFaults: readonly PlantedFault[] = [
     replacement: 'if (rollout !== undefined) return rollout;',
   },
   {
+    name: 'wordLost',
+    what: 'what was said of a pod that was collected is not read from its volume',
+    file: 'facts.ts',
+    search: 'return isNoted || podOf(facts, ordinal)?.unrecoverable === true;',
+    replacement: 'return podOf(facts, ordinal)?.unrecoverable === true;',
+  },
+  {
+    name: 'wordNotNoted',
+    what: 'what was said of a pod is not noted on its volume',
+    file: 'plan.ts',
+    search: 'const mark = markStep(facts);',
+    replacement: 'const mark = undefined as ReturnType<typeof markStep>;',
+  },
+  {
     name: 'unpaused',
     what: 'a pause is not kept',
     file: 'plan.ts',

@@ -211,11 +211,11 @@ test('a member whose node is lost is replaced only when somebody says that it do
   story.pass(60);
   assert.deepEqual(story.takeActs(), []);
   assert.equal(story.says('Degraded'), 'True MembersNotReady');
-  pod.unrecoverable = true;
+  story.world.giveUp(pod);
   story.untilReady();
   assert.deepEqual(story.takeActs(), [
-    ...['removeMember main-3', 'deleteClaim data-main-3', 'deletePod main-3'],
-    ...['addLearner 3', 'promote main-3'],
+    ...['markClaim data-main-3', 'removeMember main-3'],
+    ...['deleteClaim data-main-3', 'deletePod main-3', 'addLearner 3', 'promote main-3'],
   ]);
 });
 
@@ -236,7 +236,7 @@ test('a rollout waits for a pod that ends on a lost node, says so, and lets othe
     ...['setReplicas 4', 'addLearner 4', 'promote main-4'],
   ]);
   assert.equal(story.says('Degraded'), 'True MembersNotReady');
-  pod.unrecoverable = true;
+  story.world.giveUp(pod);
   story.untilReady();
 });
 

@@ -12,7 +12,7 @@ import {
   type Implementation,
 } from '@etl-router/proto/grpc';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
-import { clusterUidLabel } from '../../src/cluster/names.ts';
+import { annotations, clusterUidLabel, givenUpLabel } from '../../src/cluster/names.ts';
 import type { Act } from '../../src/cluster/step.ts';
 import type { MemberWord } from '../../src/cluster/view.ts';
 import type { FaultyApiServer } from '../faulty-api-server/faulty-api-server.ts';
@@ -196,6 +196,7 @@ export class StandIn {
       }
       claim.size = sizeOf(found);
       claim.owner = labelsOf(found)[clusterUidLabel] ?? '';
+      claim.givenUpBy = labelsOf(found)[givenUpLabel];
     }
     const names = new Set([...this.world.claims.values()].map(claimName));
     for (const { metadata } of store.list(claims, 'shop')) {
@@ -232,6 +233,8 @@ export class StandIn {
         this.#uids.set(pod.uid, this.#put(key, this.#podObject(pod)));
         continue;
       }
+      if (!pod.unrecoverable && marksOf(found)[annotations.unrecoverable] === 'true')
+        this.world.giveUp(pod);
       const { status } = this.#podObject(pod, found);
       store.replace(key, { ...structuredClone(found), status: status as JsonObject }, 'status');
       if (pod.terminatingUntil !== undefined && found.metadata['deletionTimestamp'] === undefined)
@@ -256,7 +259,7 @@ export class StandIn {
 
   #podObject(pod: Pod, found?: Stored): JsonObject {
     const { template } = (this.#set() as Stored)['spec'] as { template: JsonObject };
-    const { labels, annotations } = template['metadata'] as JsonObject;
+    const { labels, annotations: marks } = template['metadata'] as JsonObject;
     const { containers } = template['spec'] as { containers: { image: string }[] };
     const now = new Date(this.#options.clock.wallMs()).toISOString();
     const known = (found?.['status'] as { conditions?: JsonObject[] } | undefined)?.conditions;
@@ -269,7 +272,7 @@ export class StandIn {
       kind: 'Pod',
       metadata: {
         ...{ name: `main-${pod.ordinal}`, namespace: 'shop', finalizers: [heldBy] },
-        ...{ labels: labels as JsonObject, annotations: annotations as JsonObject },
+        ...{ labels: labels as JsonObject, annotations: marks as JsonObject },
       },
       spec: { containers: [{ name: 'router', image: containers[0]?.image ?? '' }] },
       status: {
@@ -414,6 +417,10 @@ function claimName({ ordinal }: Claim): string {
 
 function labelsOf({ metadata }: Stored): { readonly [name: string]: string } {
   return (metadata['labels'] ?? {}) as { readonly [name: string]: string };
+}
+
+function marksOf({ metadata }: Stored): { readonly [name: string]: string } {
+  return (metadata['annotations'] ?? {}) as { readonly [name: string]: string };
 }
 
 function sizeOf(claim: Stored): string {

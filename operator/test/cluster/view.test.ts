@@ -93,11 +93,14 @@ test('a claim says what was asked for', () => {
   const spec = { resources: { requests: { storage: '10Gi' } } };
   const metadata = {
     ...{ name: 'data-main-3', deletionTimestamp: '2026-01-01T00:00:00Z' },
-    labels: { 'etl.router/cluster-uid': 'of-the-cluster' },
+    labels: {
+      'etl.router/cluster-uid': 'of-the-cluster',
+      'etl.router/unrecoverable': 'by-the-cluster',
+    },
   };
   assert.deepEqual(toClaimView('main', podObject({ spec }, metadata)), {
     ...{ name: 'data-main-3', ordinal: 3, uid: 'u', terminating: true, size: '10Gi' },
-    owner: 'of-the-cluster',
+    ...{ owner: 'of-the-cluster', givenUpBy: 'by-the-cluster' },
   });
 });
 

@@ -38,6 +38,12 @@ export interface Claim {
   size: string;
   /** Uid of the cluster whose it is. */
   owner: string;
+  /** Where it is bound to is lost: no pod starts with it. */
+  nodeLost: boolean;
+  /** Somebody said of a pod with it that it does not come back. */
+  isUnrecoverable: boolean;
+  /** What the operator noted of that. */
+  givenUpBy: string | undefined;
 }
 
 export interface Pod {
@@ -58,6 +64,8 @@ export interface Pod {
   isOurs: boolean;
   nodeLost: boolean;
   unrecoverable: boolean;
+  /** When it is taken away, because its node was deleted. */
+  collectedAt: number | undefined;
 }
 
 /** Something that must never be. */
@@ -162,6 +170,9 @@ export class World {
     this.step++;
     if (this.chance(0.8)) this.#runSetController();
     for (const pod of this.pods.values()) this.#runPod(pod);
+    for (const pod of this.pods.values()) {
+      if (pod.collectedAt !== undefined && this.step >= pod.collectedAt) this.collect(pod);
+    }
     for (const pod of this.pods.values()) this.#find(pod);
     for (const group of this.groups) this.#runGroup(group);
     for (const pod of this.pods.values()) this.#report(pod);
@@ -206,14 +217,30 @@ export class World {
 
   loseNode(pod: Pod): void {
     pod.nodeLost = true;
+    pod.claim.nodeLost = true;
     pod.peers = undefined;
     this.endPod(pod, { isOurs: false, force: false });
     pod.terminatingUntil = Number.POSITIVE_INFINITY;
   }
 
   healNode(pod: Pod): void {
+    pod.claim.nodeLost = false;
+    if (!pod.nodeLost) return;
     pod.nodeLost = false;
+    pod.collectedAt = undefined;
     pod.terminatingUntil = this.step + 1;
+  }
+
+  /** Somebody says of the pod that it does not come back. */
+  giveUp(pod: Pod): void {
+    pod.unrecoverable = true;
+    pod.claim.isUnrecoverable = true;
+    pod.version = this.next();
+  }
+
+  /** The pod of a node that was deleted goes, with all that was said of it; the next one has the same volume. */
+  collect(pod: Pod): void {
+    this.pods.delete(pod.ordinal);
   }
 
   /** Pod and volume of a member vanish together. */
@@ -255,7 +282,7 @@ export class World {
       startsAt: this.step + 1 + this.random.below(4),
       peers: undefined,
       ...{ reportedRunning: false, reportedReady: false, terminatingUntil: undefined },
-      ...{ isOurs: false, nodeLost: false, unrecoverable: false },
+      ...{ isOurs: false, nodeLost: false, unrecoverable: false, collectedAt: undefined },
     });
   }
 
@@ -269,6 +296,7 @@ export class World {
       terminating: false,
       size: '10Gi',
       owner: this.cluster.metadata.uid,
+      ...{ nodeLost: false, isUnrecoverable: false, givenUpBy: undefined },
     };
   }
 
@@ -278,7 +306,7 @@ export class World {
       return;
     }
     const isEnding = pod.terminatingUntil !== undefined;
-    if (pod.peers !== undefined || pod.isBad || pod.nodeLost || isEnding) return;
+    if (pod.peers !== undefined || pod.isBad || pod.claim.nodeLost || isEnding) return;
     if (this.step >= pod.startsAt) pod.peers = this.#listedPeers();
   }
 
