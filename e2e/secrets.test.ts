@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { tokenOf, withGraphQL } from './harness/graphql.ts';
-import { operatorNamespace } from './harness/installation.ts';
-import { isLocal, type KubeObject, kubectl, list } from './harness/kubectl.ts';
+import { operatorName, operatorNamespace } from './harness/installation.ts';
+import { apply, isLocal, type KubeObject, kubectl, list } from './harness/kubectl.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
-import { scenario } from './harness/scenario.ts';
+import { type Scenario, scenario } from './harness/scenario.ts';
 import { applyClient, Writer } from './harness/writer.ts';
 
 interface Secret extends KubeObject {
@@ -49,9 +49,108 @@ function filesBelow(folder: string): string[] {
     .filter((file) => statSync(file).isFile());
 }
 
+/** The first characters tell which one it is, and give nothing away. */
+const found = (where: string, content: string | Buffer, forbidden: readonly string[]): string[] =>
+  forbidden
+    .filter((each) => content.includes(each))
+    .map((each) => `${where}: ${each.slice(0, 12)}…`);
+
+interface Place {
+  readonly text: string;
+  /** Is known to be there: who searches finds it. */
+  readonly known: string;
+}
+
+/** All that is told of the cluster and of the operator, by what it is. */
+async function placesOf(namespace: string): Promise<{ readonly [name: string]: Place }> {
+  const logs = (where: string, label: string): Promise<string> =>
+    kubectl(['logs', '-n', where, '-l', label, '--tail=-1', '--max-log-requests=9']);
+  const yaml = (what: string, where: string): Promise<string> =>
+    kubectl(['get', what, '-n', where, '-o', 'yaml']);
+  return {
+    'logs of the routers': {
+      text: await logs(namespace, routers),
+      known: 'the router is ready',
+    },
+    'logs of the operator': {
+      text: await logs(operatorNamespace, operators),
+      known: `"${namespace}/main"`,
+    },
+    objects: {
+      text: await yaml('erc,sts,pod,cm,svc,pdb,sa', namespace),
+      known: `name: ${planted}`,
+    },
+    events: { text: await yaml('events', namespace), known: 'name: main-1' },
+    'objects of the operator': {
+      text: await yaml('deployment,pod,cm,svc,pdb,sa,lease', operatorNamespace),
+      known: `name: ${operatorName}`,
+    },
+  };
+}
+
+/** What need not be there: events are gone after an hour, and only who was restarted has logs of before. */
+async function morePlacesOf(namespace: string): Promise<{ readonly [name: string]: string }> {
+  const previous = async (where: string, label: string): Promise<string> => {
+    const names = (await list('pods', where, label)).map(({ metadata }) => metadata.name);
+    const args = ['logs', '-n', where, '--previous', '--all-containers'];
+    const texts = names.map((name) => kubectl([...args, name]).catch(() => ''));
+    return (await Promise.all(texts)).join('');
+  };
+  return {
+    'earlier logs of the routers': await previous(namespace, routers),
+    'earlier logs of the operator': await previous(operatorNamespace, operators),
+    'events of the operator': await kubectl([
+      'get',
+      'events',
+      '-n',
+      operatorNamespace,
+      '-o',
+      'yaml',
+    ]),
+  };
+}
+
+/** Files of the members' volumes that hold something of this. */
+async function searchDisks(
+  run: Scenario,
+  forbidden: readonly string[],
+  known: string,
+): Promise<readonly string[]> {
+  if (!isLocal) {
+    run.note('files of the members', 'not searched: only disks of the local cluster can be read');
+    return [];
+  }
+  const volumes = (await list<Volume>('pv')).filter(
+    ({ spec }) => spec.claimRef?.namespace === run.namespace,
+  );
+  const files = volumes.flatMap(({ spec }) => filesBelow(spec.local?.path ?? ''));
+  const contents = files.map((file) => [file, readFileSync(file)] as const);
+  const holders = contents.filter(([, bytes]) => bytes.includes(known));
+  assert.ok(holders.length >= 3, `${known} is found on the disk of each member`);
+  run.note('files of the members', files.length);
+  return contents.flatMap(([file, bytes]) => found(file, bytes, forbidden));
+}
+
+const routers = 'etl.router/cluster=main';
+const operators = `app.kubernetes.io/name=${operatorName}`;
+
+/** A Secret of the user, and what it holds: no member starts without it, as a variable. */
+const planted = 'planted-by-the-test';
+const word = 'planted-9b3e60d17fa2';
+
 scenario('secrets', 'no key and no token is found where it does not belong', async (run) => {
   const { namespace } = run;
-  const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 3, logLevel: 'debug' });
+  await apply({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: planted, namespace },
+    stringData: { word },
+  });
+  const env = [
+    { name: 'PLANTED_WORD', valueFrom: { secretKeyRef: { name: planted, key: 'word' } } },
+  ];
+  const spec = { replicas: 3, logLevel: 'debug', template: { env } };
+  const cluster = await RouterCluster.apply(namespace, 'main', spec);
   await cluster.ready();
   const writer = await Writer.start({ namespace, cluster: 'main' });
   await applyClient(namespace, 'client', ['get', 'update']);
@@ -68,40 +167,15 @@ scenario('secrets', 'no key and no token is found where it does not belong', asy
   assert.ok(keys.length >= 6, 'there are private keys to look for');
   const signature = token.split('.')[2] ?? '';
   assert.ok(signature.length > 100);
-  const forbidden = [...keys, signature, canary];
+  const encoded = Buffer.from(word).toString('base64');
+  const forbidden = [...keys, signature, canary, word, encoded];
 
-  const logs = (where: string, label: string): string[] => [
-    ...['logs', '-n', where, '-l', label, '--tail=-1', '--max-log-requests=9'],
-  ];
-  const places: { readonly [place: string]: string } = {
-    'logs of the routers': await kubectl(logs(namespace, 'etl.router/cluster=main')),
-    'logs of the operator': await kubectl(
-      logs(operatorNamespace, 'app.kubernetes.io/name=etl-operator'),
-    ),
-    objects: await kubectl(['get', 'erc,sts,pod,cm,svc,pdb,sa', '-n', namespace, '-o', 'yaml']),
-    events: await kubectl(['get', 'events', '-n', namespace, '-o', 'yaml']),
-  };
-  const found = Object.entries(places).flatMap(([place, text]) => {
-    assert.ok(text.length > 100, place);
-    return forbidden
-      .filter((each) => text.includes(each))
-      .map((each) => `${place}: ${each.slice(0, 12)}…`);
-  });
-  if (isLocal) {
-    const volumes = (await list<Volume>('pv')).filter(
-      ({ spec }) => spec.claimRef?.namespace === namespace,
-    );
-    const files = volumes.flatMap(({ spec }) => filesBelow(spec.local?.path ?? ''));
-    assert.ok(files.length > 3, 'the members wrote files');
-    for (const file of files) {
-      const bytes = readFileSync(file);
-      found.push(
-        ...forbidden
-          .filter((each) => bytes.includes(each))
-          .map((each) => `${file}: ${each.slice(0, 12)}…`),
-      );
-    }
-    run.note('files of the members', files.length);
-  }
-  assert.deepEqual(found, []);
+  const places = await placesOf(namespace);
+  for (const [place, { text, known }] of Object.entries(places))
+    assert.ok(text.includes(known), `${known} is found in ${place}`);
+  const said = Object.entries(places).map(([place, { text }]) => [place, text] as const);
+  const more = Object.entries(await morePlacesOf(namespace));
+  const inPlaces = [...said, ...more].flatMap(([place, text]) => found(place, text, forbidden));
+  const onDisks = await searchDisks(run, forbidden, '/w0-0.csv');
+  assert.deepEqual([...inPlaces, ...onDisks], []);
 });
