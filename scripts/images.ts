@@ -1,5 +1,6 @@
 // Builds the images with whatever builds images here: `npm run images` makes all, `npm run images router` one. Each is
-// written to dist/images/<name>.tar, which `kind load image-archive`, `ctr images import` and `docker load` read.
+// written to dist/images/<name>.tar, which `kind load image-archive` and `ctr images import` read; docs/reference/images.md says
+// who else does.
 // IMAGE_TAG names their tag (dev), IMAGE_BUILDER the program, BASE the image that Node comes from.
 
 import { execFileSync } from 'node:child_process';
