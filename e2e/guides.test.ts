@@ -56,7 +56,7 @@ const besides: readonly Beside[] = [
   {
     // The other way, without a backup, begins with nothing.
     line: 'etlctl apply -f - --cluster shop/main',
-    before: `etlctl delete -f examples/flights/flights.yaml --cluster shop/main\n${look('deleted')}`,
+    before: `etlctl delete -f examples/flights/flights.yaml --cluster shop/main >&2\n${look('deleted')}`,
     after: look('after they were applied'),
   },
 ];
