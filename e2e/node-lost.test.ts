@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { always, eventually } from './harness/eventually.ts';
 import { assertGap } from './harness/gaps.ts';
+import { operatorIsSpread } from './harness/installation.ts';
 import { kubectl } from './harness/kubectl.ts';
 import { machine, needsMachines, nodeIs, nodeNumber } from './harness/machine.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
@@ -14,6 +15,7 @@ await needsMachines('node-lost');
 
 scenario('node-lost', 'a member is replaced when somebody says that it is gone', async (run) => {
   const { namespace } = run;
+  await operatorIsSpread();
   const cluster = await RouterCluster.apply(namespace, 'main', { replicas: 3 });
   const { clusterID, members = [] } = await cluster.ready();
   const leader = await cluster.leader();
@@ -43,6 +45,19 @@ scenario('node-lost', 'a member is replaced when somebody says that it is gone',
       namespace,
       'etl.router/unrecoverable=true',
     ]);
+    await eventually('the claim bears it too', async () => {
+      const marked = [
+        'get',
+        'pvc',
+        '-n',
+        namespace,
+        '-l',
+        'etl.router/unrecoverable',
+        '-o',
+        'name',
+      ];
+      return (await kubectl(marked)).trim() === `persistentvolumeclaim/data-${victim.name}`;
+    });
     await kubectl(['delete', 'node', node]);
     await run.step('replaced elsewhere', async () => {
       await eventually(

@@ -55,6 +55,24 @@ export async function operatorIsUp(): Promise<void> {
   });
 }
 
+/** Drains may have left both replicas on one node, and nothing moves them apart: they are made anew then. */
+export async function operatorIsSpread(): Promise<void> {
+  const nodes = async (): Promise<number> => {
+    const pods = (await operatorPods()) as readonly (KubeObject & {
+      readonly spec: { readonly nodeName?: string };
+    })[];
+    return new Set(pods.map(({ spec }) => spec.nodeName)).size;
+  };
+  if ((await nodes()) > 1) return;
+  const deployment = [`deployment/${operatorName}`, '-n', operatorNamespace];
+  await kubectl(['rollout', 'restart', ...deployment]);
+  await kubectl(['rollout', 'status', ...deployment, '--timeout=100s'], { timeoutMs: 110_000 });
+  await eventually(
+    'the replicas of the operator are on two nodes',
+    async () => (await nodes()) > 1,
+  );
+}
+
 /** `act` while there is no operator, which is started anew however it ends. */
 export async function withoutOperator(act: () => Promise<void>): Promise<void> {
   const scale = (replicas: number): Promise<string> =>
