@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { assertGap } from './harness/gaps.ts';
 import { assertRolled, recorded } from './harness/history.ts';
 import { routerImage, tags } from './harness/images.ts';
+import { kubectl } from './harness/kubectl.ts';
 import { type Json, RouterCluster } from './harness/router-cluster.ts';
 import { type Scenario, scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
@@ -17,6 +18,19 @@ async function roll(run: Scenario, cluster: RouterCluster, spec: Json): Promise<
     }),
   );
   assertRolled(moments, ['main-1', 'main-2', 'main-3']);
+}
+
+/** Members that start anew have nothing to say against the peers that the operator gave them. */
+async function assertPeersTaken(namespace: string): Promise<void> {
+  for (const name of ['main-1', 'main-2', 'main-3']) {
+    const log = (await kubectl(['logs', name, '-n', namespace])).split('\n');
+    assert.ok(
+      log.some((line) => line.includes('"level":"info"')),
+      `${name} says nothing`,
+    );
+    const warnings = log.filter((line) => /"level":"(warn|error)".*peers/.test(line));
+    assert.deepEqual(warnings, [], name);
+  }
 }
 
 scenario(
@@ -42,6 +56,7 @@ scenario(
 
     run.gap('all', await writer.finish());
     await cluster.isStill(clusterID);
+    await assertPeersTaken(namespace);
     assertGap(upgrade, 'planned');
     assertGap(change, 'planned');
   },

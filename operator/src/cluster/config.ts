@@ -51,6 +51,9 @@ export function configLines(spec: EtlRouterClusterSpec): readonly string[] {
   ];
 }
 
+/** A peer that routers know to be none: whoever is given it founds nothing. */
+const nobody = `nobody.invalid:${ports.raft}`;
+
 /** Who is to be found where, as far as a member that starts is told. */
 export interface PeersInput {
   readonly cluster: string;
@@ -64,8 +67,8 @@ export interface PeersInput {
 
 /**
  * The members that a router is started with. Before the cluster is founded: exactly its founders, since they found it
- * only when all were given the same. Afterwards also one that never exists and so never answers: members whose disks are
- * empty wait for it, and can not found a second cluster, however many disks are lost.
+ * only when all were given the same. Afterwards also nobody: members whose disks are empty can not found a second cluster
+ * then, however many disks are lost.
  */
 export function peersOf({
   cluster,
@@ -74,11 +77,12 @@ export function peersOf({
   isFounded,
   highest,
 }: PeersInput): string[] {
-  const count = isFounded ? Math.min(highest, membersMax) + 1 : founders;
-  return Array.from(
+  const count = isFounded ? Math.min(highest, membersMax) : founders;
+  const members = Array.from(
     { length: count },
     (_, at) => `${at + 1}@${raftAddressOf(cluster, namespace, at + 1)}`,
   );
+  return isFounded ? [...members, nobody] : members;
 }
 
 /** The whole file. */

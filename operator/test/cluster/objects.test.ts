@@ -151,20 +151,21 @@ test('the digest of an image stands after its tag', () => {
   );
 });
 
-test('before the founding exactly the founders are named, afterwards one more that never answers', () => {
-  const peersIn = (cluster: EtlRouterCluster, replicas: number): number => {
+test('before the founding exactly the founders are named, afterwards all members and nobody', () => {
+  const peersIn = (cluster: EtlRouterCluster, replicas: number): readonly string[] => {
     const map = made(cluster, replicas).objects.find(({ kind }) => kind === 'ConfigMap');
     const { data } = map as unknown as { readonly data: { readonly 'router.yaml': string } };
-    return Array.from(data['router.yaml'].matchAll(/^ {4}- \d@/gm)).length;
+    return Array.from(data['router.yaml'].matchAll(/^ {4}- (.*)$/gm), ([, peer]) => peer ?? '');
   };
-  assert.deepEqual(
-    [1, 3, 5, 7].map((replicas) => peersIn(clusterOf({ replicas }), replicas)),
-    [1, 3, 5, 7],
-  );
-  assert.deepEqual(
-    [1, 3, 5, 7].map((replicas) => peersIn(clusterOf({ replicas }, 'c-1'), replicas)),
-    [2, 4, 6, 8],
-  );
+  for (const replicas of [1, 3, 5, 7]) {
+    const members = Array.from(
+      { length: replicas },
+      (_, at) => `${at + 1}@main-${at + 1}.main-peers.shop.svc:50052`,
+    );
+    assert.deepEqual(peersIn(clusterOf({ replicas }), replicas), members);
+    const founded = peersIn(clusterOf({ replicas }, 'c-1'), replicas);
+    assert.deepEqual(founded, [...members, 'nobody.invalid:50052']);
+  }
 });
 
 test('a budget lets go of the voters beyond a majority, stays as it is where they are unknown, and can be left out', () => {

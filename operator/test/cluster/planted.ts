@@ -107,11 +107,11 @@ export const plantedFaults: readonly PlantedFault[] = [
     replacement: "if (cluster.metadata.name === 'paused')",
   },
   {
-    name: 'foundAlone',
-    what: 'a member is told of itself alone, so that others found clusters of their own',
+    name: 'peersUntold',
+    what: 'who starts on an empty disk after the founding is told of no member, and finds no cluster',
     file: 'config.ts',
-    search: 'const count = isFounded ? Math.min(highest, membersMax) + 1 : founders;',
-    replacement: 'const count = isFounded ? 0 : founders;',
+    search: 'return isFounded ? [...members, nobody] : members;',
+    replacement: 'return isFounded ? [] : members;',
   },
 ];
 

@@ -2,6 +2,7 @@
 // controller lags, pods that start late or never, a kubelet that reports late, volumes, and members that elect, commit,
 // lag and are changed. What the operator is not allowed to do is checked here, against what is so and not what it saw.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { Random } from '@etl-router/core';
 import { type EtlRouterCluster, etlRouterCluster, withDefaults } from '@etl-router/crds';
 import type { UntypedObject } from '../../src/runtime/kube-object.ts';
@@ -55,8 +56,8 @@ export interface Pod {
   readonly claim: Claim;
   version: number;
   startsAt: number;
-  /** How many peers it was started with, itself counted; undefined: it does not run. */
-  peers: number | undefined;
+  /** Ordinals of the peers that it was started with, its own too, 0 for nobody; undefined: it does not run. */
+  peers: readonly number[] | undefined;
   reportedRunning: boolean;
   reportedReady: boolean;
   terminatingUntil: number | undefined;
@@ -310,19 +311,21 @@ export class World {
     if (this.step >= pod.startsAt) pod.peers = this.#listedPeers();
   }
 
-  #listedPeers(): number {
+  #listedPeers(): readonly number[] {
     const map = this.objects.get('ConfigMap/main-config') as
       | { readonly data?: { readonly 'router.yaml'?: string } }
       | undefined;
     const file = map?.data?.['router.yaml'] ?? '';
-    return Array.from(file.matchAll(/^ {4}- (\d+)@/gm)).length;
+    return Array.from(file.matchAll(/^ {4}- (?:(\d+)@|nobody\.invalid)/gm), ([, ordinal]) =>
+      Number(ordinal ?? 0),
+    );
   }
 
   /** A member without a cluster asks those it was started with. */
   #find(pod: Pod): void {
     const { disk } = pod.claim;
     if (pod.peers === undefined || disk.group !== undefined) return;
-    const peers = Array.from({ length: pod.peers }, (_, at) => this.pods.get(at + 1));
+    const peers = pod.peers.map((ordinal) => this.pods.get(ordinal));
     const answers = peers.flatMap((peer) => (peer?.peers === undefined ? [] : [peer]));
     const initialised = answers.find(({ claim }) => claim.disk.known.length > 0);
     if (initialised !== undefined) {
@@ -332,7 +335,9 @@ export class World {
     const isWhole = answers.length === peers.length && answers.includes(pod);
     if (
       isWhole &&
-      answers.every(({ claim, peers: count }) => count === pod.peers && !claim.disk.group)
+      answers.every(
+        ({ claim, peers: all }) => isDeepStrictEqual(all, pod.peers) && !claim.disk.group,
+      )
     )
       this.#found(answers);
   }

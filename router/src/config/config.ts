@@ -8,6 +8,7 @@ import { type ConfigFile, type FileValue, readConfigFile } from './config-file.t
 import {
   type Address,
   formatAddress,
+  isNobody,
   isWildcard,
   type Peer,
   parseSetting,
@@ -215,7 +216,8 @@ function checkPeers(
       `node.peers: gives ${address} to member ${stranger.nodeId}, but it is the Raft address of this member, ${id}`,
     );
   }
-  const members = othersOf(chosen).length + 1;
+  const others = othersOf(chosen).filter((peer) => !isNobody(formatAddress(peer.address)));
+  const members = others.length + 1;
   if (members % 2 === 0) {
     warnings.push(
       `node.peers: ${members} members go on without ${members / 2 - 1}, as ${members - 1} would; an odd number is better`,

@@ -118,6 +118,14 @@ export function isWildcard(host: string): boolean {
   return /^(0\.0\.0\.0|[0:]+)$/.test(host);
 }
 
+/**
+ * Whether nobody will ever be at an address, `host:port`: names under `.invalid` are never given to anyone (RFC 6761 §6.4).
+ * As a peer it keeps a member without data from founding a cluster.
+ */
+export function isNobody(address: string): boolean {
+  return /\.invalid:\d+$/i.test(address);
+}
+
 /** The text of an address, with brackets around IPv6. */
 export function formatAddress(address: Address): string {
   return address.host.includes(':')

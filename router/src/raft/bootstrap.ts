@@ -2,6 +2,8 @@
 // nothing and was started with the same list; whoever finds a cluster waits to be added to it. Pure: what was answered
 // in, what to do out.
 
+import { isNobody } from '../config/parse.ts';
+
 /** What a member says of itself. */
 export interface BootstrapMember {
   readonly id: number;
@@ -50,7 +52,7 @@ export function decideBootstrap(
   }
   const [clusterId] = clusters;
   if (clusterId !== undefined) return { kind: 'join', clusterId };
-  const why = reasonAgainst(self, peers, all);
+  const why = reasonToJoin(peers) ?? reasonAgainst(self, peers, all);
   if (why !== undefined) return wait(why);
   const members = all
     .map(({ id, name, address }) => ({ id, name, address }))
@@ -63,7 +65,9 @@ export function strayPeers(
   given: readonly Pick<BootstrapPeer, 'address'>[],
   members: readonly Founder[],
 ): string | undefined {
-  const strays = given.filter(({ address }) => !members.some((each) => each.address === address));
+  const strays = given.filter(
+    ({ address }) => !isNobody(address) && !members.some((each) => each.address === address),
+  );
   if (members.length === 0 || strays.length === 0) return undefined;
   const known = members.map(({ name, address }) => `${name} at ${address}`).join(', ');
   return `--peers names ${strays.map(({ address }) => address).join(', ')}, where no member of the cluster is; what is stored counts: ${known}. Add who is missing, or correct --peers`;
@@ -78,6 +82,13 @@ export function compareNames(a: string, b: string): number {
 
 function numberOf(name: string): number {
   return /^\d{1,15}$/.test(name) ? Number(name) : Number.POSITIVE_INFINITY;
+}
+
+/** One of the peers is nobody: there is a cluster to join, and no second one is to be founded. */
+function reasonToJoin(peers: readonly BootstrapPeer[]): string | undefined {
+  const nobody = peers.find(({ address }) => isNobody(address));
+  if (nobody === undefined) return undefined;
+  return `this member is to join a cluster, as ${nobody.address} among its peers says, and none that answers belongs to one`;
 }
 
 function reasonAgainst(

@@ -235,6 +235,12 @@ test('an even number of members is warned about', () => {
   const flags = { 'node-id': '1', peers: '127.0.0.1:1,127.0.0.1:2,127.0.0.1:3' };
   const { warnings } = load({ flags });
   assert.match(warnings.join(), /^node.peers: 4 members go on without 1, as 3 would/);
+  const two = { ...flags, peers: '127.0.0.1:1,127.0.0.1:2,nobody.invalid:3' };
+  assert.deepEqual(
+    load({ flags: { ...two, insecure: 'true' } }).warnings,
+    [],
+    'nobody is no member',
+  );
 });
 
 const bad: readonly (readonly [string, Parameters<typeof load>[0]])[] = [

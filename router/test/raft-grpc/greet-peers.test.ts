@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BootstrapResult } from '../../src/raft/grpc/greet-peers.ts';
+import { seededRandom, silentLogger, systemClock } from '@etl-router/core';
+import type { Dialer } from '../../src/raft/grpc/dialer.ts';
+import { type BootstrapResult, greetPeers } from '../../src/raft/grpc/greet-peers.ts';
 import { clusterId, type Member, type Members, withMembers } from './members.ts';
 import { identity, strangerTo } from './strangers.ts';
 
@@ -55,6 +57,43 @@ test(
     await assert.rejects(waits);
   }),
 );
+
+test(
+  'one that is to join tells others so, and founds nothing with those that hold nothing either',
+  withMembers(async (members) => {
+    const [told, second] = (await empty(members, 1, 2)) as [Member, Member];
+    const peers = [second.peer, { address: 'nobody.invalid:50052' }];
+    const result = told.transport.greetPeers(peers, never);
+    const said = await strangerTo(members, told).greet({ from: identity({}), peers: [] });
+    assert.deepEqual(said.peers, ['1', '2', 'nobody']);
+    const { receiver } = second.heard;
+    second.transport.start({ clusterId, receiver, isInitialised: () => true });
+    assert.deepEqual(await result, { kind: 'join', clusterId });
+  }),
+);
+
+test('nobody is not looked for, where names are slow to be resolved', async () => {
+  const asked: string[] = [];
+  const from = { id: 2, name: '2', address: '127.0.0.1:2', clusterId };
+  const parts = {
+    dialer: {
+      greet: (address: string) => {
+        asked.push(address);
+        return Promise.resolve({ from, peers: [], initialised: true });
+      },
+    } as unknown as Dialer,
+    self: () => ({ from: { ...from, id: 1, name: '1' }, peers: [], initialised: false }),
+    ...{
+      clock: systemClock,
+      random: seededRandom(1),
+      logger: silentLogger,
+      learn: () => undefined,
+    },
+  };
+  const given = [{ address: 'nobody.invalid:1' }, { address: '127.0.0.1:2', name: '2' }];
+  assert.equal((await greetPeers(given, parts, never)).kind, 'join');
+  assert.deepEqual(asked, ['127.0.0.1:2']);
+});
 
 test(
   'a member that is only starting again is not taken for one that holds nothing',

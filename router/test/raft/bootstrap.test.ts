@@ -29,6 +29,9 @@ function peer(
 }
 
 const silent: BootstrapPeer = { address: 'host-3:50052', name: '3', answer: undefined };
+const nobody: BootstrapPeer = {
+  ...{ address: 'nobody.invalid:50052', name: undefined, answer: undefined },
+};
 
 const cases: readonly {
   readonly what: string;
@@ -76,6 +79,17 @@ const cases: readonly {
     decision: 'join c',
   },
   {
+    what: 'to join, and all that answer hold nothing',
+    peers: [peer('2'), peer('3'), nobody],
+    decision:
+      /^wait: this member is to join a cluster, as nobody\.invalid:50052 among its peers says/,
+  },
+  {
+    what: 'to join, one is a member',
+    peers: [peer('2', { initialised: true, clusterId: 'c' }), silent, nobody],
+    decision: 'join c',
+  },
+  {
     what: 'two clusters',
     peers: [
       peer('2', { initialised: true, clusterId: 'c' }),
@@ -92,6 +106,11 @@ const cases: readonly {
     what: 'one was started with other peers',
     peers: [peer('2'), peer('3', { peers: ['1', '3'] })],
     decision: /^wait: member 3 was started with 1, 3, there are 1, 2, 3;/,
+  },
+  {
+    what: 'one is to join',
+    peers: [peer('2', { peers: ['1', '2', '3', 'nobody'] }), peer('3')],
+    decision: /^wait: member 2 was started with 1, 2, 3, nobody, there are 1, 2, 3;/,
   },
   {
     what: 'one more is named than was asked',
@@ -157,6 +176,7 @@ test('peers that are no members are named beside those that are', () => {
     );
   assert.equal(at('host-1:1', 'host-2:1'), undefined);
   assert.equal(at(), undefined);
+  assert.equal(at('host-1:1', 'nobody.invalid:1'), undefined, 'who is nobody is not missing');
   assert.match(
     at('host-2:1', 'host-3:1', 'host-1:2') ?? '',
     /^--peers names host-3:1, host-1:2, where no member .* what is stored counts: 1 at host-1:1, 2 at host-2:1\./,

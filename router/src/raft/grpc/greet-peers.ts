@@ -1,6 +1,7 @@
 // Asks every peer who it is until it is clear whether this member founds a cluster or joins one.
 
 import { type Clock, type Logger, type Random, toEtlError } from '@etl-router/core';
+import { isNobody } from '../../config/parse.ts';
 import {
   type BootstrapMember,
   type BootstrapPeer,
@@ -28,7 +29,7 @@ export interface GreetParts {
   readonly random: Random;
   readonly logger: Logger;
   readonly self: () => Greeting;
-  /** A peer whose name was not given has told it. */
+  /** The name of a peer is known now; `nobody` is told of too, so that those who hold nothing either do not count on this one. */
   readonly learn: (address: string, name: string) => void;
 }
 
@@ -64,6 +65,10 @@ async function ask(
   { dialer, learn, logger }: GreetParts,
   signal: AbortSignal,
 ): Promise<BootstrapPeer> {
+  if (isNobody(address)) {
+    learn(address, 'nobody');
+    return { address, name, answer: undefined };
+  }
   try {
     const answer = toMember(await dialer.greet(address, signal));
     if (name === undefined) learn(address, answer.name);
