@@ -99,12 +99,13 @@ export function certificatesViewOf({
   const notAfterMs = ends.length === 0 ? undefined : Math.min(...ends);
   if (notAfterMs !== undefined && notAfterMs <= nowMs) {
     const message = 'A certificate has expired and is being replaced.';
-    return { state: 'expired', message, notAfterMs };
+    return { state: 'expired', message, outOfDates: true, notAfterMs };
   }
   if (members?.isWhole !== true || operator?.isWhole !== true)
     return { state: 'pending', message: 'Certificates are being made.', notAfterMs };
   const notBeforeMs = Math.max(members.notBeforeMs, operator.notBeforeMs);
-  if (notBeforeMs > nowMs) return { state: 'pending', message: sayEarly(notBeforeMs), notAfterMs };
+  if (notBeforeMs > nowMs)
+    return { state: 'pending', message: sayEarly(notBeforeMs), outOfDates: true, notAfterMs };
   return { state: 'valid', notAfterMs };
 }
 

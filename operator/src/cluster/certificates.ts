@@ -108,7 +108,7 @@ export class CertificateKeeper {
         if (known.credentials === undefined || !isRefusal(error)) throw error;
         const { code, message } = error;
         how.logger.warn({ code, error: message }, 'certificates are not kept');
-        return pendingKept(message, known);
+        return this.#pendingKept(message, known);
       }
     }
     const state = this.#at(known.state);
@@ -136,6 +136,12 @@ export class CertificateKeeper {
     return { ...state, nowMs: this.#nowMs() };
   }
 
+  /** They are not renewed; those that there are go on to be shown. */
+  #pendingKept(message: string, { state, credentials }: Known): Kept {
+    const view = { ...certificatesViewOf(this.#at(state)), state: 'pending', message } as const;
+    return { view, credentials, checkAfterMs: unknownCheckMs };
+  }
+
   /** Takes one step after the other; an object of somebody else ends it. */
   async #takeSteps(
     cluster: EtlRouterCluster,
@@ -155,7 +161,7 @@ export class CertificateKeeper {
       if (stranger !== undefined) {
         const { kind, metadata } = stranger;
         const message = `${kind} ${metadata.name} is there and belongs to somebody else: rename or delete it.`;
-        return pendingKept(message, known);
+        return this.#pendingKept(message, known);
       }
       read = await this.#takeNext(cluster, read, how);
       known = this.#note(cluster, read);
@@ -382,15 +388,6 @@ function strangerOf({ metadata }: EtlRouterCluster, { objects }: Read): UntypedO
         object.metadata.ownerReferences?.find(({ controller }) => controller === true)?.uid !==
         metadata.uid,
     );
-}
-
-/** They are not renewed; those that there are go on to be shown. */
-function pendingKept(message: string, known: Known): Kept {
-  return {
-    view: { ...certificatesViewOf(known.state), state: 'pending', message },
-    credentials: known.credentials,
-    checkAfterMs: unknownCheckMs,
-  };
 }
 
 /** Trying again at once does not help, and the cluster is not on its way out. */

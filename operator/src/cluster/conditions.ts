@@ -185,10 +185,10 @@ function withoutLeader({ facts, halt }: Outcome): ConditionClaim {
     const message = `${heard.length} of ${known.length} members answer the operator, and their pods are ready.`;
     return claim('Available', 'Unknown', 'MembersUnreachable', message);
   }
-  if (view.certificates.state === 'expired') {
+  if (view.certificates.outOfDates === true) {
     const wayOut =
-      halt?.reason === 'Paused' ? 'set spec.reconciliation to active' : 'they are being replaced';
-    const message = `Certificates have expired, so that members refuse each other, which alone loses nothing: ${wayOut}.`;
+      halt?.reason === 'Paused' ? 'set spec.reconciliation to active' : 'see CertificatesReady';
+    const message = `Certificates have expired or are not valid yet, so that members refuse each other, which alone loses nothing: ${wayOut}.`;
     return claim('Available', 'False', 'NoLeader', message);
   }
   return claim('Available', 'False', 'QuorumLost', quorumLostMessage(known.length));

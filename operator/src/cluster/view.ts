@@ -102,6 +102,8 @@ export interface SeenMember {
 export interface CertificatesView {
   readonly state: 'valid' | 'pending' | 'expired';
   readonly message?: string | undefined;
+  /** A certificate that is there has expired or is not valid yet: who shows it is refused. */
+  readonly outOfDates?: boolean;
   /** When the certificate ends that ends first. */
   readonly notAfterMs?: number | undefined;
 }

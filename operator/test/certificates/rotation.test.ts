@@ -180,7 +180,7 @@ test('who finds everything expired makes all of it anew at once', async () => {
   await bench.settle();
   const { notAfterMs } = bench.view;
   bench.clock.advance(48 * 60 * minuteMs);
-  assert.equal(bench.state, 'expired');
+  assert.deepEqual([bench.state, bench.view.outOfDates], ['expired', true]);
   assert.equal(bench.view.notAfterMs, notAfterMs);
   assert.deepEqual(await bench.settle(), [
     ...['makeAuthority', 'writeBundle', 'signMembers', 'signOperator'],
@@ -225,8 +225,9 @@ test('certificates of a clock that was ahead are replaced once it is right, and 
   bench.setClock(2 * minuteMs);
   assert.equal(bench.state, 'pending');
   assert.match(bench.view.message ?? '', /valid from 1970-01-01T00:20:00Z on/);
+  assert.equal(bench.view.outOfDates, true);
   assert.deepEqual(await bench.settle(), ['signMembers', 'signOperator']);
-  assert.equal(bench.state, 'valid');
+  assert.deepEqual([bench.state, bench.view.outOfDates], ['valid', undefined]);
   assert.equal(bench.stored.bundle?.data['ca.crt'], bundle);
 });
 

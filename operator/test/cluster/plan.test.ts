@@ -323,13 +323,13 @@ const readyPod = (at: number): PodView => ({
   unreadySinceMs: 0,
 });
 
-test('members whose certificates ended are not told as lost', () => {
+test('members whose certificates ended, or are not valid yet, are not told as lost', () => {
   const members = ['1', '2', '3'].map((name) => ({
     ...{ name: `main-${name}`, memberID: `1${name}`, ordinal: Number(name) },
     ...{ role: 'voter', ready: false },
   }));
   for (const [reconciliation, wayOut] of [
-    ['active', 'they are being replaced'],
+    ['active', 'see CertificatesReady'],
     ['paused', 'set spec.reconciliation to active'],
   ] as const) {
     const cluster = clusterOf(
@@ -337,19 +337,26 @@ test('members whose certificates ended are not told as lost', () => {
       false,
     );
     const message = 'A certificate has expired and is being replaced.';
-    const made = plan({
-      ...newView({}, []),
-      ...{ cluster, certificates: { state: 'expired', message, notAfterMs: 1 } },
-    });
+    const certificates = { state: 'expired', message, outOfDates: true, notAfterMs: 1 } as const;
+    const made = plan({ ...newView({}, []), cluster, certificates });
     const available = made.conditions.find(({ type }) => type === 'Available');
     assert.deepEqual([available?.status, available?.reason], ['False', 'NoLeader']);
     assert.match(available?.message ?? '', new RegExp(`alone loses nothing: ${wayOut}\\.$`));
     const isSaid = messageOf(made, 'CertificatesReady').includes('is being replaced');
     assert.equal(isSaid, reconciliation === 'active');
     assert.ok(made.conditions.every(({ reason }) => reason !== 'QuorumLost'));
+    // What keeps certificates from being renewed says nothing of who is away, unless they are of no use.
+    for (const [outOfDates, reason] of [
+      [true, 'NoLeader'],
+      [false, 'QuorumLost'],
+    ] as const) {
+      const refused = { state: 'pending', message: 'exceeded quota', outOfDates } as const;
+      const said = plan({ ...newView({}, []), cluster, certificates: refused });
+      assert.equal(said.conditions.find(({ type }) => type === 'Available')?.reason, reason);
+    }
     // Pods that are ready may well have a leader, whatever the operator's own certificate is.
     const pods = [1, 2, 3].map((ordinal) => readyPod(ordinal));
-    const unheard = plan({ ...newView({}, []), cluster, pods, certificates: { state: 'expired' } });
+    const unheard = plan({ ...newView({}, []), cluster, pods, certificates });
     const { status, reason } = unheard.conditions.find(({ type }) => type === 'Available') ?? {};
     assert.deepEqual([status, reason], ['Unknown', 'MembersUnreachable']);
   }
