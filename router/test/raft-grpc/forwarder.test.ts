@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import dns, { type LookupAllOptions } from 'node:dns';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { EtlError, isEtlError, toEtlError } from '@etl-router/core';
 import { createClient } from '@etl-router/proto/grpc';
 import { RaftService } from '@etl-router/proto/raft';
 import { ChannelCredentials } from '@grpc/grpc-js';
 import { outcomeOf, withOutcome } from '../../src/consensus/outcome.ts';
-import { type Member, withMembers } from './members.ts';
+import { type Member, type Members, withMembers } from './members.ts';
 import { identity } from './strangers.ts';
 
 function meet(...members: readonly Member[]): void {
@@ -115,6 +115,38 @@ test('whoever leads again is looked for by its name anew', async (t) => {
   });
   await run();
 });
+
+test(
+  'a command that waits for a connection is refused when another one leads meanwhile, for nothing was sent',
+  withMembers(async (members) => {
+    const [leader, follower] = [await members.add({ id: 1 }), await members.add({ id: 2 })];
+    let taken = 0;
+    leader.heard.take = async () => {
+      taken += 1;
+      return { index: 7, term: 3, result: Buffer.from('!') };
+    };
+    const { forwarder } = follower.transport;
+    const slow = await slowWayTo(leader, members);
+    follower.transport.setPeers([{ ...leader.peer, address: slow.address }]);
+    leader.transport.setPeers([follower.peer]);
+    const waits = assert.rejects(forwarder.forward(1, Buffer.from('c'), {}), isRefused);
+    await slow.dialled;
+    forwarder.follow(0);
+    slow.open();
+    await waits;
+    assert.equal(taken, 0);
+    // Once it is there, a call is begun or is not: whoever was not asked never knew.
+    for (let turns = 0; turns < 12; turns++) {
+      await forwarder.forward(1, Buffer.from('c'), {});
+      const before = taken;
+      const given = forwarder.forward(1, Buffer.from('c'), {}).catch((error: unknown) => error);
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      forwarder.follow(0);
+      const came = await given;
+      assert.ok(isRefused(came) ? taken === before : taken === before + 1, String(came));
+    }
+  }),
+);
 
 test(
   'a member that can not be reached is dialled a few times a second, however many commands wait',
@@ -225,6 +257,24 @@ async function contact({ transport }: Member, id: number, grpcAddress: string): 
   while (transport.contacts.find((each) => each.id === id)?.grpcAddress !== grpcAddress) {
     await new Promise((next) => setImmediate(next));
   }
+}
+
+/** Connections to a member that come about when they are let, as where a machine is throttled. */
+async function slowWayTo({ peer }: Member, members: Members) {
+  const [dialled, opened] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const port = Number(peer.address.split(':').at(-1));
+  const way = createServer((socket) => {
+    dialled.resolve();
+    socket.on('error', () => undefined);
+    void opened.promise.then(() => {
+      const on = connect(port, '127.0.0.1', () => socket.pipe(on).pipe(socket));
+      on.on('error', () => socket.destroy());
+    });
+  }).listen(0, '127.0.0.1');
+  await once(way, 'listening');
+  members.onClose(async () => void way.close());
+  const address = `127.0.0.1:${(way.address() as AddressInfo).port}`;
+  return { address, dialled: dialled.promise, open: opened.resolve };
 }
 
 function isRefused(error: unknown): boolean {

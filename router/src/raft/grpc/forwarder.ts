@@ -17,8 +17,12 @@ import { encodeIdentity, type PeerIdentity } from './identity.ts';
 const deadlineMs = 5000;
 /** A member that could not be reached is not dialled again before, however many commands wait for it. */
 const redialMs = 100;
-/** How grpc-js words that there was no connection to send anything over. */
-const notSent = /^No connection established/;
+/**
+ * How grpc-js words that nobody was asked: there was no connection, it was hung up before the call began, or the stream was
+ * refused before anything was made of it (RFC 9113 §8.7).
+ */
+const notSent =
+  /^(No connection established|Channel has been shut down|Channel closed before call started|Stream refused by server)/;
 
 export interface ForwarderParts {
   readonly dialer: Dialer;
@@ -121,20 +125,24 @@ async function reached(
     return await untilAborted(client, signal, () => undefined);
   } catch (error) {
     if (signal?.aborted === true) throw withOutcome(error, 'refused');
-    const { message } = toEtlError(error);
-    throw new EtlError(
-      'ETL_UNAVAILABLE',
-      `member ${peer.name} (id ${peer.id}) leads, and can not be reached from here: ${message}`,
-      { retryable: true, details: { outcome: 'refused' }, cause: error },
-    );
+    throw unreached(peer, toEtlError(error));
   }
 }
 
+function unreached({ name, id }: Peer, cause: EtlError): EtlError {
+  return new EtlError(
+    'ETL_UNAVAILABLE',
+    `member ${name} (id ${id}) leads, and can not be reached from here: ${cause.message}`,
+    { retryable: true, details: { outcome: 'refused' }, cause },
+  );
+}
+
 /** What a call came to that ended without a word of the other member's on the command. */
-function sayOutcome(failure: EtlError, { name, id }: Peer): EtlError {
+function sayOutcome(failure: EtlError, peer: Peer): EtlError {
+  const { name, id } = peer;
   // It knows no such call: a release of before.
-  if (failure.code === 'ETL_UNSUPPORTED' || notSent.test(failure.message))
-    return withOutcome(failure, 'refused');
+  if (failure.code === 'ETL_UNSUPPORTED') return withOutcome(failure, 'refused');
+  if (notSent.test(failure.message)) return unreached(peer, failure);
   return unknownOutcome(
     `member ${name} (id ${id}) was given the command and has not answered (${failure.message})`,
     failure,
