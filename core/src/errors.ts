@@ -115,13 +115,13 @@ export const errorCodes = {
     retryable: false,
     grpc: 'DATA_LOSS',
     exitCode: 1,
-    help: 'A member holds another state than a majority at the same entry, and does not serve any more. Replace it by one with an empty data directory, under a new id; keep the old directory for a report.',
+    help: 'A member holds another state than a majority at the same entry, and does not serve any more. Copy its data directory for a report, then replace it by one with an empty directory, under a new id (in Kubernetes annotate its pod etl.router/unrecoverable=true).',
   },
   ETL_STORAGE_CORRUPT: {
     retryable: false,
     grpc: 'DATA_LOSS',
     exitCode: 1,
-    help: 'A checksum or a sequence on disk is wrong beyond a torn tail. The process refuses to start on it; restore from a backup or replace the member under a new id.',
+    help: 'A checksum or a sequence on disk is wrong beyond a torn tail. The process refuses to start on it, with exit code 65; where a majority of the others is whole, replace the member by one with an empty data directory (in Kubernetes annotate its pod etl.router/unrecoverable=true), else begin anew with empty ones and restore a backup. An older copy of the directory must not come back: the member may have voted since. After a return to an earlier release, go forward to the later one instead.',
   },
   ETL_STORAGE_FAILED: {
     retryable: false,

@@ -36,7 +36,7 @@ export interface RouterConfig {
   readonly httpAddress: Address | undefined;
   readonly metricsAddress: Address | undefined;
   readonly peers: readonly Peer[];
-  /** Its own entry among the peers, told by its id: where the others were told to reach it. */
+  /** Where its peers reach it, if that is not node.raft_addr. */
   readonly ownPeerAddress: Address | undefined;
   /** How the members prove who they are; only with peers. */
   readonly security: PeerSecurity;
@@ -234,11 +234,19 @@ function othersOf(chosen: ReadonlyMap<string, Chosen>): readonly Peer[] {
   return peers.filter((peer) => peer.nodeId !== id && formatAddress(peer.address) !== address);
 }
 
-/** The peer that is this member itself, where the list says which one that is. */
-function ownEntryOf(chosen: ReadonlyMap<string, Chosen>): Peer | undefined {
+/**
+ * Its own entry among the peers, told by its id. Without one a wildcard says nothing to its peers: it is looked for where
+ * its clients find it, at the port of node.raft_addr.
+ */
+function ownAddressOf(chosen: ReadonlyMap<string, Chosen>): Address | undefined {
   const peers = chosen.get('node.peers')?.value as readonly Peer[];
   const id = chosen.get('node.id')?.value as number;
-  return peers.find(({ nodeId }) => nodeId === id);
+  const own = peers.find(({ nodeId }) => nodeId === id);
+  if (own !== undefined || peers.length === 0) return own?.address;
+  const raft = chosen.get('node.raft_addr')?.value as Address | undefined;
+  const clients = chosen.get('node.advertise_addr')?.value as Address | undefined;
+  if (raft === undefined || clients === undefined || !isWildcard(raft.host)) return undefined;
+  return { host: clients.host, port: raft.port };
 }
 
 /** Ports on all interfaces, of which other members can not tell clients where they are. */
@@ -301,7 +309,7 @@ function toConfig(chosen: ReadonlyMap<string, Chosen>, env: ConfigInput['env']):
     httpAddress: value('node.http_addr'),
     metricsAddress: value<boolean>('metrics.enabled') ? metricsAddress : undefined,
     peers: othersOf(chosen),
-    ownPeerAddress: ownEntryOf(chosen)?.address,
+    ownPeerAddress: ownAddressOf(chosen),
     security: peerSecurityOf(value),
     apiTls: apiTlsOf(value),
     access: accessOf(value, env),

@@ -119,11 +119,11 @@ export function isWildcard(host: string): boolean {
 }
 
 /**
- * Whether nobody will ever be at an address, `host:port`: names under `.invalid` are never given to anyone (RFC 6761 §6.4).
- * As a peer it keeps a member without data from founding a cluster.
+ * Whether nobody will ever be at an address, `host:port`: the name `invalid` and all below it are never given to anyone
+ * (RFC 6761 §6.4). As a peer it keeps a member without data from founding a cluster.
  */
 export function isNobody(address: string): boolean {
-  return /\.invalid:\d+$/i.test(address);
+  return /(^|\.)invalid\.?:\d+$/i.test(address);
 }
 
 /** The text of an address, with brackets around IPv6. */

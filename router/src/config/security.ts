@@ -3,7 +3,7 @@
 import type { KubernetesAuthorityOptions } from '../api/access/kubernetes-authority.ts';
 import type { PeerSecurity } from '../raft/grpc/security.ts';
 import type { TlsFiles } from '../tls/certificates.ts';
-import { type Address, formatAddress, type Peer, type SettingValue } from './parse.ts';
+import { type Address, formatAddress, isNobody, type Peer, type SettingValue } from './parse.ts';
 
 type ValueOf = (key: string) => SettingValue;
 type Variables = { readonly [name: string]: string | undefined };
@@ -42,7 +42,7 @@ function checkFiles(valueOf: ValueOf, keys: TlsKeys, faults: string[]): boolean 
 /** Members prove who they are to each other, unless all of them are on this machine or it is waived in words. */
 function checkPlaintext(peers: readonly Peer[], own: Address | undefined, faults: string[]): void {
   const outside = [
-    ...peers.map(({ address }) => address),
+    ...peers.map(({ address }) => address).filter((address) => !isNobody(formatAddress(address))),
     ...(own === undefined ? [] : [own]),
   ].find(({ host }) => !/^(127\.[\d.]+|::1|localhost)$/.test(host));
   if (peers.length === 0 || outside === undefined) return;

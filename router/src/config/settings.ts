@@ -107,7 +107,7 @@ export const settings: readonly Setting[] = [
     key: 'node.peers',
     type: { kind: 'peers' },
     defaultText: '',
-    help: 'All members, comma-separated: host:port or id@host:port; this one may be left out. Itself alone: it begins alone, and others can be added. At its own id is where the others reach it, if that is not node.raft_addr. With a host under .invalid, such as nobody.invalid:50052, a member without data founds no cluster, and joins one.',
+    help: 'All members, comma-separated: host:port or id@host:port; this one may be left out. Itself alone: it begins alone, and others can be added. At its own id is where the others reach it, if that is not node.raft_addr; a wildcard there without its own id is the host of node.advertise_addr. With a host under .invalid, such as nobody.invalid:50052, a member without data founds no cluster, and joins one.',
     flag: 'peers',
     env: ['RAFT_PEERS'],
   },

@@ -52,7 +52,7 @@ export function decideBootstrap(
   }
   const [clusterId] = clusters;
   if (clusterId !== undefined) return { kind: 'join', clusterId };
-  const why = reasonToJoin(peers) ?? reasonAgainst(self, peers, all);
+  const why = reasonToJoin(self, peers, all) ?? trouble(self, peers, all) ?? otherLists(all);
   if (why !== undefined) return wait(why);
   const members = all
     .map(({ id, name, address }) => ({ id, name, address }))
@@ -85,13 +85,21 @@ function numberOf(name: string): number {
 }
 
 /** One of the peers is nobody: there is a cluster to join, and no second one is to be founded. */
-function reasonToJoin(peers: readonly BootstrapPeer[]): string | undefined {
+function reasonToJoin(
+  self: BootstrapMember,
+  peers: readonly BootstrapPeer[],
+  all: readonly BootstrapMember[],
+): string | undefined {
   const nobody = peers.find(({ address }) => isNobody(address));
   if (nobody === undefined) return undefined;
-  return `this member is to join a cluster, as ${nobody.address} among its peers says, and none that answers belongs to one`;
+  const others = peers.filter(({ address }) => !isNobody(address));
+  const why = trouble(self, others, all);
+  const more = why === undefined ? '' : `: ${why}`;
+  return `this member is to join a cluster, as ${nobody.address} among its peers says, and none that answers belongs to one${more}`;
 }
 
-function reasonAgainst(
+/** What is wrong with one of those that are asked, or with two of them. */
+function trouble(
   self: BootstrapMember,
   peers: readonly BootstrapPeer[],
   all: readonly BootstrapMember[],
@@ -111,6 +119,11 @@ function reasonAgainst(
     if (twin === undefined) continue;
     return `members at ${twin.address} and ${one.address} are both ${one.name === twin.name ? `named ${one.name}` : `of id ${one.id}`}; each needs a --node-id of its own, and no address is given twice`;
   }
+  return undefined;
+}
+
+/** Somebody was started with other peers than those that there are. */
+function otherLists(all: readonly BootstrapMember[]): string | undefined {
   const names = listOf(all.map(({ name }) => name));
   const other = all.find((one) => listOf(one.peers) !== names);
   if (other === undefined) return undefined;

@@ -61,7 +61,7 @@ export function storageFailed(what: string, path: string, error: unknown): EtlEr
 export function storageCorrupt(path: string, offset: number, what: string): EtlError {
   return new EtlError(
     'ETL_STORAGE_CORRUPT',
-    `${path} is damaged at byte ${offset}: ${what}; restore the data directory from a backup or replace this member under a new id`,
+    `${path} is damaged at byte ${offset}: ${what}; if a majority of the others is whole, replace this member by one with an empty data directory; else begin anew with empty ones and restore a backup. An older copy of the directory must not come back`,
     { details: { file: path, offset } },
   );
 }

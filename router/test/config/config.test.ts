@@ -231,16 +231,27 @@ test('access by Kubernetes asks the API server that a pod is told of, or the one
   assert.match(faultsOf({ flags: review }), /node.access_server: missing; .*KUBERNETES_SERVICE_/);
 });
 
+test('a wildcard without an own entry among the peers is reached where clients reach it', () => {
+  const flags = {
+    ...{ 'node-id': '4', 'raft-addr': '0.0.0.0:50052', insecure: 'true' },
+    peers: '1@a:1,2@b:1,3@c:1',
+  };
+  const addressOf = (more: { readonly [flag: string]: string }) =>
+    load({ flags: { ...flags, ...more } }).config.ownPeerAddress;
+  const told = { 'advertise-addr': 'd:50051' };
+  assert.deepEqual(addressOf(told), { host: 'd', port: 50052 });
+  assert.equal(addressOf({}), undefined);
+  assert.deepEqual(addressOf({ ...told, 'node-id': '3' }), { host: 'c', port: 1 });
+  assert.equal(addressOf({ ...told, 'raft-addr': '127.0.0.1:50052' }), undefined);
+  assert.equal(addressOf({ ...told, peers: '' }), undefined);
+});
+
 test('an even number of members is warned about', () => {
   const flags = { 'node-id': '1', peers: '127.0.0.1:1,127.0.0.1:2,127.0.0.1:3' };
   const { warnings } = load({ flags });
   assert.match(warnings.join(), /^node.peers: 4 members go on without 1, as 3 would/);
   const two = { ...flags, peers: '127.0.0.1:1,127.0.0.1:2,nobody.invalid:3' };
-  assert.deepEqual(
-    load({ flags: { ...two, insecure: 'true' } }).warnings,
-    [],
-    'nobody is no member',
-  );
+  assert.deepEqual(load({ flags: two }).warnings, [], 'nobody is no member, and not elsewhere');
 });
 
 const bad: readonly (readonly [string, Parameters<typeof load>[0]])[] = [

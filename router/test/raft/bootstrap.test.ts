@@ -85,6 +85,12 @@ const cases: readonly {
       /^wait: this member is to join a cluster, as nobody\.invalid:50052 among its peers says/,
   },
   {
+    what: 'to join, one does not answer and says why',
+    peers: [peer('2'), { ...silent, why: 'its certificate is not trusted' }, nobody],
+    decision:
+      /^wait: .* belongs to one: 3 at host-3:50052 does not answer: its certificate is not trusted$/,
+  },
+  {
     what: 'to join, one is a member',
     peers: [peer('2', { initialised: true, clusterId: 'c' }), silent, nobody],
     decision: 'join c',
