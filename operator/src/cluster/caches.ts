@@ -45,7 +45,8 @@ class KindCache<T extends KubeObject> {
           ...rest,
           kind,
           selection: { ...own.selection, namespace },
-          mayBeRefused: kind.namespaced && namespaces.length > 1,
+          // What one namespace does not show costs the others nothing, and no cluster that goes its end.
+          mayBeRefused: namespace !== undefined && (kind !== clusterKind || namespaces.length > 1),
           indexes: { cluster: clusterKeysOf },
           ...(own.trim === undefined ? {} : { trim: own.trim }),
         }),
@@ -99,6 +100,13 @@ export class ClusterCaches {
     return [this.clusters, ...this.#parts()].flatMap(
       (cache): readonly CacheView[] => cache.informers,
     );
+  }
+
+  /** What the operator may not list in a namespace, of which all else means nothing then: plurals. */
+  refusedIn(namespace: string | undefined): readonly string[] {
+    const own = this.informers.filter((informer) => informer.namespace === namespace);
+    if (namespace === undefined) return [];
+    return own.filter(({ refused }) => refused).map(({ kind }) => kind.plural);
   }
 
   /** Whether all of a namespace may be read. What is seen of one where that is not so is nothing to act on. */

@@ -10,6 +10,9 @@ import {
   type Member,
   majorityOf,
   nameOf,
+  nodesGuide,
+  sayNodeGone,
+  sayOtherCluster,
 } from './facts.ts';
 import type { Outcome } from './plan.ts';
 import type { OperationType, WaitReason } from './step.ts';
@@ -27,6 +30,7 @@ export const conditionReasons = {
     'NoLeader',
     'MembersNotReady',
     'Changing',
+    'Forbidden',
   ],
   Available: [
     'QuorumAvailable',
@@ -35,6 +39,7 @@ export const conditionReasons = {
     'QuorumLost',
     'MembersUnreachable',
     'OtherCluster',
+    'Forbidden',
   ],
   Progressing: [
     'UpToDate',
@@ -50,6 +55,7 @@ export const conditionReasons = {
     'WaitingForSupervisor',
     'ClaimInTheWay',
     'ClaimBeingDeleted',
+    'Forbidden',
   ],
   Degraded: [
     'AllMembersWork',
@@ -59,6 +65,7 @@ export const conditionReasons = {
     'QuorumLost',
     'ActFails',
     'OtherCluster',
+    'Forbidden',
   ],
   CertificatesReady: ['Valid', 'Pending', 'Expired'],
   ReconciliationPaused: ['Active', 'Paused'],
@@ -79,6 +86,14 @@ export function conditionsOf(outcome: Outcome): readonly ConditionClaim[] {
     certificates(outcome),
     paused(outcome),
   ];
+}
+
+/** Of a cluster whose namespace does not show all that is in it; `kinds` are the plurals of what is missing. */
+export function forbiddenConditions(kinds: readonly string[]): readonly ConditionClaim[] {
+  const message = `The operator may not list ${kinds.join(', ')} in this namespace, so that it knows nothing and does nothing here. Give it back its Role, as by helm upgrade.`;
+  return (['Ready', 'Available', 'Progressing', 'Degraded'] as const).map((type) =>
+    claim(type, 'Unknown', 'Forbidden', message),
+  );
 }
 
 /** The members are those that the spec asks for, run what it says, and work; nothing is left to be done. */
@@ -129,16 +144,14 @@ function ready(outcome: Outcome): ConditionClaim {
 
 function available(outcome: Outcome): ConditionClaim {
   const { facts } = outcome;
-  const { clusterId, leader, otherClusterId } = facts;
-  if (otherClusterId !== undefined) {
-    const message = `Members hold cluster ${otherClusterId}, not ${clusterId}.`;
-    return claim('Available', 'False', 'OtherCluster', message);
-  }
+  const { clusterId, leader } = facts;
   if (clusterId === undefined) return claim('Available', 'False', 'Founding', sayFounding(facts));
   if (leader !== undefined) {
     const message = `${nameOf(facts, leader.ordinal)} leads in term ${leader.term}.`;
     return claim('Available', 'True', 'QuorumAvailable', message);
   }
+  const other = sayOtherCluster(facts);
+  if (other !== undefined) return claim('Available', 'False', 'OtherCluster', other);
   return withoutLeader(outcome);
 }
 
@@ -191,6 +204,16 @@ function withoutLeader({ facts, halt }: Outcome): ConditionClaim {
     const message = `Certificates have expired or are not valid yet, so that members refuse each other, which alone loses nothing: ${wayOut}.`;
     return claim('Available', 'False', 'NoLeader', message);
   }
+  // A router that runs and says nothing may well have its volume: nobody is told to begin anew for want of a network.
+  const silent = known.filter(
+    ({ ordinal }) =>
+      view.pods.some((pod) => pod.ordinal === ordinal && pod.running) &&
+      !words.some((word) => word.ordinal === ordinal),
+  );
+  if (heard.length + silent.length >= needed) {
+    const message = `${heard.length} of ${known.length} members answer the operator, ${silent.length} run and say nothing: they start, do not reach each other on port 50052 or the operator on 50051 (NetworkPolicies, DNS), or have empty volumes; kubectl logs tells. Delete nothing before you know.`;
+    return claim('Available', 'False', 'QuorumLost', message);
+  }
   return claim('Available', 'False', 'QuorumLost', quorumLostMessage(known.length));
 }
 
@@ -234,15 +257,19 @@ function degraded(outcome: Outcome): ConditionClaim {
   const { clusterId, members, view } = facts;
   if (halt?.reason === 'OtherCluster')
     return claim('Degraded', 'True', 'OtherCluster', halt.message);
-  const { failure } = view;
-  if (failure !== undefined && failure.count >= failuresMin)
-    return claim('Degraded', 'True', 'ActFails', failure.message);
   const { status, reason, message } = available(outcome);
   if (reason === 'QuorumLost') return claim('Degraded', 'True', 'QuorumLost', message ?? '');
-  const late = lateOf(facts);
-  if (late !== undefined) return claim('Degraded', 'True', 'MemberTimedOut', late);
   const lost = clusterId === undefined ? sayEarlierLost(facts) : undefined;
   if (lost !== undefined) return claim('Degraded', 'True', 'QuorumLost', lost);
+  const { failure } = view;
+  const failing =
+    failure !== undefined && failure.count >= failuresMin ? failure.message : undefined;
+  const late = lateOf(facts);
+  if (late !== undefined) {
+    const told = failing === undefined ? late : `${late} The operator is refused, too: ${failing}`;
+    return claim('Degraded', 'True', 'MemberTimedOut', told);
+  }
+  if (failing !== undefined) return claim('Degraded', 'True', 'ActFails', failing);
   if (clusterId === undefined)
     return claim('Degraded', 'False', 'Founding', 'There is no cluster yet.');
   if (members === undefined) {
@@ -262,8 +289,9 @@ function lateOf(facts: Facts): string | undefined {
     ({ ready, unreadySinceMs }) => !ready && view.nowMs - unreadySinceMs > timeoutOf(text),
   );
   if (late === undefined) return undefined;
+  if (late.isStuck) return sayNodeGone(late);
   const why = late.waitsFor === undefined ? '' : ` (${late.waitsFor})`;
-  return `Pod ${late.name}${why} is not ready after ${text}. A spec that works replaces it at once.`;
+  return `Pod ${late.name}${why} is not ready after ${text}. A spec that works replaces it at once; where its node or disk does not come back, ${nodesGuide}.`;
 }
 
 /** What a stored spec says may be nonsense; that is told by Accepted. */

@@ -18,6 +18,7 @@ import { type ConditionClaim, withConditions } from '../runtime/status.ts';
 import { applyObjects, deleteBinding, deleteObjects, deleteWhatever } from './applying.ts';
 import type { ClusterCaches } from './caches.ts';
 import { CertificateKeeper, type Kept } from './certificates.ts';
+import { forbiddenConditions } from './conditions.ts';
 import { isOrphaning, volumesGo } from './deletion.ts';
 import { isClaimOf, readFacts } from './facts.ts';
 import { ActFailures, isApplication, namedAct, namedObjects } from './failures.ts';
@@ -103,7 +104,7 @@ export class ClusterController {
       return await this.#delete(key, cluster, context);
     // What may not be read looks like what is not there.
     if (!this.#options.caches.serves(cluster.metadata.namespace))
-      return { requeueAfterMs: unservedMs };
+      return await this.#sayForbidden(cluster, context.signal);
     const seen = await this.#look(key, cluster, context);
     const first = plan(seen.view);
     if (first.objects.length > 0 && !isHeld(cluster)) {
@@ -113,6 +114,16 @@ export class ClusterController {
     const made = await this.#planFor(seen, first, context.signal);
     const outcome = await this.#follow(key, made.seen, made.plan, context);
     return this.#paced(outcome, seen.kept);
+  }
+
+  async #sayForbidden(cluster: EtlRouterCluster, signal: AbortSignal): Promise<ReconcileOutcome> {
+    const { caches, clock } = this.#options;
+    const kinds = caches.refusedIn(cluster.metadata.namespace);
+    if (kinds.length > 0) {
+      const conditions = merged(cluster, forbiddenConditions(kinds), clock);
+      await this.#statuses.write(cluster, { ...cluster.status, conditions }, signal);
+    }
+    return { requeueAfterMs: unservedMs };
   }
 
   /** Sees to it that the cluster does not go before what nobody else takes away. */

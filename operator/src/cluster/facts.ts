@@ -45,8 +45,6 @@ export interface Facts {
   /** By ordinal, and of one ordinal by id; undefined without a leader. */
   readonly members: readonly Member[] | undefined;
   readonly clusterId: string | undefined;
-  /** An id that a member says and that is not ours. */
-  readonly otherClusterId: string | undefined;
 }
 
 export function readFacts(view: ClusterView): Facts {
@@ -66,10 +64,6 @@ export function readFacts(view: ClusterView): Facts {
       .map((seen) => toMember(seen, leader, view.pods, words))
       .toSorted(inOrder),
     clusterId,
-    otherClusterId:
-      clusterId === undefined
-        ? undefined
-        : words.find((word) => word.clusterId !== '' && word.clusterId !== clusterId)?.clusterId,
   };
 }
 
@@ -141,6 +135,23 @@ export function staysQuorate(facts: Facts, without: Member | undefined, of: numb
 
 export function podOf({ view }: Facts, ordinal: number): PodView | undefined {
   return view.pods.find((pod) => pod.ordinal === ordinal);
+}
+
+/** Where it stands what somebody has to say of a node that does not come back. */
+export const nodesGuide = 'see docs/guides/operating-a-cluster.md, "Nodes"';
+
+/** Of a pod that should have ended by now. */
+export function sayNodeGone({ name }: PodView): string {
+  return `Pod ${name} does not end, as its node does not answer. If that is back soon, nothing is to be done; if it never is, annotate the pod etl.router/unrecoverable=true, ${nodesGuide}.`;
+}
+
+/** Which members hold another cluster than ours; undefined: nobody does. */
+export function sayOtherCluster(facts: Facts): string | undefined {
+  const { words, clusterId } = facts;
+  const others = words.filter((word) => word.clusterId !== '' && word.clusterId !== clusterId);
+  if (clusterId === undefined || others.length === 0) return undefined;
+  const said = others.map(({ ordinal, clusterId: id }) => `${nameOf(facts, ordinal)} holds ${id}`);
+  return `The cluster is ${clusterId}, but ${said.join(', ')}: nothing is touched until their volumes are sorted out, see docs/guides/operating-a-cluster.md, "When a volume is of another cluster".`;
 }
 
 export function claimOf({ view }: Facts, ordinal: number): ClaimView | undefined {

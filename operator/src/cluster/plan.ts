@@ -16,6 +16,7 @@ import {
   highestMember,
   majorityOf,
   readFacts,
+  sayOtherCluster,
   votersOf,
 } from './facts.ts';
 import { adoptStep, joinStep, markStep, settleStep, waitForLastPod } from './membership.ts';
@@ -116,7 +117,7 @@ function haltOf(
   faults: readonly string[],
   objects: readonly UntypedObject[],
 ): Halt | undefined {
-  const { cluster, otherClusterId, clusterId, view } = facts;
+  const { cluster, view } = facts;
   if (cluster.metadata.deletionTimestamp !== undefined) {
     const why = view.failure === undefined ? '.' : `, which fails: ${view.failure.message}`;
     return { reason: 'Deleting', message: `The cluster is being deleted${why}` };
@@ -129,9 +130,8 @@ function haltOf(
     const message = `${foreign.kind} ${foreign.metadata.name} is there and belongs to somebody else: delete it, or give the EtlRouterCluster another name.`;
     return { reason: 'ResourceConflict', message };
   }
-  if (otherClusterId === undefined) return undefined;
-  const message = `Members hold cluster ${otherClusterId}, not ${clusterId}: nothing is touched until their volumes are sorted out.`;
-  return { reason: 'OtherCluster', message };
+  const other = sayOtherCluster(facts);
+  return other === undefined ? undefined : { reason: 'OtherCluster', message: other };
 }
 
 function isForeign(live: UntypedObject | undefined, wanted: UntypedObject): boolean {

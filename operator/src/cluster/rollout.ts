@@ -9,6 +9,7 @@ import {
   type Member,
   memberOf,
   nameOf,
+  sayNodeGone,
   staysQuorate,
   votersOf,
 } from './facts.ts';
@@ -51,14 +52,13 @@ export function rolloutStep(facts: Facts): Step | undefined {
   const { pod } = victim;
   if (pod === undefined) return undefined;
   // Deleting it again ends nothing, and with nothing under way it is told as missing and keeps nobody from joining.
-  if (pod.terminating)
-    return wait('WaitingForPod', `Waits for pod ${pod.name} to end: its node is gone.`);
+  if (pod.terminating) return wait('WaitingForPod', sayNodeGone(pod));
   if (victim.leads && spec.update.strategy === 'supervised') {
     const message = `All members but ${pod.name}, which leads, are as the spec wants them: delete its pod when it suits you.`;
     return wait('WaitingForSupervisor', message, intentOf(facts));
   }
   if (isClaimEnding(facts, pod)) {
-    const message = `The volume of ${pod.name} would be lost with its pod, since its PersistentVolumeClaim is being deleted.`;
+    const message = `The volume of ${pod.name} would be lost with its pod, since its PersistentVolumeClaim is being deleted. Do not delete the pod: while all members work, annotate it etl.router/unrecoverable=true, and its member is replaced.`;
     return wait('ClaimBeingDeleted', message, intentOf(facts));
   }
   const voters = votersOf(facts).length;

@@ -46,13 +46,12 @@ export type CacheView = Pick<
   | 'kind'
   | 'namespace'
   | 'synced'
-  | 'listed'
   | 'served'
+  | 'refused'
   | 'lastEventAtMs'
   | 'failure'
   | 'start'
   | 'whenSynced'
-  | 'whenListed'
   | 'close'
 >;
 
@@ -71,9 +70,8 @@ export class Informer<T extends KubeObject> {
   readonly #ending = new AbortController();
   #running: Promise<void> | undefined;
   readonly #mayBeRefused: boolean;
-  #onListed: (() => void)[] = [];
   #isExcused = false;
-  #onExcused: (() => void)[] = [];
+  #onSynced: (() => void)[] = [];
 
   constructor(options: InformerOptions<T>) {
     this.kind = options.kind;
@@ -116,7 +114,12 @@ export class Informer<T extends KubeObject> {
 
   /** False where the server refuses to show the kind: what is held may be nothing, or of old, and is nothing to act on. */
   get served(): boolean {
-    return this.listed && !this.#reflector.refused;
+    return this.listed && !this.refused;
+  }
+
+  /** The server refuses to show the kind, at present. */
+  get refused(): boolean {
+    return this.#reflector.refused;
   }
 
   /** See {@link Reflector.lastEventAtMs}. */
@@ -134,25 +137,16 @@ export class Informer<T extends KubeObject> {
     this.#running ??= this.#reflector.run(this.#ending.signal);
   }
 
-  /** Resolves when {@link synced}; fails as {@link whenListed} does. */
-  async whenSynced(timeoutMs: number): Promise<void> {
-    if (this.synced) return;
-    const excused = new Promise<void>((resolve) => {
-      this.#onExcused.push(resolve);
-    });
-    await Promise.race([this.whenListed(timeoutMs), excused]);
-  }
-
   /**
-   * Resolves when {@link listed}; ETL_CANCELLED when closed before; ETL_TIMEOUT after `timeoutMs`, unless the server is
+   * Resolves when {@link synced}; ETL_CANCELLED when closed before; ETL_TIMEOUT after `timeoutMs`, unless the server is
    * away: then no error helps, and starting anew would only add its own waits.
    */
-  async whenListed(timeoutMs: number): Promise<void> {
-    if (this.listed) return;
+  async whenSynced(timeoutMs: number): Promise<void> {
+    if (this.synced) return;
     const giveUp = new AbortController();
     const unlink = linkSignal(this.#ending.signal, giveUp);
-    const listed = new Promise<void>((resolve) => {
-      this.#onListed.push(resolve);
+    const synced = new Promise<void>((resolve) => {
+      this.#onSynced.push(resolve);
     });
     const late = this.#whenPresent(timeoutMs, giveUp.signal).then(
       () => {
@@ -166,7 +160,7 @@ export class Informer<T extends KubeObject> {
       () => this.#ending.signal.throwIfAborted(),
     );
     try {
-      await Promise.race([listed, late]);
+      await Promise.race([synced, late]);
     } finally {
       unlink();
       giveUp.abort();
@@ -221,13 +215,17 @@ export class Informer<T extends KubeObject> {
       if (!listed.has(key)) this.#remove(key, object, true);
     }
     for (const item of items) this.#put(item, true);
-    for (const resolve of this.#onListed.splice(0)) resolve();
+    this.#tellSynced();
   }
 
   #excuse(): void {
     if (!this.#mayBeRefused) return;
     this.#isExcused = true;
-    for (const resolve of this.#onExcused.splice(0)) resolve();
+    this.#tellSynced();
+  }
+
+  #tellSynced(): void {
+    for (const resolve of this.#onSynced.splice(0)) resolve();
   }
 
   #change({ type, object }: WatchEvent<T>): void {
@@ -294,12 +292,6 @@ export class Informer<T extends KubeObject> {
       );
     }
   }
-}
-
-/** The caches of each namespace. Those of all namespaces, and of what has none, are of none of them. */
-export function byNamespace(informers: readonly CacheView[]): readonly (readonly CacheView[])[] {
-  const ofOne = informers.filter(({ namespace }) => namespace !== undefined);
-  return [...Map.groupBy(ofOne, ({ namespace }) => namespace).values()];
 }
 
 /** Who owns which field is read from the server by those who ask; in a cache it is half of every object. */

@@ -4,7 +4,7 @@
 import { type Clock, type Logger, type Random, silentLogger } from '@etl-router/core';
 import type { Controller } from './controller.ts';
 import type { EventRecorder } from './events.ts';
-import { byNamespace, type CacheView } from './informer.ts';
+import type { CacheView } from './informer.ts';
 import type { LeaderElection } from './leader-election.ts';
 import { Shutdown, type ShutdownStep } from './shutdown.ts';
 
@@ -44,15 +44,15 @@ export class Manager {
 
   /**
    * Runs until {@link Shutdown.stop} or until the lease is lost; everything is closed when it resolves. Rejects when the
-   * caches can not be filled in two minutes although the API server answers: start anew then, as after `lost`. Where
-   * caches may be refused, those of one namespace that are full are enough.
+   * caches can not be filled in two minutes although the API server answers: start anew then, as after `lost`.
    */
   async run(): Promise<ManagerEnd> {
     const { informers, election } = this.#options;
     let end: ManagerEnd = 'stopped';
     try {
       for (const informer of informers) informer.start();
-      await Promise.race([this.#filled(), this.#stopped()]);
+      const synced = Promise.all(informers.map((informer) => informer.whenSynced(syncTimeoutMs)));
+      await Promise.race([synced, this.#stopped()]);
       if (!this.shutdown.stopping) {
         if (election === undefined) {
           this.#lead();
@@ -65,18 +65,6 @@ export class Manager {
       await this.shutdown.stop(end === 'lost' ? 'the lease was lost' : 'the work ended');
     }
     return end;
-  }
-
-  async #filled(): Promise<void> {
-    const { informers } = this.#options;
-    await Promise.all(informers.map((informer) => informer.whenSynced(syncTimeoutMs)));
-    const places = byNamespace(informers).map((own) =>
-      Promise.all(own.map((informer) => informer.whenListed(syncTimeoutMs))),
-    );
-    if (places.length === 0) return;
-    await Promise.any(places).catch(({ errors }: AggregateError) => {
-      throw errors[0];
-    });
   }
 
   #lead(): void {

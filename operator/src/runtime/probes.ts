@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cancel, Clock } from '@etl-router/core';
 import type { Registry } from 'prom-client';
 import type { Controller } from './controller.ts';
-import { byNamespace, type CacheView } from './informer.ts';
+import type { CacheView } from './informer.ts';
 import type { RawKube } from './raw-kube.ts';
 
 const lagMaxMs = 5000;
@@ -63,19 +63,12 @@ export function livenessChecks(lag: LoopLag, controllers: readonly Controller[])
   ];
 }
 
-/** Started: every cache is full, or, where caches may be refused, those of one namespace. */
+/** Started: every cache is full, but for those that may be refused and are. */
 export function startupChecks(informers: readonly CacheView[]): Check[] {
-  const places = byNamespace(informers);
-  const isOfUse = (): boolean => places.some((own) => own.every(({ listed }) => listed));
-  return [
-    ...informers.map((informer) => ({
-      name: `cache-${informer.kind.plural}`,
-      check: () => (informer.synced ? undefined : (informer.failure?.message ?? 'not listed yet')),
-    })),
-    ...(places.length === 0
-      ? []
-      : [{ name: 'namespaces', check: () => (isOfUse() ? undefined : 'none may be read') }]),
-  ];
+  return informers.map((informer) => ({
+    name: `cache-${informer.kind.plural}`,
+    check: () => (informer.synced ? undefined : (informer.failure?.message ?? 'not listed yet')),
+  }));
 }
 
 /** What readiness depends on beside the caches. */

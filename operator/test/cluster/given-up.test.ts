@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { annotations, givenUpLabel } from '../../src/cluster/names.ts';
 import { Bench } from './bench.ts';
+import { noTrouble } from './operator.ts';
 import { Story } from './story.ts';
 import type { Pod } from './world.ts';
 
@@ -52,6 +53,51 @@ test('a volume that was given up goes, though its pod is collected when the memb
   assert.equal(story.world.claims.get(3)?.givenUpBy, undefined);
 });
 
+test('a volume that was given up goes while no pod has it, and the next pod has another one', () => {
+  const story = new Story(3).untilReady();
+  const { world, operator } = story;
+  const pod = giveUp(story, 3);
+  while (!story.takeActs().includes('removeMember main-3')) story.pass(1);
+  for (let step = 0; step < 10; step++) world.tick();
+  world.collect(pod);
+  // No pod is made anew before the operator looks.
+  for (let turn = 0; turn < 3; turn++) operator.run(noTrouble);
+  assert.deepEqual(story.takeActs(), ['deleteClaim data-main-3']);
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), ['addLearner 3', 'promote main-3']);
+});
+
+test('a disk that was given up is not admitted again while the leader alone knows of its removal', () => {
+  const story = new Story(3).untilReady();
+  const { world, operator } = story;
+  const pod = world.pods.get(3);
+  assert.ok(pod !== undefined && world.group !== undefined);
+  world.giveUp(pod);
+  while (!story.takeActs().includes('removeMember main-3')) story.pass(1);
+  pod.claim.disk.known = world.group.members;
+  for (let turn = 0; turn < 3; turn++) operator.run(noTrouble);
+  assert.deepEqual(story.takeActs(), []);
+  assert.equal(story.says('Progressing'), 'True ReplacingMember');
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), [
+    ...['deleteClaim data-main-3', 'deletePod main-3'],
+    ...['addLearner 3', 'promote main-3'],
+  ]);
+});
+
+test('nothing is noted on a volume that somebody deleted, and its member is replaced', () => {
+  const story = new Story(3).untilReady();
+  const claim = story.world.claims.get(3);
+  assert.ok(claim !== undefined);
+  claim.terminating = true;
+  giveUp(story, 3);
+  story.untilReady();
+  assert.deepEqual(story.takeActs(), [
+    ...['removeMember main-3', 'deletePod main-3'],
+    ...['addLearner 3', 'promote main-3'],
+  ]);
+});
+
 test('a pod that bears no word is not deleted by force, though its volume was given up', () => {
   const story = new Story(3).untilReady();
   const pod = giveUp(story, 3);
@@ -88,17 +134,30 @@ test('what an earlier cluster of the name gave up costs the next one no member',
   );
 });
 
-/** The node of main-3 is lost, and somebody annotates the pod on the server. */
+/** Somebody annotates the pod main-3 on the server. */
 function annotate(bench: Bench): Pod {
-  const { world } = bench.standIn;
-  const pod = world.pods.get(3);
+  const pod = bench.standIn.world.pods.get(3);
   assert.ok(pod !== undefined);
-  world.loseNode(pod);
   const key = { collection: '/api/v1/pods', namespace: 'shop', name: 'main-3' };
   const path = `/metadata/annotations/${annotations.unrecoverable.replace('/', '~1')}`;
   bench.server.store.patch(key, [{ op: 'add', path, value: 'true' }]);
   return pod;
 }
+
+test('a volume that can not be marked holds up neither the replacement of its member nor an upgrade', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  await bench.operator();
+  await bench.until(() => bench.isReady, 'ready');
+  const refusal = { do: 'status', status: 403, reason: 'Forbidden' } as const;
+  bench.server.faults.add({ verb: 'patch', plural: 'persistentvolumeclaims' }, refusal);
+  const { claim } = annotate(bench);
+  bench.change({ version: 'v2' });
+  const { claims } = bench.standIn.world;
+  await bench.until(() => bench.isReady && claims.get(3) !== claim, 'replaced');
+  assert.equal(bench.status.currentVersion, 'v2');
+  assert.ok(!bench.events.includes('MemberGivenUp'));
+});
 
 for (const failpoint of [
   'after-act:markClaim',
@@ -112,6 +171,7 @@ for (const failpoint of [
     await bench.until(() => bench.isReady, 'ready');
     const { world } = bench.standIn;
     const pod = annotate(bench);
+    world.loseNode(pod);
     await bench.until(() => first.dead, failpoint);
     const key = {
       collection: '/api/v1/persistentvolumeclaims',

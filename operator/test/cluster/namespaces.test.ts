@@ -74,23 +74,33 @@ for (const status of [403, 404]) {
   });
 }
 
-test('an operator that may list in none of its namespaces ends, as one of the whole Kubernetes does', async (t) => {
-  for (const namespaces of [watchNamespaces, ['shop'], []]) {
+test('an operator that may list no clusters where it looks for them, or not what they are made of anywhere, ends', async (t) => {
+  for (const [namespaces, plural] of [
+    [['shop'], 'etlrouterclusters'],
+    [[], 'pods'],
+  ] as const) {
     const bench = await Bench.start(t);
-    bench.server.faults.add({ plural: 'pods' }, refusal);
+    bench.server.faults.add({ plural }, refusal);
     const operator = await bench.operator({ watchNamespaces: namespaces });
     const end = endOf(operator);
     await bench.until(() => end.how !== undefined, `the end in [${namespaces.join()}]`);
-    assert.match(String(end.how), /pods.* could not be listed within 120000 ms.*403/);
+    assert.match(
+      String(end.how),
+      new RegExp(`${plural}.* could not be listed within 120000 ms.*403`),
+    );
     assert.equal(bench.writes.length, 0);
   }
 });
 
 /** A cluster of three in `shop` that is ready, and the operator that made it. */
-async function startReady(t: TestContext, spec: object = {}): Promise<Bench> {
+async function startReady(
+  t: TestContext,
+  spec: object = {},
+  namespaces: readonly string[] = watchNamespaces,
+): Promise<Bench> {
   const bench = await Bench.start(t);
   bench.declare({ replicas: 3, ...spec });
-  await bench.operator({ watchNamespaces });
+  await bench.operator({ watchNamespaces: namespaces });
   await bench.until(() => bench.isReady, 'ready');
   return bench;
 }
@@ -125,12 +135,39 @@ for (const plural of kindsOfParts) {
       const before = writesIn(bench, 'shop').length;
       bench.change({ replicas });
       await bench.pass(60_000);
-      assert.deepEqual(writesIn(bench, 'shop').slice(before), []);
+      const writes = writesIn(bench, 'shop').slice(before);
+      assert.deepEqual(
+        writes.filter((write) => !write.includes('/etlrouterclusters/main/status')),
+        [],
+      );
+      assert.ok(writes.length <= 1, `said once: ${writes.join()}`);
+      if (plural !== 'etlrouterclusters') assert.deepEqual(saysOf(bench), ['Unknown Forbidden']);
       back();
       await bench.until(() => bench.isReady, `${replicas} once it may`);
     }
   });
 }
+
+/** What is said of whether all is well, each answer once. */
+function saysOf(bench: Bench): readonly string[] {
+  const types = ['Ready', 'Available', 'Progressing', 'Degraded'];
+  return [...new Set(types.map((type) => bench.condition(type)))];
+}
+
+test('a right that is missing is told by its kind, and hides no loss behind what was so before', async (t) => {
+  for (const namespaces of [watchNamespaces, ['shop']]) {
+    const bench = await startReady(t, {}, namespaces);
+    bench.server.faults.add({ verb: ['list', 'watch'], plural: 'poddisruptionbudgets' }, refusal);
+    bench.server.watchers.reset();
+    bench.server.store.compact();
+    const { world } = bench.standIn;
+    for (const pod of world.pods.values()) world.loseNode(pod);
+    await bench.until(() => bench.condition('Available') === 'Unknown Forbidden', 'the word');
+    const { message = '' } =
+      bench.status.conditions?.find(({ type }) => type === 'Available') ?? {};
+    assert.match(message, /^The operator may not list poddisruptionbudgets in this namespace, /);
+  }
+});
 
 /** What the namespace controller does first: it deletes the Role, and everything that is ours in the namespace. */
 function loseRole({ server }: Bench): () => void {
@@ -153,14 +190,18 @@ const mortal = {
   storage: { size: '10Gi', retention: { whenDeleted: 'delete', whenScaled: 'delete' } },
 };
 
-for (const isAway of [false, true]) {
-  test(`a cluster goes with its namespace although the Role went first, when the operator ${isAway ? 'was away' : 'runs'}`, async (t) => {
-    const bench = await startReady(t, mortal);
+for (const [isAway, namespaces] of [
+  [false, watchNamespaces],
+  [true, watchNamespaces],
+  [true, ['shop']],
+] as const) {
+  test(`a cluster goes with its namespace, of ${namespaces.length}, although the Role went first, when the operator ${isAway ? 'was away' : 'runs'}`, async (t) => {
+    const bench = await startReady(t, mortal, namespaces);
     if (isAway) await bench.stopOperators();
     markNamespace(bench);
     loseRole(bench);
     bench.delete();
-    if (isAway) await bench.operator({ watchNamespaces });
+    if (isAway) await bench.operator({ watchNamespaces: namespaces });
     await bench.until(() => bench.cluster === undefined, 'gone');
     assert.equal(bench.server.store.list(bindingsPath).length, 0);
   });
