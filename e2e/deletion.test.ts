@@ -6,7 +6,7 @@ import { writtenIn } from './harness/graphql.ts';
 import { withoutOperator } from './harness/installation.ts';
 import { kubectl, list } from './harness/kubectl.ts';
 import { RouterCluster } from './harness/router-cluster.ts';
-import { makeNamespace, removeNamespace, scenario } from './harness/scenario.ts';
+import { makeNamespace, removeNamespace, type Scenario, scenario } from './harness/scenario.ts';
 import { Writer } from './harness/writer.ts';
 
 const bindingsOf = async (namespace: string): Promise<readonly string[]> =>
@@ -82,9 +82,10 @@ scenario('cluster-early', 'one that is deleted while it is made comes again', as
   await second.isStill(clusterID);
 });
 
-scenario('cluster-again', 'one that comes again takes up what the last one kept', async (run) => {
+/** Founds a cluster, writes to it, and deletes it; its volumes stay. */
+async function lived(run: Scenario, replicas: number) {
   const { namespace } = run;
-  const first = await RouterCluster.apply(namespace, 'main', { replicas: 1 });
+  const first = await RouterCluster.apply(namespace, 'main', { replicas });
   const { clusterID } = await first.ready();
   const writer = await Writer.start({ namespace, cluster: 'main' });
   run.gap('written before', await writer.finish());
@@ -93,15 +94,39 @@ scenario('cluster-again', 'one that comes again takes up what the last one kept'
   await kubectl(['delete', 'erc', 'main', '-n', namespace, '--wait', '--timeout=100s'], {
     timeoutMs: 110_000,
   });
+  return { clusterID, written };
+}
+
+scenario('cluster-again', 'one that comes again takes up what the last one kept', async (run) => {
+  const { namespace } = run;
+  const { clusterID, written } = await lived(run, 1);
   const second = await RouterCluster.apply(namespace, 'main', { replicas: 1 });
   await run.step('ready', () => second.ready());
   await second.isStill(clusterID);
-  assert.deepEqual(
-    await writtenIn(namespace, 'main', 'writer'),
-    written,
-    'what was written is there',
-  );
+  const kept = await writtenIn(namespace, 'main', 'writer');
+  assert.deepEqual(kept, written, 'what was written is there');
 });
+
+scenario(
+  'cluster-smaller',
+  'one that comes again with less says how many it takes',
+  async (run) => {
+    const { namespace } = run;
+    const { clusterID, written } = await lived(run, 3);
+    const second = await RouterCluster.apply(namespace, 'main', { replicas: 1 });
+    await run.step('said', () =>
+      eventually('the message names a number', async () => {
+        const { reason, message } = await second.condition('Available');
+        return reason === 'Founding' && message.endsWith('set spec.replicas to 3.');
+      }),
+    );
+    await second.patch({ replicas: 3 });
+    await run.step('ready', () => second.ready());
+    await second.isStill(clusterID);
+    const kept = await writtenIn(namespace, 'main', 'writer');
+    assert.deepEqual(kept, written, 'what was written is there');
+  },
+);
 
 scenario(
   'namespace-deleted',

@@ -28,7 +28,7 @@ async function assertPeersTaken(namespace: string): Promise<void> {
       log.some((line) => line.includes('"level":"info"')),
       `${name} says nothing`,
     );
-    const warnings = log.filter((line) => /"level":"(warn|error)".*peers/.test(line));
+    const warnings = log.filter((line) => /"level":"(warn|error)".*(node\.|--)peers/.test(line));
     assert.deepEqual(warnings, [], name);
   }
 }

@@ -1,7 +1,7 @@
 // What the operator may say of a cluster, and what doctor and the docs have to say about it, stay together.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { adviceOn } from '../cli/src/doctor/advice.ts';
 import { conditionReasons } from '../operator/src/cluster/conditions.ts';
@@ -9,9 +9,14 @@ import { conditionReasons } from '../operator/src/cluster/conditions.ts';
 /** Reasons after which nothing is to be done. Ready has none of its own: it repeats what the others say. */
 const quiet = [
   ...['Accepted Accepted', 'Available QuorumAvailable', 'Degraded AllMembersWork'],
-  ...['Degraded Founding', 'CertificatesReady Valid', 'ReconciliationPaused Active'],
+  ...[
+    'Degraded Forbidden',
+    'Degraded Founding',
+    'CertificatesReady Valid',
+    'ReconciliationPaused Active',
+  ],
   ...['UpToDate', 'Halted', 'Founding', 'ScalingOut', 'ScalingIn', 'RollingOut', 'ReplacingMember']
-    .concat(['Recovering', 'WaitingForMembers', 'WaitingForPod'])
+    .concat(['Recovering', 'WaitingForMembers', 'Forbidden'])
     .map((reason) => `Progressing ${reason}`),
 ];
 
@@ -34,10 +39,14 @@ test('the docs have a line for every such reason', () => {
   assert.deepEqual(missing, []);
 });
 
-test('the sections that doctor sends people to exist', () => {
-  const told = reasons.map(({ type, reason }) => adviceOn(type, reason)?.what ?? '');
-  const sent = told.flatMap((what) => Array.from(what.matchAll(/(docs\/[\w/-]+\.md), "([^"]+)"/g)));
-  assert.ok(sent.length > 0);
+test('the sections that doctor and conditions send people to exist', () => {
+  const advice = reasons.map(({ type, reason }) => adviceOn(type, reason)?.what ?? '');
+  const sources = globSync('{operator,cli}/src/**/*.ts').map((file) => readFileSync(file, 'utf8'));
+  const [ofAdvice = [], ofSources = []] = [advice, sources].map((texts) =>
+    texts.flatMap((text) => Array.from(text.matchAll(/(docs\/[\w/-]+\.md), "([^"]+)"/g))),
+  );
+  assert.ok(ofAdvice.length > 0 && ofSources.length > 5);
+  const sent = [...ofAdvice, ...ofSources];
   for (const [, page = '', title = ''] of sent)
     assert.ok(readFileSync(page, 'utf8').includes(`\n## ${title}\n`), `${page}: ${title}`);
 });

@@ -10,7 +10,15 @@ interface Advice {
 
 /** Where it stands what to do without a majority. */
 export const recovery = 'docs/guides/operating-a-cluster.md, "When a majority is lost"';
-const pods = 'look at the pods below, and at kubectl describe of those that are not ready';
+/** Where it stands what to do with a volume that belongs elsewhere. */
+export const otherCluster =
+  'docs/guides/operating-a-cluster.md, "When a volume is of another cluster"';
+/** What is done for a claim that somebody deleted and that its own pod still uses. */
+export const claimEnds =
+  'do not delete its pod, or the volume goes with it: while all other members work, annotate the pod etl.router/unrecoverable=true, and its member is replaced';
+const lost = `first the pods, nodes and network, then the volumes; only what is gone for good: ${recovery}`;
+const pods =
+  'look at the pods below, and at kubectl describe of those that are not ready; where a node or disk does not come back, docs/guides/operating-a-cluster.md, "Nodes"';
 
 /** A reason as conditions carry it, and what it calls for. What is not here is as it should be. */
 const advices: { readonly [typeAndReason: string]: Advice } = {
@@ -24,20 +32,21 @@ const advices: { readonly [typeAndReason: string]: Advice } = {
   },
   'Available Founding': {
     level: 'warn',
-    what: 'wait; the members found the cluster once all of their pods run: see the pods below',
+    what: 'do what the message asks for; if it asks for nothing, wait: the members found the cluster once all of their pods run, see the pods below',
   },
   'Available NoLeader': {
     level: 'fail',
-    what: 'wait for some seconds; if it stays, see whether the members reach each other on port 50052 (NetworkPolicy, DNS)',
+    what: 'do what the message asks for; if it asks for nothing, wait for some seconds, then see whether the members reach each other on port 50052 (NetworkPolicy, DNS)',
   },
-  'Available QuorumLost': { level: 'fail', what: `bring pods and volumes back; else ${recovery}` },
+  'Available QuorumLost': { level: 'fail', what: lost },
   'Available MembersUnreachable': {
     level: 'warn',
     what: 'the pods are ready but the operator does not reach port 50051: see NetworkPolicies, and the operator itself',
   },
-  'Available OtherCluster': {
+  'Available OtherCluster': { level: 'fail', what: otherCluster },
+  'Available Forbidden': {
     level: 'fail',
-    what: `the volumes hold another cluster: restore the volumes that belong here, or ${recovery}`,
+    what: 'give the operator back its Role in this namespace (helm upgrade); how the routers are is told by their own words below',
   },
   'Degraded MembersNotReady': { level: 'warn', what: pods },
   'Degraded MemberTimedOut': {
@@ -48,8 +57,8 @@ const advices: { readonly [typeAndReason: string]: Advice } = {
     level: 'warn',
     what: 'the message is what Kubernetes or a router said to the operator: mostly a quota, an admission rule or a missing right',
   },
-  'Degraded QuorumLost': { level: 'fail', what: recovery },
-  'Degraded OtherCluster': { level: 'fail', what: recovery },
+  'Degraded QuorumLost': { level: 'fail', what: lost },
+  'Degraded OtherCluster': { level: 'fail', what: otherCluster },
   'Progressing WaitingForSupervisor': {
     level: 'warn',
     what: 'spec.update.strategy is supervised: delete the pod of the leader when it suits you',
@@ -58,17 +67,18 @@ const advices: { readonly [typeAndReason: string]: Advice } = {
     level: 'warn',
     what: 'a claim of an earlier member is still there: keep its data elsewhere if you need it, then delete the claim',
   },
-  'Progressing ClaimBeingDeleted': {
+  'Progressing ClaimBeingDeleted': { level: 'warn', what: claimEnds },
+  'Progressing WaitingForPod': {
     level: 'warn',
-    what: 'the claim waits for whoever still uses it: see kubectl describe of the claim',
+    what: 'bring the node back; if it never comes back, docs/guides/operating-a-cluster.md, "Nodes"',
   },
   'CertificatesReady Pending': {
     level: 'warn',
-    what: 'wait; if it stays, see the log of the operator',
+    what: 'do what the message asks for; if it asks for nothing, wait, then see the log of the operator',
   },
   'CertificatesReady Expired': {
     level: 'fail',
-    what: 'the operator renews what has expired as soon as it runs: see that it leads, and its log',
+    what: 'the operator replaces what has expired as soon as it leads and spec.reconciliation is active: see both, and its log',
   },
   'ReconciliationPaused Paused': {
     level: 'warn',

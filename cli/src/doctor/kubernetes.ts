@@ -162,7 +162,7 @@ async function examineCluster(
     if (!canAsk || cluster.metadata.deletionTimestamp !== undefined) return fromKubernetes;
     const fromRouters = await attempt(`${at} routers`, async () => {
       const words = await askAll(await route.entrances(), globals, io);
-      return checkRouters(`${at} routers`, words, cluster.status?.clusterID);
+      return checkRouters(cluster, words);
     });
     return [...fromKubernetes, ...fromRouters];
   } finally {

@@ -11,7 +11,7 @@ import {
   type Pod,
   type RouterCluster,
 } from '../kubernetes/objects.ts';
-import { adviceOn } from './advice.ts';
+import { adviceOn, claimEnds } from './advice.ts';
 import { type Check, fail, ok, warn, worst } from './check.ts';
 
 /** What was read of a cluster; what may not be read is undefined. */
@@ -34,14 +34,13 @@ export function checkRouterCluster(seen: Seen): readonly Check[] {
   const { namespace, name } = seen.cluster.metadata;
   const at = `${namespace}/${name}`;
   const since = seen.cluster.metadata.deletionTimestamp;
-  if (since !== undefined)
-    return [
-      warn(
-        at,
-        `is being deleted since ${since}`,
-        'nothing, if that was meant; its volumes stay unless spec.storage.retention says otherwise',
-      ),
-    ];
+  if (since !== undefined) {
+    const said = seen.cluster.status?.conditions?.find(({ reason }) => reason === 'Deleting');
+    const why = said?.message === undefined ? '' : `: ${said.message}`;
+    const advice =
+      'nothing, if that was meant and the message names no failure; its volumes stay unless spec.storage.retention says otherwise';
+    return [warn(at, `is being deleted since ${since}${why}`, advice)];
+  }
   return [
     checkConditions(at, seen),
     checkPods(`${at} pods`, seen),
@@ -182,7 +181,7 @@ function checkVolumes(name: string, { cluster, pods }: Seen, claims: readonly Cl
     const described = `kubectl describe pvc ${claimName} -n ${namespace}`;
     const { phase = 'Unknown', capacity } = claim.status ?? {};
     if (deletionTimestamp !== undefined)
-      return [warn(name, `${claimName} is being deleted`, described)];
+      return [warn(name, `${claimName} is being deleted`, claimEnds)];
     if (phase === 'Lost')
       return [
         fail(

@@ -1,21 +1,24 @@
 // Doctor's checks of what routers say of themselves and of each other.
 
+import type { RouterCluster } from '../kubernetes/objects.ts';
 import type { Status, Word } from '../routers.ts';
 import { isOutsider, lagMax, lagOf, leaderOf, outsiderWords } from '../routers.ts';
 import { productVersion } from '../version.ts';
-import { recovery } from './advice.ts';
+import { otherCluster, recovery } from './advice.ts';
 import { type Check, fail, toldHere, warn, worst } from './check.ts';
 import { isSameRelease } from './installation.ts';
 
 const askDenied =
   'name an account that may, with --service-account: it needs get on etlrouterclusters/graphql';
 
-/** The routers of a cluster in Kubernetes, by their own words. `clusterId` is what the status of the cluster says. */
+/** The routers of a cluster in Kubernetes, by their own words. */
 export function checkRouters(
-  name: string,
+  { metadata, status: seenStatus }: RouterCluster,
   words: readonly Word[],
-  clusterId: string | undefined,
 ): readonly Check[] {
+  const { namespace } = metadata;
+  const name = `${namespace}/${metadata.name} routers`;
+  const clusterId = seenStatus?.clusterID;
   const answered = words.filter(({ status }) => status !== undefined);
   const denied = words.find(
     ({ error }) => error?.code === 'ETL_PERMISSION_DENIED' || error?.code === 'ETL_UNAUTHENTICATED',
@@ -29,7 +32,7 @@ export function checkRouters(
     return [fail(name, sayErrors(words), 'see the pods above, and their logs')];
   const flaws: Check[] = words.flatMap(({ entrance, error }) => {
     if (error === undefined) return [];
-    const advice = `kubectl logs ${entrance.pod}; a NetworkPolicy may keep port 8080 from the node`;
+    const advice = `kubectl logs ${entrance.pod} -n ${namespace}; a NetworkPolicy may keep port 8080 from the node`;
     return [
       entrance.isReady
         ? fail(name, sayError(entrance.pod, error.message), advice)
@@ -70,7 +73,7 @@ function otherClusters(
     if (wanted === undefined || status === undefined || status.members.length === 0) return [];
     if (status.clusterId === wanted) return [];
     const message = `${entrance.pod} is of cluster ${status.clusterId}, not ${wanted}`;
-    return [fail(name, message, `it has the volume of another cluster: ${recovery}`)];
+    return [fail(name, message, `it has the volume of another cluster: ${otherCluster}`)];
   });
 }
 
@@ -90,14 +93,7 @@ function leadership(name: string, statuses: readonly Status[]): readonly Check[]
       ),
     );
   if (members.length > 0 && leaders.size === 1 && leaders.has(null)) {
-    const message = 'no member knows a leader: nothing can be written';
-    flaws.push(
-      fail(
-        name,
-        message,
-        `wait for some seconds, then see port 50052 between the members, and ${recovery}`,
-      ),
-    );
+    flaws.push(leaderless(name, members));
   } else if (leaders.size > 1) {
     const message = `members name different leaders: ${[...leaders].map((each) => each ?? 'none').join(', ')}`;
     flaws.push(
@@ -111,12 +107,28 @@ function leadership(name: string, statuses: readonly Status[]): readonly Check[]
   return flaws;
 }
 
+/** Nobody is sent to begin anew while those who answer would be enough. */
+function leaderless(name: string, members: readonly Status[]): Check {
+  const message = 'no member knows a leader: nothing can be written';
+  const voters = Math.max(
+    ...members.map((status) => status.members.filter(({ role }) => role !== 'LEARNER').length),
+  );
+  const network = 'port 50052 between the members (NetworkPolicy, DNS) and their certificates';
+  return members.length > voters / 2
+    ? fail(name, message, `wait for some seconds, then see ${network}: a majority is there`)
+    : fail(
+        name,
+        message,
+        `bring back those that do not answer, see ${network}; only if a majority is gone for good: ${recovery}`,
+      );
+}
+
 /** A router that was never in a cluster. */
 export function waits(name: string, { nodeId }: Status): Check {
   return warn(
     name,
     `member ${nodeId} waits to be added`,
-    'the operator adds it; else etlctl cluster add',
+    'in Kubernetes the operator adds it as soon as a majority of the members answers; elsewhere run etlctl cluster add at a member',
   );
 }
 

@@ -103,3 +103,16 @@ export async function startShop(t: TestContext): Promise<FakeKubernetes> {
   }
   return kubernetes;
 }
+
+/** Puts `status` into one condition of the cluster. */
+export function withCondition(type: string, status: string, reason: string): Fields {
+  const changed = conditions.map((each) =>
+    each['type'] === type ? { ...each, status, reason, message: 'because' } : each,
+  );
+  return cluster('main', { conditions: changed });
+}
+/** The same, being deleted. */
+export const deleted = ({ metadata, ...rest }: Fields): Fields => ({
+  ...rest,
+  metadata: { ...(metadata as Fields), deletionTimestamp: '2025-12-31T23:00:00Z' },
+});
