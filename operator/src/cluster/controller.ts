@@ -119,7 +119,8 @@ export class ClusterController {
   async #sayForbidden(cluster: EtlRouterCluster, signal: AbortSignal): Promise<ReconcileOutcome> {
     const { caches, clock } = this.#options;
     const kinds = caches.refusedIn(cluster.metadata.namespace);
-    if (kinds.length > 0) {
+    // Of a cluster that may not be read itself there is an old copy at most, to which nothing can be written.
+    if (kinds.length > 0 && !kinds.includes(clusterKind.plural)) {
       const conditions = merged(cluster, forbiddenConditions(kinds), clock);
       await this.#statuses.write(cluster, { ...cluster.status, conditions }, signal);
     }
