@@ -229,24 +229,20 @@ function checkPeers(
 function othersOf(chosen: ReadonlyMap<string, Chosen>): readonly Peer[] {
   const peers = chosen.get('node.peers')?.value as readonly Peer[];
   const id = chosen.get('node.id')?.value as number;
-  const own = chosen.get('node.raft_addr')?.value as Address | undefined;
-  const address = own === undefined ? undefined : formatAddress(own);
-  return peers.filter((peer) => peer.nodeId !== id && formatAddress(peer.address) !== address);
+  const raft = chosen.get('node.raft_addr')?.value as Address | undefined;
+  const own = [raft, ownAddressOf(chosen)].map((each) => each && formatAddress(each));
+  return peers.filter(
+    ({ nodeId, address }) => nodeId !== id && !own.includes(formatAddress(address)),
+  );
 }
 
-/**
- * Its own entry among the peers, told by its id. Without one a wildcard says nothing to its peers: it is looked for where
- * its clients find it, at the port of node.raft_addr.
- */
+/** What it was told to say of itself, else its own entry among the peers, told by its id. Alone it is nobody's peer. */
 function ownAddressOf(chosen: ReadonlyMap<string, Chosen>): Address | undefined {
   const peers = chosen.get('node.peers')?.value as readonly Peer[];
   const id = chosen.get('node.id')?.value as number;
-  const own = peers.find(({ nodeId }) => nodeId === id);
-  if (own !== undefined || peers.length === 0) return own?.address;
-  const raft = chosen.get('node.raft_addr')?.value as Address | undefined;
-  const clients = chosen.get('node.advertise_addr')?.value as Address | undefined;
-  if (raft === undefined || clients === undefined || !isWildcard(raft.host)) return undefined;
-  return { host: clients.host, port: raft.port };
+  if (peers.length === 0) return undefined;
+  const told = chosen.get('node.advertise_raft_addr')?.value as Address | undefined;
+  return told ?? peers.find(({ nodeId }) => nodeId === id)?.address;
 }
 
 /** Ports on all interfaces, of which other members can not tell clients where they are. */

@@ -87,6 +87,14 @@ export const settings: readonly Setting[] = [
     env: ['ETL_RAFT_ADDR'],
   },
   {
+    key: 'node.advertise_raft_addr',
+    type: { kind: 'advertised' },
+    defaultText: '',
+    help: 'Address at which the other members reach this one. Default: that at its id in node.peers, else that of node.raft_addr, unless it is a wildcard.',
+    flag: 'advertise-raft-addr',
+    env: ['ETL_ADVERTISE_RAFT_ADDR'],
+  },
+  {
     key: 'node.http_addr',
     type: address(true),
     defaultText: '127.0.0.1:8080',
@@ -107,7 +115,7 @@ export const settings: readonly Setting[] = [
     key: 'node.peers',
     type: { kind: 'peers' },
     defaultText: '',
-    help: 'All members, comma-separated: host:port or id@host:port; this one may be left out. Itself alone: it begins alone, and others can be added. At its own id is where the others reach it, if that is not node.raft_addr; a wildcard there without its own id is the host of node.advertise_addr. With a host under .invalid, such as nobody.invalid:50052, a member without data founds no cluster, and joins one.',
+    help: 'All members, comma-separated: host:port or id@host:port; this one may be left out. Itself alone: it begins alone, and others can be added. At its own id is where the others reach it, if that is neither node.raft_addr nor node.advertise_raft_addr. With a host under .invalid, such as nobody.invalid:50052, a member without data founds no cluster, and joins one.',
     flag: 'peers',
     env: ['RAFT_PEERS'],
   },

@@ -231,19 +231,24 @@ test('access by Kubernetes asks the API server that a pod is told of, or the one
   assert.match(faultsOf({ flags: review }), /node.access_server: missing; .*KUBERNETES_SERVICE_/);
 });
 
-test('a wildcard without an own entry among the peers is reached where clients reach it', () => {
+test('a member says where its peers reach it by its own entry among them, or as it was told', () => {
   const flags = {
     ...{ 'node-id': '4', 'raft-addr': '0.0.0.0:50052', insecure: 'true' },
     peers: '1@a:1,2@b:1,3@c:1',
   };
-  const addressOf = (more: { readonly [flag: string]: string }) =>
-    load({ flags: { ...flags, ...more } }).config.ownPeerAddress;
-  const told = { 'advertise-addr': 'd:50051' };
-  assert.deepEqual(addressOf(told), { host: 'd', port: 50052 });
-  assert.equal(addressOf({}), undefined);
-  assert.deepEqual(addressOf({ ...told, 'node-id': '3' }), { host: 'c', port: 1 });
-  assert.equal(addressOf({ ...told, 'raft-addr': '127.0.0.1:50052' }), undefined);
-  assert.equal(addressOf({ ...told, peers: '' }), undefined);
+  const config = (more: { readonly [flag: string]: string }) =>
+    load({ flags: { ...flags, ...more } }).config;
+  const told = { 'advertise-raft-addr': 'd:50052' };
+  assert.deepEqual(config(told).ownPeerAddress, { host: 'd', port: 50052 });
+  assert.equal(config({}).ownPeerAddress, undefined);
+  assert.deepEqual(config({ 'node-id': '3' }).ownPeerAddress, { host: 'c', port: 1 });
+  assert.equal(config({ ...told, peers: '' }).ownPeerAddress, undefined);
+  // One list for all, without ids: it is left out of it.
+  const { peers } = config({ ...told, peers: 'a:50052,b:50052,d:50052' });
+  assert.deepEqual(
+    peers.map(({ address }) => address.host),
+    ['a', 'b'],
+  );
 });
 
 test('an even number of members is warned about', () => {

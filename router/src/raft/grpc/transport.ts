@@ -138,7 +138,7 @@ export class GrpcTransport implements RaftTransport {
     if (self.address === undefined && isWildcard(listenAddress.host)) {
       throw new EtlError(
         'ETL_CONFIG_INVALID',
-        `--raft-addr: ${formatAddress(listenAddress)} tells the other members nothing; give the name or address at which they reach this one`,
+        `--raft-addr: ${formatAddress(listenAddress)} tells the other members nothing; give --advertise-raft-addr the name or address at which they reach this one`,
       );
     }
     const tls = await PeerTls.open(options.security, options.logger);
