@@ -28,6 +28,9 @@ export interface CachesOptions {
   readonly namespaces: readonly string[];
 }
 
+/** Rights that were just given take a moment to be known everywhere; before that nobody is told of them. */
+const refusedMinMs = 10_000;
+
 /** A kind in all namespaces that are watched. */
 class KindCache<T extends KubeObject> {
   readonly informers: readonly Informer<T>[];
@@ -102,11 +105,12 @@ export class ClusterCaches {
     );
   }
 
-  /** What the operator may not list in a namespace, of which all else means nothing then: plurals. */
+  /** What the operator may not list in a namespace, and has not been for a while: plurals. */
   refusedIn(namespace: string | undefined): readonly string[] {
     const own = this.informers.filter((informer) => informer.namespace === namespace);
     if (namespace === undefined) return [];
-    return own.filter(({ refused }) => refused).map(({ kind }) => kind.plural);
+    const isTold = (ms = 0): boolean => ms >= refusedMinMs;
+    return own.filter(({ refusedForMs }) => isTold(refusedForMs)).map(({ kind }) => kind.plural);
   }
 
   /** Whether all of a namespace may be read. What is seen of one where that is not so is nothing to act on. */

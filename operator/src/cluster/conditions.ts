@@ -204,21 +204,12 @@ function withoutLeader({ facts, halt }: Outcome): ConditionClaim {
     const message = `Certificates have expired or are not valid yet, so that members refuse each other, which alone loses nothing: ${wayOut}.`;
     return claim('Available', 'False', 'NoLeader', message);
   }
-  // A router that runs and says nothing may well have its volume: nobody is told to begin anew for want of a network.
-  const silent = known.filter(
-    ({ ordinal }) =>
-      view.pods.some((pod) => pod.ordinal === ordinal && pod.running) &&
-      !words.some((word) => word.ordinal === ordinal),
-  );
-  if (heard.length + silent.length >= needed) {
-    const message = `${heard.length} of ${known.length} members answer the operator, ${silent.length} run and say nothing: they start, do not reach each other on port 50052 or the operator on 50051 (NetworkPolicies, DNS), or have empty volumes; kubectl logs tells. Delete nothing before you know.`;
-    return claim('Available', 'False', 'QuorumLost', message);
-  }
   return claim('Available', 'False', 'QuorumLost', quorumLostMessage(known.length));
 }
 
+/** The same of all who are away: a pod on a node without power looks as one without a network, or one that starts. */
 function quorumLostMessage(voters: number): string {
-  return `Fewer than ${majorityOf(voters)} of ${voters} members are left: nothing is deleted and nothing founded anew. Bring pods and volumes back, or see docs/guides/operating-a-cluster.md, "When a majority is lost".`;
+  return `Fewer than ${majorityOf(voters)} of ${voters} members answer as those that they were: nothing is deleted and nothing founded anew. The others may be starting, on a node that is away, cut off (ports 50051 and 50052), or without their volumes: see docs/guides/operating-a-cluster.md, "When a majority is lost", before you delete anything.`;
 }
 
 const operationReasons: {

@@ -142,7 +142,7 @@ export const nodesGuide = 'see docs/guides/operating-a-cluster.md, "Nodes"';
 
 /** Of a pod that should have ended by now. */
 export function sayNodeGone({ name }: PodView): string {
-  return `Pod ${name} does not end, as its node does not answer. If that is back soon, nothing is to be done; if it never is, annotate the pod etl.router/unrecoverable=true, ${nodesGuide}.`;
+  return `Pod ${name} should have ended by now: its node does not answer, or something holds the pod (kubectl describe pod). If the node comes back, nothing is to be done; only if node and disk never do, annotate the pod etl.router/unrecoverable=true, ${nodesGuide}.`;
 }
 
 /** Which members hold another cluster than ours; undefined: nobody does. */

@@ -170,6 +170,10 @@ function giveUpPod({ view }: Facts, pod: PodView): Step {
     const message = `Waits for pod ${name} to end, or to be said not to come back.`;
     return wait('WaitingForPod', message, intent);
   }
+  if (pod.isForced === true) {
+    const message = `Pod ${name} was deleted by force and is still there: a finalizer of somebody else holds it (kubectl get pod ${name} -o yaml).`;
+    return wait('WaitingForPod', message, intent);
+  }
   return act(
     intent,
     { kind: 'deletePod', name, uid, resourceVersion, force: terminating && isStuck },

@@ -132,6 +132,7 @@ function environment({ metadata }: EtlRouterCluster): readonly Json[] {
     { name: 'POD_NAME', ...field('metadata.name') },
     { name: 'RAFT_NODE_ID', ...field("metadata.labels['apps.kubernetes.io/pod-index']") },
     { name: 'ETL_ADVERTISE_ADDR', value: `${host}:${ports.grpc}` },
+    { name: 'ETL_ADVERTISE_RAFT_ADDR', value: `${host}:${ports.raft}` },
     { name: 'ETL_ADVERTISE_HTTP_ADDR', value: `${host}:${ports.http}` },
     { name: 'ETL_ACCESS_NAMESPACE', value: metadata.namespace },
     { name: 'ETL_ACCESS_CLUSTER', value: metadata.name },

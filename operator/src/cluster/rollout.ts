@@ -58,7 +58,11 @@ export function rolloutStep(facts: Facts): Step | undefined {
     return wait('WaitingForSupervisor', message, intentOf(facts));
   }
   if (isClaimEnding(facts, pod)) {
-    const message = `The volume of ${pod.name} would be lost with its pod, since its PersistentVolumeClaim is being deleted. Do not delete the pod: while all members work, annotate it etl.router/unrecoverable=true, and its member is replaced.`;
+    const wayOut =
+      votersOf(facts).length > 1
+        ? 'while all members work, annotate it etl.router/unrecoverable=true, and its member is replaced'
+        : 'raise spec.replicas to 3, and annotate it etl.router/unrecoverable=true when all of them work';
+    const message = `The volume of ${pod.name} would be lost with its pod, since its PersistentVolumeClaim is being deleted. Do not delete the pod: ${wayOut}.`;
     return wait('ClaimBeingDeleted', message, intentOf(facts));
   }
   const voters = votersOf(facts).length;

@@ -48,6 +48,8 @@ export interface PodView {
   readonly terminating: boolean;
   /** It should have ended by now: its node is gone. */
   readonly isStuck: boolean;
+  /** It was deleted without waiting for its end: only a finalizer still holds it. */
+  readonly isForced?: boolean;
   readonly revision: string | undefined;
   /** Tag of its image. */
   readonly version?: string | undefined;
@@ -207,6 +209,7 @@ export function toPodView(cluster: string, object: KubeObject, nowMs: number): P
     terminating: deletionTimestamp !== undefined,
     isStuck:
       deletionTimestamp !== undefined && nowMs - Date.parse(deletionTimestamp) > stuckAfterMs,
+    isForced: deletionTimestamp !== undefined && metadata.deletionGracePeriodSeconds === 0,
     revision: marks[annotations.revision],
     version: tagOf(spec?.containers?.find(isRouter)?.image),
     unrecoverable: marks[annotations.unrecoverable] === 'true',

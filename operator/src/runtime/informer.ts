@@ -46,8 +46,9 @@ export type CacheView = Pick<
   | 'kind'
   | 'namespace'
   | 'synced'
+  | 'listed'
   | 'served'
-  | 'refused'
+  | 'refusedForMs'
   | 'lastEventAtMs'
   | 'failure'
   | 'start'
@@ -114,12 +115,12 @@ export class Informer<T extends KubeObject> {
 
   /** False where the server refuses to show the kind: what is held may be nothing, or of old, and is nothing to act on. */
   get served(): boolean {
-    return this.listed && !this.refused;
+    return this.listed && this.refusedForMs === undefined;
   }
 
-  /** The server refuses to show the kind, at present. */
-  get refused(): boolean {
-    return this.#reflector.refused;
+  /** See {@link Reflector.refusedForMs}. */
+  get refusedForMs(): number | undefined {
+    return this.#reflector.refusedForMs;
   }
 
   /** See {@link Reflector.lastEventAtMs}. */
@@ -292,6 +293,12 @@ export class Informer<T extends KubeObject> {
       );
     }
   }
+}
+
+/** The caches of each namespace. Those of all namespaces, and of what has none, are of none of them. */
+export function byNamespace(informers: readonly CacheView[]): readonly (readonly CacheView[])[] {
+  const ofOne = informers.filter(({ namespace }) => namespace !== undefined);
+  return [...Map.groupBy(ofOne, ({ namespace }) => namespace).values()];
 }
 
 /** Who owns which field is read from the server by those who ask; in a cache it is half of every object. */

@@ -13,6 +13,8 @@ export interface ObjectMeta {
   readonly creationTimestamp?: string;
   /** Set: the object goes away once its finalizers are gone. */
   readonly deletionTimestamp?: string;
+  /** Seconds that were given from then on; 0: by force. */
+  readonly deletionGracePeriodSeconds?: number;
   readonly labels?: { readonly [key: string]: string };
   readonly annotations?: { readonly [key: string]: string };
   readonly finalizers?: readonly string[];

@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cancel, Clock } from '@etl-router/core';
 import type { Registry } from 'prom-client';
 import type { Controller } from './controller.ts';
-import type { CacheView } from './informer.ts';
+import { byNamespace, type CacheView } from './informer.ts';
 import type { RawKube } from './raw-kube.ts';
 
 const lagMaxMs = 5000;
@@ -63,12 +63,22 @@ export function livenessChecks(lag: LoopLag, controllers: readonly Controller[])
   ];
 }
 
-/** Started: every cache is full, but for those that may be refused and are. */
+/**
+ * Started: every cache is full, or was refused where that may be, but not those of all namespaces: an operator that sees none
+ * takes no place of one that does.
+ */
 export function startupChecks(informers: readonly CacheView[]): Check[] {
-  return informers.map((informer) => ({
-    name: `cache-${informer.kind.plural}`,
-    check: () => (informer.synced ? undefined : (informer.failure?.message ?? 'not listed yet')),
-  }));
+  const places = byNamespace(informers);
+  const isOfUse = (): boolean => places.some((own) => own.every(({ listed }) => listed));
+  return [
+    ...informers.map((informer) => ({
+      name: `cache-${informer.kind.plural}`,
+      check: () => (informer.synced ? undefined : (informer.failure?.message ?? 'not listed yet')),
+    })),
+    ...(places.length === 0
+      ? []
+      : [{ name: 'namespaces', check: () => (isOfUse() ? undefined : 'none may be read') }]),
+  ];
 }
 
 /** What readiness depends on beside the caches. */

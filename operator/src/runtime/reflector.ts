@@ -68,7 +68,7 @@ export class Reflector<T extends KubeObject> {
   #listedAtMs = Number.NEGATIVE_INFINITY;
   #lastEventAtMs: number | undefined;
   #failure: Error | undefined;
-  #refused = false;
+  #refusedAtMs: number | undefined;
   #endWatch: (() => void) | undefined;
 
   constructor(options: ReflectorOptions<T>) {
@@ -95,9 +95,10 @@ export class Reflector<T extends KubeObject> {
     return this.#failure;
   }
 
-  /** The server refused the kind and has not shown it since. */
-  get refused(): boolean {
-    return this.#refused;
+  /** For how long the server has refused the kind; undefined: it showed it last. */
+  get refusedForMs(): number | undefined {
+    if (this.#refusedAtMs === undefined) return undefined;
+    return this.#options.clock.monotonicMs() - this.#refusedAtMs;
   }
 
   /** Runs until `signal` aborts; never fails before. */
@@ -244,7 +245,7 @@ export class Reflector<T extends KubeObject> {
       this.#logger.info(this.#place, 'in step with the server again');
     }
     this.#failure = undefined;
-    this.#refused = false;
+    this.#refusedAtMs = undefined;
   }
 
   #heard(): void {
@@ -258,15 +259,16 @@ export class Reflector<T extends KubeObject> {
   #note(error: Error): void {
     const { kind, target } = this.#options;
     // A right that is missing is told even to those who heard that the server was away.
-    const isNew = this.#failure === undefined || (isRefusal(error) && !this.#refused);
+    const isNew =
+      this.#failure === undefined || (isRefusal(error) && this.#refusedAtMs === undefined);
     const missing = isStatus(error, 403) ? { missing: `list and watch of ${kind.plural}` } : {};
     this.#failure = error;
-    this.#refused ||= isRefusal(error);
+    if (isRefusal(error)) this.#refusedAtMs ??= this.#options.clock.monotonicMs();
     this.#logger[isNew ? 'warn' : 'debug'](
       { ...this.#place, ...missing, error: error.message },
       'not in step with the server; going on',
     );
-    if (this.#refused) target.refused();
+    if (this.#refusedAtMs !== undefined) target.refused();
   }
 
   /** What is copied, for the log. */

@@ -92,6 +92,38 @@ test('an operator that may list no clusters where it looks for them, or not what
   }
 });
 
+test('an operator that may read none of its namespaces says so, and is not started: it takes no place of one that may', async (t) => {
+  const bench = await Bench.start(t);
+  const back = bench.server.faults.add({ plural: 'pods' }, refusal);
+  bench.declare({ replicas: 3 });
+  const operator = await bench.operator({ watchNamespaces });
+  const end = endOf(operator);
+  await bench.until(() => bench.condition('Ready') === 'Unknown Forbidden', 'the word');
+  await bench.pass(200_000, 50);
+  assert.deepEqual([await probe(operator, '/startupz'), end.how], [503, undefined]);
+  back();
+  await bench.until(() => bench.isReady, 'ready');
+  assert.equal(await probe(operator, '/startupz'), 200);
+});
+
+test('a right that is missing for a moment is not told', async (t) => {
+  const bench = await Bench.start(t);
+  bench.declare({ replicas: 3 });
+  const operator = await bench.operator({ watchNamespaces });
+  await bench.until(() => bench.isReady, 'ready');
+  const back = bench.server.faults.add({ verb: ['list', 'watch'], plural: 'pods' }, refusal);
+  bench.server.watchers.reset();
+  bench.change({ replicas: 5 });
+  for (let turns = 0; turns < 20; turns++) {
+    await bench.pass(200);
+    assert.notDeepEqual(saysOf(bench), ['Unknown Forbidden']);
+  }
+  assert.ok((await refusalsOf(operator)) > 0);
+  assert.equal(bench.condition('Ready').startsWith('True'), true, 'nothing is known of the change');
+  back();
+  await bench.until(() => bench.isReady, 'ready');
+});
+
 /** A cluster of three in `shop` that is ready, and the operator that made it. */
 async function startReady(
   t: TestContext,

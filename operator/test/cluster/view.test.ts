@@ -44,7 +44,7 @@ test('a pod that is ready, with what it was started with', () => {
     ...{ name: 'main-2', ordinal: 2, uid: 'u', resourceVersion: '9' },
     unreadySinceMs: Date.parse('2026-01-01T00:51:00Z'),
     ...{ ready: true, running: true, waitsFor: undefined },
-    ...{ terminating: false, isStuck: false },
+    ...{ terminating: false, isStuck: false, isForced: false },
     ...{ revision: 'r1', version: '0.2.0', unrecoverable: false },
   });
 });
@@ -79,6 +79,19 @@ test('a pod that should have ended a minute ago is stuck', () => {
       [true, false],
     ],
   );
+});
+
+test('a pod that was given no time to end was deleted by force', () => {
+  const deletionTimestamp = '2026-01-01T00:58:59Z';
+  for (const [seconds, isForced] of [
+    [0, true],
+    [90, false],
+    [undefined, false],
+  ] as const) {
+    const marks = { deletionTimestamp, deletionGracePeriodSeconds: seconds };
+    assert.equal(toPodView('main', podObject({}, marks), nowMs)?.isForced, isForced);
+  }
+  assert.equal(toPodView('main', podObject({}), nowMs)?.isForced, false);
 });
 
 test('what bears another name is not the cluster’s', () => {
