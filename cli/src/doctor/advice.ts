@@ -15,7 +15,7 @@ export const otherCluster =
   'docs/guides/operating-a-cluster.md, "When a volume is of another cluster"';
 /** What is done for a claim that somebody deleted and that its own pod still uses. */
 export const claimEnds =
-  'do not delete its pod, or the volume goes with it: while all other members work, annotate the pod etl.router/unrecoverable=true, and its member is replaced';
+  'do not delete its pod, or the volume goes with it: while all members work, annotate the pod etl.router/unrecoverable=true, and its member is replaced; a single member needs others first (spec.replicas: 3)';
 const lost = `first the pods, nodes and network, then the volumes; only what is gone for good: ${recovery}`;
 const pods =
   'look at the pods below, and at kubectl describe of those that are not ready; where a node or disk does not come back, docs/guides/operating-a-cluster.md, "Nodes"';
@@ -70,7 +70,7 @@ const advices: { readonly [typeAndReason: string]: Advice } = {
   'Progressing ClaimBeingDeleted': { level: 'warn', what: claimEnds },
   'Progressing WaitingForPod': {
     level: 'warn',
-    what: 'bring the node back; if it never comes back, docs/guides/operating-a-cluster.md, "Nodes"',
+    what: 'wait; if the pod does not end, kubectl describe says what holds it, such as a node that is away; if that never comes back, docs/guides/operating-a-cluster.md, "Nodes"',
   },
   'CertificatesReady Pending': {
     level: 'warn',

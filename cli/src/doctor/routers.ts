@@ -40,7 +40,12 @@ export function checkRouters(
     ];
   });
   const statuses = answered.map(({ status }) => status as Status);
-  flaws.push(...otherClusters(name, answered, clusterId), ...leadership(name, statuses));
+  // Those of another cluster are told as that, and say nothing of this one.
+  const ours = statuses.filter(
+    ({ clusterId: id, members }) =>
+      clusterId === undefined || members.length === 0 || id === clusterId,
+  );
+  flaws.push(...otherClusters(name, answered, clusterId), ...leadership(name, ours));
   const leader = leaderOf(words);
   if (leader !== undefined) flaws.push(...healthOf(name, leader));
   const versions = [...new Set(answered.map(({ version }) => version ?? 'unknown'))];
@@ -110,11 +115,11 @@ function leadership(name: string, statuses: readonly Status[]): readonly Check[]
 /** Nobody is sent to begin anew while those who answer would be enough. */
 function leaderless(name: string, members: readonly Status[]): Check {
   const message = 'no member knows a leader: nothing can be written';
-  const voters = Math.max(
-    ...members.map((status) => status.members.filter(({ role }) => role !== 'LEARNER').length),
-  );
+  const votersIn = (status: Status) => status.members.filter(({ role }) => role !== 'LEARNER');
+  const voters = Math.max(...members.map((status) => votersIn(status).length));
+  const answer = members.filter(({ role }) => role !== 'LEARNER').length;
   const network = 'port 50052 between the members (NetworkPolicy, DNS) and their certificates';
-  return members.length > voters / 2
+  return answer > voters / 2
     ? fail(name, message, `wait for some seconds, then see ${network}: a majority is there`)
     : fail(
         name,

@@ -303,6 +303,17 @@ const cases: { readonly [what: string]: Case } = {
     says: /no member knows a leader/,
     advises: /port 50052 .*: a majority is there$/,
   },
+  'nobody who leads, and who answers has no vote': {
+    change: ({ routers }) => {
+      routers.set('main-1', router(1, { leaderId: null, role: 'CANDIDATE' }));
+      routers.set('main-2', router(2, { leaderId: null, role: 'LEARNER' }));
+      routers.set('main-3', router(3, { leaderId: null, clusterId: 'c-9' }));
+    },
+    name: 'shop/main routers',
+    level: 'fail',
+    says: /no member knows a leader/,
+    advises: /only if a majority is gone for good/,
+  },
   'nobody who leads, and most are away': {
     change: ({ routers }) => {
       routers.set('main-1', router(1, { leaderId: null, role: 'CANDIDATE' }));
